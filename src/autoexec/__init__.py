@@ -1,0 +1,54 @@
+"""A parallel map that finds out by itself whether work waits or computes.
+
+    from autoexec import run_parallel
+
+    results = run_parallel(fn, items)
+    print(results.report)
+
+The map of the package, from the top down; each module imports only from those below it:
+
+    _api         run_parallel and @parallel: thin views of one run
+    _run         one run, driven by the caller's thread; composes everything below
+    executors/   ways to run calls, one file each, behind one seam
+    _worker/     the far side of a process
+    _scheduler   a state machine without I/O: what happened goes in, what to do comes out
+    _report      what a run did and why
+    _decide      decide(profile, host, settings) -> Plan: pure
+    _profile     outcomes and looks -> Profile
+    _control     feedback policies: chunk size, concurrency; pure
+    _window      bounded window: order, errors; pure
+    _effects     does a function change the caller's objects?
+    _pickling    bytes of functions, items and results
+    _call        the one code path by which an item is run
+    _host        the only reader of facts about the machine -> Host
+    _options     the options: one definition, validated once
+    _errors      the error classes
+    _types       frozen records, and the seam that executors implement
+"""
+
+from ._api import ParallelFunction, parallel, run_parallel
+from ._errors import AutoexecError, NotPicklable, RemoteError, RemoteTraceback, WorkerDied
+from ._options import Options
+from ._report import Report, Results
+from ._types import Kind, Plan, Profile
+from ._window import Failure
+
+__all__ = [
+    "AutoexecError",
+    "Failure",
+    "Kind",
+    "NotPicklable",
+    "Options",
+    "ParallelFunction",
+    "Plan",
+    "Profile",
+    "RemoteError",
+    "RemoteTraceback",
+    "Report",
+    "Results",
+    "WorkerDied",
+    "parallel",
+    "run_parallel",
+]
+
+__version__ = "0.1.0"

@@ -1,0 +1,322 @@
+"""`decide(profile, host, settings) -> Plan`: which route has the shortest predicted rest.
+
+Pure: no clock, no environment. With w seconds of wall time per call, c of CPU, h of CPU under the
+GIL, d for a dispatch, R items left and C cores, the rest takes
+
+    inline       R w
+    threads      R / min(n / (w + d), C / (c + d), 1 / (h + d))
+    processes    start + R / min(P / (w + d), C / (c + d))
+
+where `start` is zero once workers are up, and is shortened by the items that run here meanwhile.
+Ties go to the simpler route, and the one in force gives way only for a saving of a tenth.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from ._options import Settings
+from ._types import Alternative, Costs, Host, Kind, Lane, Plan, Profile, Route
+
+WAITS = 0.1
+"""Share of CPU in the wall time below which a call is I/O-bound: such calls only fill a core ten
+at a time. Downloads with urllib show 0.02 to 0.05, SQLite and parsing 0.9 and more."""
+COMPUTES = 0.8
+"""Share above which a call is CPU-bound; between the two it is mixed."""
+HOLDS = 0.5
+"""Share of the CPU time under the GIL from which a call counts as holding it. Measured shares lie
+near 0 (hashlib, zlib, large arrays) or near 1 (Python code)."""
+OVERLAPS = 1.4
+"""CPU seconds per second of overlapping calls that are proof of computing without the GIL, whatever
+the heartbeat says: under the GIL it is 1.0, and 1.05 with the rest of the process."""
+CHILD_SHARE = 0.2
+"""CPU of child processes per wall time from which a call counts as work of child processes."""
+THREAD_CEILING = 256
+"""Default limit of waiting calls at once: it protects the other side, and threads beyond it gain
+little (a 20 ms wait is then 12,800 calls a second, more than one GIL can make)."""
+TASK_CEILING = 5_000
+"""The same for tasks on an event loop, which cost 5 µs and 3 kB each."""
+TIE = 0.9
+"""A route replaces a simpler one, or the one in force, if it takes at most this share of it."""
+EARLY_SHARE = 0.25
+"""Share of the start-up cost of processes that must have been computed here before they are
+started: a first call that computes for 5 ms and then waits must not start them in vain."""
+FIRST_LOOK_S = 0.002
+"""A call that runs this long is judged while it runs."""
+CHECKS = 2
+"""Calls around which the caller's state must have been compared before items go to a process. The
+first may fill caches, so one is not enough."""
+
+
+def classify(profile: Profile, host: Host) -> Kind:
+    """What the task is, by the figures alone."""
+    if profile.is_async:
+        return Kind.ASYNC
+    if not profile.calls and not profile.elapsed_s:
+        return Kind.UNSEEN
+    if profile.calls and profile.wall_s < host.costs.thread_trip_s:
+        return Kind.TINY
+    computing = profile.cpu_s / profile.wall_s if profile.wall_s else 1.0
+    if profile.child_s > CHILD_SHARE * profile.wall_s and computing < COMPUTES:
+        return Kind.CHILDREN
+    if computing < WAITS:
+        # While the first call runs, a child process that has appeared is the best guess.
+        return Kind.CHILDREN if profile.has_children and not profile.calls else Kind.IO
+    if computing < COMPUTES:
+        return Kind.MIXED
+    return Kind.CPU_HELD if _holds(profile, host) else Kind.CPU_FREE
+
+
+def _holds(profile: Profile, host: Host) -> bool:
+    if not host.gil or (profile.overlap or 0.0) >= OVERLAPS:
+        return False
+    return profile.gil_share is None or profile.gil_share >= HOLDS
+
+
+def opening(host: Host, settings: Settings, length: int | None, is_async: bool) -> Plan:
+    """The plan before anything is known of the calls."""
+    route = settings.route
+    if route == "auto" and length is not None and length <= 1:
+        return _plan("inline", "inline", Kind.UNSEEN, 1, "there is nothing to run side by side")
+    if route == "auto" and is_async:
+        route = "asyncio"
+    if route != "auto":
+        empty = Profile(0, 0, 0, 0, 0, None, 0, None, 0, length, 0, is_async)
+        return decide(empty, host, settings, None)
+    return _plan("inline", "threads", Kind.UNSEEN, 1, "the first call is being watched")
+
+
+def decide(profile: Profile, host: Host, settings: Settings, current: Route | None) -> Plan:
+    """Choose the route with the shortest predicted time for the items that remain.
+
+    Args:
+        profile: What was measured.
+        host: Cores, the GIL and what dispatch costs.
+        settings: The options; an explicit backend or `max_workers` is obeyed.
+        current: The route in force, which is kept unless another saves a tenth.
+
+    Returns:
+        A plan with its reason and the routes it beat. Defined for every profile.
+    """
+    kind = classify(profile, host)
+    options = {one.route: one for one in _weigh_up(profile, host, settings, current)}
+    if forced := _forced(settings, profile.is_async):
+        chosen = replace(options[forced[0]], reason=forced[1])
+        rejected: tuple[Alternative, ...] = ()
+    else:
+        chosen = _best(options, current)
+        chosen = replace(chosen, reason=_reason(chosen, kind, profile, options))
+        rejected = tuple(a for a in options.values() if a.route != chosen.route)
+    # Under `auto`, inline calls run on a helper thread, since only there can they be watched.
+    lane: Lane = "threads" if (chosen.route, settings.route) == ("inline", "auto") else chosen.route
+    plan = _plan(chosen.route, lane, kind, chosen.workers, chosen.reason)
+    waiting = chosen.route in ("threads", "asyncio") and kind in (Kind.IO, Kind.MIXED, Kind.ASYNC)
+    if chosen.route == "processes" and settings.route == "auto" and not profile.processes_ready:
+        # Items go on here while workers start, so that start-up is hidden behind work.
+        plan = replace(plan, capacities={"threads": 1, **plan.capacities})
+    return replace(plan, predicted_s=chosen.predicted_s, waiting=waiting, rejected=rejected)
+
+
+def _forced(settings: Settings, is_async: bool) -> tuple[Route, str] | None:
+    """The route that measurements have no say in, and why; None if they decide."""
+    if settings.route != "auto":
+        if isinstance(settings.backend, str):
+            return settings.route, f"backend={settings.route!r} was asked for"
+        return "external", f"the {type(settings.backend).__name__} that was passed is used"
+    if is_async:
+        return "asyncio", "the function is async def, so its calls run as tasks on an event loop"
+    return None
+
+
+def _plan(route: Route, lane: Lane, kind: Kind, workers: int, reason: str) -> Plan:
+    return Plan(route, kind, workers, {lane: workers}, None, reason)
+
+
+def _best(options: dict[Route, Alternative], current: Route | None) -> Alternative:
+    """The quickest, unless a simpler one or the one in force is within a tenth of it."""
+    chosen = options["inline"]
+    for route in ("threads", "processes"):
+        other = options[route]
+        if other.predicted_s is None or chosen.predicted_s is None:
+            continue
+        if other.predicted_s < TIE * chosen.predicted_s:
+            chosen = other
+    if current in options and current != chosen.route:
+        kept = options[current]
+        if kept.predicted_s is not None and chosen.predicted_s is not None:
+            if chosen.predicted_s > TIE * kept.predicted_s:
+                return kept
+    return chosen
+
+
+# --- The routes, each with its prediction ---------------------------------------------------------
+
+
+def _weigh_up(
+    profile: Profile, host: Host, settings: Settings, current: Route | None
+) -> list[Alternative]:
+    routes = [
+        _inline(profile),
+        _threads(profile, host, settings, running=current == "threads"),
+        _processes(profile, host, settings),
+    ]
+    if settings.route == "asyncio" or profile.is_async:
+        routes.append(_tasks(profile, host, settings))
+    if settings.route == "external":
+        held = getattr(settings.backend, "_max_workers", None)
+        known = held if isinstance(held, int) else host.cores
+        routes.append(Alternative("external", settings.max_workers or known, None, ""))
+    return routes
+
+
+def _tasks(profile: Profile, host: Host, settings: Settings) -> Alternative:
+    workers = settings.max_workers or TASK_CEILING
+    rest_s = _rest(profile) / _rate(profile, host, workers, host.costs.task_trip_s, profile.cpu_s)
+    return Alternative("asyncio", workers, rest_s, f"up to {workers} tasks: {rest_s:.3g} s")
+
+
+def _rest(profile: Profile) -> int:
+    """Items left; as many again as were done if nobody knows (the ski-rental rule: never risk
+    more on a guess than has been spent already)."""
+    return max(2, profile.done) if profile.remaining is None else profile.remaining
+
+
+def _inline(profile: Profile) -> Alternative:
+    rest_s = _rest(profile) * profile.wall_s
+    return Alternative("inline", 1, rest_s, f"one after another: {rest_s:.3g} s")
+
+
+def _threads(profile: Profile, host: Host, settings: Settings, running: bool) -> Alternative:
+    kind, explicit = classify(profile, host), settings.route == "threads"
+    workers = _thread_count(profile, host, settings, kind)
+    if workers == 1 and not explicit:
+        return Alternative("threads", 1, None, _why_one_thread(profile, host, settings))
+    rest, trip_s = _rest(profile), host.costs.thread_trip_s
+    rest_s = rest / _rate(profile, host, workers, trip_s, profile.held_s)
+    rest_s = max(rest_s, profile.wall_s)  # the last call takes as long as any
+    if not running:
+        rest_s += min(workers, rest) * host.costs.thread_start_s
+    return Alternative("threads", workers, rest_s, f"{workers} threads: {rest_s:.3g} s")
+
+
+def _rate(profile: Profile, host: Host, workers: int, trip_s: float, held_s: float) -> float:
+    """Calls a second of `workers` at once: bounded by their number, the cores and the GIL."""
+    return min(
+        workers / max(1e-9, profile.wall_s + trip_s),
+        host.cores / max(1e-9, profile.cpu_s + profile.child_s + trip_s),
+        1 / max(1e-9, (held_s if host.gil else 0.0) + trip_s),
+    )
+
+
+def _thread_count(profile: Profile, host: Host, settings: Settings, kind: Kind) -> int:
+    """The fewest threads that reach what the cores and the GIL allow."""
+    ceiling = settings.max_workers or THREAD_CEILING
+    if kind in (Kind.CHILDREN, Kind.CPU_FREE):
+        return min(host.cores, ceiling)
+    if kind in (Kind.CPU_HELD, Kind.TINY, Kind.UNSEEN):
+        explicit = settings.route == "threads"
+        return min(settings.max_workers or host.cores, ceiling) if explicit else 1
+    held_s = profile.held_s if host.gil else 0.0
+    reached = min(host.cores / max(1e-9, profile.cpu_s), 1 / max(1e-9, held_s))
+    # Twice the least, since calls do not arrive evenly.
+    return max(1, min(ceiling, math.ceil(2 * profile.wall_s * reached)))
+
+
+def _why_one_thread(profile: Profile, host: Host, settings: Settings) -> str:
+    kind = classify(profile, host)
+    if settings.max_workers == 1:
+        return "max_workers is 1"
+    if kind is Kind.CPU_HELD:
+        return "the calls hold the GIL, so threads would take turns"
+    if kind is Kind.TINY:
+        return (
+            f"handing a call to a thread costs {_time(host.costs.thread_trip_s)},"
+            f" the call itself {_time(profile.wall_s)}"
+        )
+    return "nothing would run side by side" if kind is not Kind.UNSEEN else "nothing is known yet"
+
+
+def _processes(profile: Profile, host: Host, settings: Settings) -> Alternative:
+    workers = settings.max_workers or host.cores
+    if obstacle := _why_no_processes(profile, host, workers):
+        if settings.route != "processes":
+            return Alternative("processes", workers, None, obstacle)
+    d = process_trip_s(profile, host.costs)
+    rate = _rate(replace(profile, gil_share=0.0), host, workers, d, 0.0)
+    rest, start_s = float(_rest(profile)), 0.0
+    if not profile.processes_ready:
+        payload = profile.payload
+        start_s = host.costs.process_start_s
+        start_s += 2 * workers * (payload.fn_bytes if payload else 0) * host.costs.byte_s
+        rest = max(0.0, rest - start_s / max(1e-9, profile.wall_s))
+    rest_s = start_s + max(rest / rate, profile.wall_s)
+    return Alternative("processes", workers, rest_s, f"{workers} processes: {rest_s:.3g} s")
+
+
+def process_trip_s(profile: Profile, costs: Costs) -> float:
+    """Seconds that one item costs on its way to a process and back, in chunks as they are sent.
+
+    Chunks keep the dispatch itself under a fiftieth of the work, but never below what one item's
+    pickling and bytes cost.
+    """
+    payload = profile.payload
+    travel_s = 0.0
+    if payload is not None:
+        travel_s = payload.pickle_s + (payload.item_bytes + payload.result_bytes) * costs.byte_s
+    return travel_s + min(costs.process_trip_s, max(profile.wall_s / 50, 2e-6))
+
+
+def _why_no_processes(profile: Profile, host: Host, workers: int) -> str | None:
+    """What forbids processes, or makes them pointless, or is not known yet."""
+    if host.processes_barred:
+        return host.processes_barred
+    if workers == 1:
+        return "only one process could run"
+    if profile.effect:
+        return f"the function changes the caller's state: {profile.effect}"
+    if profile.payload and profile.payload.obstacle:
+        return profile.payload.obstacle
+    kind = classify(profile, host)
+    if kind in (Kind.UNSEEN, Kind.TINY) and not profile.processes_ready:
+        return "a call is too short to be worth a process" if kind is Kind.TINY else "nothing is known yet"
+    if not profile.processes_ready:
+        if not _holds(profile, host) or profile.held_s < WAITS * profile.wall_s:
+            return "the calls do not keep the GIL, so threads serve as well without start-up"
+        if profile.gil_share is None:
+            return "the GIL was not watched for long enough to tell"
+        if profile.elapsed_s < EARLY_SHARE * host.costs.process_start_s:
+            return "too little was computed so far to justify starting processes"
+    return None
+
+
+# --- Words ------------------------------------------------------------------------------------------
+
+
+def _reason(
+    chosen: Alternative, kind: Kind, profile: Profile, options: dict[Route, Alternative]
+) -> str:
+    """One reason, in words, for a choice made by measurement."""
+    if chosen.route == "processes":
+        return "the calls compute and hold the GIL, so only processes use more than one core"
+    if chosen.route == "threads":
+        return {
+            Kind.IO: "the calls wait, so many can wait at once",
+            Kind.CHILDREN: "the work is done by child processes, as many as there are cores",
+            Kind.CPU_FREE: "the calls compute without the GIL, so threads use every core",
+        }.get(kind, "the calls wait for part of their time, so others can run meanwhile")
+    if profile.effect and kind in (Kind.CPU_HELD, Kind.MIXED):
+        return f"the function changes the caller's state ({profile.effect}), which a process cannot do"
+    if kind is Kind.UNSEEN:
+        return "the first call is being watched"
+    if options["processes"].predicted_s is None and kind in (Kind.CPU_HELD, Kind.MIXED):
+        return f"the calls hold the GIL, and processes are out: {options['processes'].reason}"
+    return "what is left is too little to be worth a pool"
+
+
+def _time(seconds: float) -> str:
+    """Seconds in the unit that suits them."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds * 1e9:.3g} ns"

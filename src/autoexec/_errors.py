@@ -1,0 +1,54 @@
+"""The errors that are autoexec's own. What a function raises is passed on as it is, with a note."""
+
+from __future__ import annotations
+
+import reprlib
+
+
+class AutoexecError(Exception):
+    """Base class of the errors that autoexec itself raises while it runs items."""
+
+
+class WorkerDied(AutoexecError):
+    """A worker process ended while an item was with it."""
+
+
+class NotPicklable(AutoexecError):
+    """An item, a result or the function cannot travel to or from a worker process."""
+
+
+class RemoteTraceback(Exception):
+    """The text of a traceback in a worker process, attached as the cause of what came home."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return f'\n"""\n{self.text}"""'
+
+
+class RemoteError(AutoexecError):
+    """Stands in for an exception that could not be pickled; its text names the original type."""
+
+
+_repr = reprlib.Repr()
+_repr.maxstring = _repr.maxother = 60
+_repr.maxlevel = 3
+
+
+def short_repr(value: object) -> str:
+    """A repr of at most about sixty characters, whatever the value does in its own `__repr__`."""
+    try:
+        return _repr.repr(value)
+    except Exception:  # A repr is the user's code; the message that wants it must still be made.
+        return f"<{type(value).__name__}>"
+
+
+def annotate(error: BaseException, note: str) -> None:
+    """Attach a note, once; some exceptions forbid new attributes and then stay as they are."""
+    try:
+        if note not in getattr(error, "__notes__", ()):
+            error.add_note(note)
+    except Exception:  # e.g. `__setattr__` that raises: the error itself matters more.
+        return

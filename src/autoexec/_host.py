@@ -1,0 +1,189 @@
+"""The only reader of facts about this machine and process: cores, quotas, the GIL, clocks.
+
+Everything that only one system offers has a plain fallback here, and reports itself as absent
+(`None` or 0) rather than guessing.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from ._types import Costs, Host, Look, Running
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+COSTS = Costs(
+    thread_start_s=80e-6,  # start and join, 66 to 100 µs
+    thread_trip_s=25e-6,  # chunk to a warm thread and block back, driver included
+    task_trip_s=15e-6,  # the same for a task on the loop
+    process_start_s=0.12,  # spawn: first worker 59 ms, two at once beside a busy caller 120 ms
+    process_trip_s=250e-6,  # standard pool 142 µs, and the driver's share with two chunks queued
+    byte_s=2e-9,  # pipes move 1 GB/s; once out, once copied
+)
+"""Measured with CPython 3.12 on two cores of Linux; what a run sees itself replaces it."""
+
+_inside_worker = False
+_seen_process_start_s: float | None = None
+
+
+def mark_worker() -> None:
+    """Called once in each worker process, before any user code."""
+    global _inside_worker
+    _inside_worker = True
+
+
+def remember_process_start(seconds: float) -> None:
+    """Keep how long worker processes took to start here, for the next decision."""
+    global _seen_process_start_s
+    _seen_process_start_s = seconds
+
+
+def read_host() -> Host:
+    """The facts as they are now; costs a few microseconds after the first time."""
+    start = _seen_process_start_s
+    return Host(
+        cores=cores(),
+        gil=getattr(sys, "_is_gil_enabled", lambda: True)(),
+        nested=_inside_worker,
+        processes_barred=_why_no_processes(),
+        switch_interval_s=sys.getswitchinterval(),
+        costs=COSTS if start is None else replace(COSTS, process_start_s=start),
+    )
+
+
+def reimporting_main() -> bool:
+    """Whether this is a spawned process that is only just importing the caller's main module."""
+    return bool(getattr(_multiprocessing(), "_inheriting", False))
+
+
+def _multiprocessing() -> object:
+    """The current process of `multiprocessing`, if anything has imported that (10 ms) at all."""
+    module = sys.modules.get("multiprocessing.process")
+    return module.current_process() if module else None
+
+
+def _why_no_processes() -> str | None:
+    if _inside_worker:
+        return "this is a worker process already"
+    if getattr(_multiprocessing(), "daemon", False):
+        return "daemonic processes cannot start processes"
+    if sys.platform in ("emscripten", "wasi"):
+        return "this system has no processes"
+    return None
+
+
+def cores() -> int:
+    """Cores this process may use: affinity mask and cgroup quota count; at least 1."""
+    quota = _quota()
+    return max(1, min(_affinity(), math.ceil(quota) if quota else sys.maxsize))
+
+
+def _affinity() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@functools.cache
+def _quota() -> float | None:
+    return read_quota(Path("/"))
+
+
+def read_quota(root: Path) -> float | None:
+    """The CPU quota of this process's cgroup (v2, else v1) in cores, or None if there is none.
+
+    Args:
+        root: Where `proc` and `sys` are found, so that a test can bring its own.
+    """
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return None
+    found: list[float] = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            found += _quotas_v2(root / "sys/fs/cgroup", path)
+        elif "cpu" in controllers.split(","):
+            for mount in ("cpu", "cpu,cpuacct"):
+                found += _quotas_v1(root / "sys/fs/cgroup" / mount, path)
+    return min(found, default=None)
+
+
+def _ancestors(mount: Path, path: str) -> list[Path]:
+    """The cgroup and those above it: any of them may hold the tightest limit."""
+    folder = mount / path.strip("/")
+    return [p for p in (folder, *folder.parents) if p == mount or mount in p.parents]
+
+
+def _quotas_v2(mount: Path, path: str) -> list[float]:
+    found = []
+    for folder in _ancestors(mount, path):
+        try:
+            quota, period = (folder / "cpu.max").read_text().split()
+            found.append(int(quota) / int(period))
+        except (OSError, ValueError):  # absent, or "max": no limit at this level
+            continue
+    return found
+
+
+def _quotas_v1(mount: Path, path: str) -> list[float]:
+    found = []
+    for folder in _ancestors(mount, path):
+        try:
+            quota = int((folder / "cpu.cfs_quota_us").read_text())
+            period = int((folder / "cpu.cfs_period_us").read_text())
+        except (OSError, ValueError):
+            continue
+        if quota > 0:
+            found.append(quota / period)
+    return found
+
+
+def child_cpu_s() -> float:
+    """CPU seconds of child processes that have ended and were waited for; 0.0 on Windows."""
+    if resource is None:
+        return 0.0
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def has_children() -> bool:
+    """Whether this process has child processes now; False on Windows."""
+    if not hasattr(os, "waitid"):
+        return False
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)  # looks, takes nothing away
+    except OSError:
+        return False
+    return True
+
+
+def thread_cpu_ns(clock_id: int) -> int | None:
+    """What the CPU clock of another thread shows (Linux), or None if it cannot be read."""
+    try:
+        return time.clock_gettime_ns(clock_id)
+    except (OSError, AttributeError):
+        return None
+
+
+def look(running: list[Running], late_s: float | None, returned: int) -> Look:
+    """A look with the clocks of this moment filled in; call it on the driver's thread."""
+    return Look(
+        now_s=time.perf_counter(),
+        late_s=late_s,
+        running=running,
+        process_cpu_s=time.process_time() - time.thread_time(),
+        child_cpu_s=child_cpu_s(),
+        has_children=has_children(),
+        returned=returned,
+    )

@@ -1,0 +1,141 @@
+"""The options: defined once, validated once, before anything starts."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import difflib
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, TypeVar, get_args
+
+from typing_extensions import TypedDict
+
+from ._types import Route
+
+BackendName = Literal["auto", "inline", "threads", "processes", "asyncio"]
+Backend = BackendName | concurrent.futures.Executor
+T = TypeVar("T")
+
+OnError = Literal["raise", "return", "skip"]
+
+
+class CommonOptions(TypedDict, total=False):
+    """The options that do not change the type of the result."""
+
+    backend: Backend
+    """`"auto"`, `"inline"`, `"threads"`, `"processes"`, `"asyncio"`, or an executor of yours."""
+    max_workers: int | None
+    """The most calls in flight at once, whatever the backend. Default: by the machine."""
+    chunksize: int | Literal["auto"]
+    """Items in one dispatch."""
+
+
+class Options(CommonOptions, total=False):
+    """All options, as the decorator and `run_parallel` take them."""
+
+    on_error: OnError
+    """`"raise"` the first error, `"return"` a `Failure` in the item's place, or `"skip"` it."""
+    star: bool
+    """Unpack each item: mappings become keyword arguments, other iterables positional ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Validated options with their defaults filled in."""
+
+    backend: Backend = "auto"
+    max_workers: int | None = None
+    chunksize: int | Literal["auto"] = "auto"
+    on_error: OnError = "raise"
+    star: bool = False
+
+    @property
+    def route(self) -> Route | Literal["auto"]:
+        """The name of the backend; `external` for an executor of the caller's."""
+        return self.backend if isinstance(self.backend, str) else "external"
+
+
+NAMES = tuple(field.name for field in fields(Settings))
+
+
+def validate(options: Mapping[str, Any]) -> Settings:
+    """Check every option and fill in the defaults.
+
+    Raises:
+        TypeError: An option is unknown or of the wrong type.
+        ValueError: An option's value is out of range.
+    """
+    for name in options:
+        if name not in NAMES:
+            close = difflib.get_close_matches(name, NAMES, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise TypeError(
+                f"There is no option {name!r}.{hint} The options are {', '.join(NAMES)}."
+            )
+    settings = Settings(**options)
+    _check_backend(settings.backend)
+    if settings.max_workers is not None:
+        _check_count("max_workers", settings.max_workers, "or None to leave it to the machine")
+    if settings.chunksize != "auto":
+        _check_count("chunksize", settings.chunksize, "or 'auto'")
+    if settings.on_error not in get_args(OnError):
+        raise ValueError(f"on_error must be one of {_listed(OnError)}, not {settings.on_error!r}.")
+    if not isinstance(settings.star, bool):
+        raise TypeError(f"star must be True or False, not {settings.star!r}.")
+    return settings
+
+
+def _check_backend(backend: object) -> None:
+    if isinstance(backend, str):
+        if backend not in get_args(BackendName):
+            raise ValueError(
+                f"backend must be one of {_listed(BackendName)} or an executor, not {backend!r}."
+            )
+    elif isinstance(backend, type):
+        raise TypeError(
+            f"backend must be an executor that was made, not the class {backend.__name__};"
+            f" pass {backend.__name__}(...)."
+        )
+    elif not isinstance(backend, concurrent.futures.Executor):
+        raise TypeError(
+            f"backend must be one of {_listed(BackendName)} or a concurrent.futures.Executor,"
+            f" not a {type(backend).__name__}."
+        )
+
+
+def _check_count(name: str, value: object, otherwise: str) -> None:
+    if isinstance(value, bool) or not hasattr(type(value), "__index__"):
+        raise TypeError(f"{name} must be a whole number of at least 1, {otherwise}, not {value!r}.")
+    if operator.index(value) < 1:  # type: ignore[arg-type]
+        raise ValueError(f"{name} must be at least 1, {otherwise}, not {value!r}.")
+
+
+def _listed(literal: Any) -> str:
+    return ", ".join(repr(value) for value in get_args(literal))
+
+
+def check_call(fn: Callable[..., Any], items: Iterable[T]) -> Iterator[T]:
+    """Refuse a function that cannot be called and items that cannot be iterated over.
+
+    Returns:
+        An iterator over the items, made once: a second one might open its source twice.
+
+    Raises:
+        TypeError: With what was passed and what to pass instead.
+    """
+    if not callable(fn):
+        swapped = " The function comes first, then the items." if callable(items) else ""
+        raise TypeError(f"fn must be callable, but {type(fn).__name__} is not.{swapped}")
+    if hasattr(items, "__aiter__") and not hasattr(items, "__iter__"):
+        raise TypeError(
+            f"items must be an ordinary iterable, but {type(items).__name__} is asynchronous;"
+            " collect it first: [item async for item in items]."
+        )
+    try:
+        return iter(items)
+    except TypeError:
+        raise TypeError(
+            f"items must be iterable, but {type(items).__name__} is not;"
+            " for a single item pass [item]."
+        ) from None

@@ -1,0 +1,473 @@
+"""The scheduler: a state machine without I/O, threads or clock.
+
+A driver tells it what happened (`took`, `heard`, `looked`, `ready`, ...), each time with the time,
+and asks `next_action` what to do, until that is `Done`. The data flows one way:
+
+    items -> hand -> chunk -> lane -> block -> window -> results
+                                        |
+                                        +-> profile -> decide -> plan
+
+A plan is capacities by lane. Changing one's mind is changing capacities: what has started drains,
+what has not goes elsewhere, so there are no special cases for transitions.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from . import _control
+from ._control import Ramp
+from ._decide import CHECKS, FIRST_LOOK_S, WAITS, decide, opening, process_trip_s
+from ._errors import AutoexecError, annotate, short_repr
+from ._options import Settings
+from ._profile import BEAT_S, Profiler
+from ._types import Block, Broken, Chunk, Host, Lane, Look, Payload, Plan, Profile, Ready
+from ._window import Window
+
+LONGEST_WAIT_S = 0.5
+_LOCAL: tuple[Lane, ...] = ("inline", "threads")
+
+
+class Take(NamedTuple):
+    """Take up to this many items from the input and say `took`."""
+
+    count: int
+
+
+class Open(NamedTuple):
+    """Get a lane ready for this many chunks at once."""
+
+    lane: Lane
+    workers: int
+
+
+class Send(NamedTuple):
+    """Hand these chunks to a lane."""
+
+    lane: Lane
+    chunks: Sequence[Chunk]
+    check: bool
+    """Compare the caller's state before and after, and say `checked`."""
+
+
+class Recall(NamedTuple):
+    """Ask for the unstarted items of a chunk."""
+
+    chunk: Chunk
+
+
+class Weigh(NamedTuple):
+    """Find what a process would take, and say `weighed`."""
+
+    item: Any
+    result: Any
+
+
+class Wait(NamedTuple):
+    """Wait for an event; look at these chunks if none comes."""
+
+    seconds: float
+    local: Sequence[Chunk]
+
+
+class Done(NamedTuple):
+    """The run is over."""
+
+    error: BaseException | None
+
+
+Action = Take | Open | Send | Recall | Weigh | Wait | Done
+
+
+class _Hand:
+    """Items taken from the input and not sent yet; recalled ones go first."""
+
+    def __init__(self) -> None:
+        self._runs: deque[list[Any]] = deque()  # [first index, items, position]
+        self.count = 0
+
+    def add(self, first: int, items: list[Any], *, front: bool = False) -> None:
+        (self._runs.appendleft if front else self._runs.append)([first, items, 0])
+        self.count += len(items)
+
+    def take(self, count: int) -> tuple[int, list[Any], int]:
+        """The next consecutive items, at most `count`: the index of the first, a list, and where
+        in that list they start; they end with it."""
+        run = self._runs[0]
+        first, items, position = run
+        if position + count >= len(items):
+            self._runs.popleft()
+            self.count -= len(items) - position
+            return first + position, items, position
+        run[2] += count
+        self.count -= count
+        return first + position, items[position : position + count], 0
+
+    def peek(self) -> Any:
+        _, items, position = self._runs[0]
+        return items[position]
+
+
+@dataclass
+class _LaneState:
+    in_flight: dict[Chunk, None] = field(default_factory=dict)
+    opened: int = 0
+    workers: int = 0  # that are up
+
+
+class Scheduler:
+    """Decides what runs where and when. See the module's text for the flow."""
+
+    def __init__(
+        self,
+        host: Host,
+        settings: Settings,
+        *,
+        length: int | None,
+        is_async: bool,
+        name: str,
+        now: float,
+    ) -> None:
+        self.settings = settings
+        self.window = Window(settings.on_error)
+        self.profiler = Profiler(is_async)
+        self.plan = opening(host, settings, length, is_async)
+        self.history: list[tuple[float, Plan]] = [(0.0, self.plan)]
+        self.ran: Counter[str] = Counter()  # calls by route
+        self.calls_s = 0.0
+        self._host = host
+        self._name = name
+        self._length = length
+        self._started = now
+        self._hand = _Hand()
+        self._taken = 0
+        self._ended = length == 0
+        self._input_error: BaseException | None = None
+        self._error: BaseException | None = None
+        self._lanes: dict[Lane, _LaneState] = {}
+        self._ramp: Ramp | None = None
+        self._round_from, self._round_calls = now, 0
+        self.at_once = 0  # the most calls in flight at the same time
+        self._fresh = False
+        self._review_at = now
+        self._stay_until = now
+        self._stay_s = 0.005
+        self._last_value: Any = None
+        self._may_leave = settings.route == "auto" and not is_async and not host.processes_barred
+        self._overran = False
+
+    # --- What happened ----------------------------------------------------------------------------
+
+    def took(self, items: list[Any], ended: bool, error: BaseException | None = None) -> None:
+        """Items came from the input; `ended` if it has no more, `error` if it raised."""
+        if items:
+            self._hand.add(self._taken, items)
+            self._taken += len(items)
+        self._ended = ended
+        self._input_error = error
+
+    def heard(self, blocks: Sequence[Block], now: float) -> None:
+        """Calls have returned."""
+        for block in blocks:
+            self._settle(block)
+        self._fresh = True
+        self._measure_round(now)
+
+    def looked(self, look: Look) -> None:
+        """A wait ended and calls were still running."""
+        self.profiler.look(look, self._local_chunks)
+        self._fresh = True
+
+    def ready(self, event: Ready) -> None:
+        """A lane can be used at full width."""
+        self._lane(event.lane).workers = event.workers
+        self._review_soon()
+
+    def broken(self, event: Broken) -> None:
+        """A lane cannot be used any more."""
+        self._lane(event.lane).workers = 0
+        if self.settings.route == event.lane:
+            self._error = AutoexecError(
+                f"backend={event.lane!r} cannot run here: {event.reason}."
+                " Use backend='auto' or 'threads'."
+            )
+        self._host = replace(self._host, processes_barred=event.reason)
+        self._review_soon()
+
+    def weighed(self, payload: Payload, effect: str | None) -> None:
+        """What a process would take is known, and what the function's code plainly changes."""
+        self.profiler.payload = payload
+        self.profiler.effect = self.profiler.effect or effect
+        self._review_soon()
+
+    def checked(self, effect: str | None, *, of_item: bool) -> None:
+        """The caller's state was compared around a call.
+
+        What a first call changes may be a cache that it filled; what a later one changes, or any
+        change of an item, is an effect.
+        """
+        self.profiler.checks += 1
+        if effect is not None and (of_item or self.profiler.checks > 1):
+            self.profiler.effect = effect
+            self._review_soon()
+
+    def _review_soon(self) -> None:
+        self._fresh = True
+        self._review_at = self._stay_until = 0.0
+
+    def _settle(self, block: Block) -> None:
+        chunk = block.chunk
+        first = chunk.first + chunk.done
+        self.window.put_values(first, block.values)
+        chunk.done += len(block.values)
+        if block.values:
+            self._last_value = block.values[-1]
+        if block.error is not None:
+            item, index = chunk.item(chunk.done), chunk.first + chunk.done
+            chunk.done += 1
+            annotate(
+                block.error,
+                f"{self._name} was called with item {index}, {short_repr(item)}"
+                f" (by autoexec, on {chunk.lane}).",
+            )
+            if self.window.put_error(index, item, block.error, block.wall_s):
+                self._error = self._error or block.error
+        self.ran[chunk.route] += len(block.values) + (block.error is not None)
+        self.calls_s += block.wall_s
+        local = chunk.lane in _LOCAL
+        self.profiler.add(block, local=local, alone=local and self._local_chunks == 1)
+        if block.last:
+            chunk.finished = True
+            del self._lanes[chunk.lane].in_flight[chunk]
+            if rest := chunk.items[chunk.done :]:
+                self._hand.add(chunk.first + chunk.done, rest, front=True)
+            if chunk.recalled and self._overran:
+                self._overran = False
+                self.profiler.restart()
+
+    # --- What to do -------------------------------------------------------------------------------
+
+    def next_action(self, now: float) -> Action:
+        """The next thing for the driver to do."""
+        if self._error is not None:
+            return Done(self._error)
+        if self._ended and not self._hand.count and not self._in_flight:
+            return Done(self._input_error)
+        if self._due(now):
+            self._review(now)
+        return (
+            self._weighing()
+            or self._opening()
+            or self._sending(now)
+            or self._recalling(now)
+            or Wait(self._wait_s(now), self._local_running())
+        )
+
+    def _weighing(self) -> Action | None:
+        wanted = self._may_leave and self.plan.route == "processes"
+        if not wanted or self.profiler.payload is not None:
+            return None
+        if not self._hand.count:
+            return None if self._ended else Take(1)
+        return Weigh(self._hand.peek(), self._last_value)
+
+    def _opening(self) -> Action | None:
+        for name, workers in self.plan.capacities.items():
+            lane = self._lane(name)
+            if workers > lane.opened:
+                lane.opened = workers
+                return Open(name, workers)
+        return None
+
+    def _sending(self, now: float) -> Action | None:
+        for name in sorted(self.plan.capacities):  # processes before threads
+            room = self._room(name)
+            if room <= 0 or (self._ended and not self._hand.count):
+                continue
+            size = self._chunk_size(name)
+            if not self._hand.count:
+                return Take(room * size)
+            chunks = []
+            while self._hand.count and len(chunks) < room:
+                chunks.append(self._cut(name, size, now))
+            self.at_once = max(self.at_once, self._in_flight)
+            return Send(name, chunks, check=self._checking(name) and chunks[0].count == 1)
+        return None
+
+    def _room(self, name: Lane) -> int:
+        lane = self._lane(name)
+        capacity = self.plan.capacities[name]
+        if name == "processes":
+            sure = self.settings.route != "auto" or self._may_send_away()
+            capacity = min(capacity, lane.workers) * _control.PREFETCH if sure else 0
+        elif name == "external":
+            capacity *= _control.PREFETCH
+        elif self._ramp is not None and self.plan.waiting:
+            capacity = min(capacity, self._ramp.limit)
+        return capacity - len(lane.in_flight)
+
+    def _may_send_away(self) -> bool:
+        profiler = self.profiler
+        return profiler.effect is None and (profiler.checks >= CHECKS or profiler.done == 0)
+
+    def _checking(self, name: Lane) -> bool:
+        # The first call, and as many before items leave for another process as it takes.
+        leaving = self.plan.route == "processes" or self.profiler.done == 0
+        return self._may_leave and name == "threads" and leaving and self.profiler.checks < CHECKS + 1
+
+    def _cut(self, name: Lane, size: int, now: float) -> Chunk:
+        first, source, start = self._hand.take(size)
+        route = self.plan.route if name == "threads" else name
+        if name == "threads" and "processes" in self.plan.capacities:
+            route = "inline"
+        chunk = Chunk(first, source, name, route, start)
+        chunk.sent_s = now
+        chunk.watched = name == "threads" and self._watching()
+        if self.profiler.done:
+            chunk.expected_s = self.profiler.wall_s * chunk.count
+        self._lane(name).in_flight[chunk] = None
+        return chunk
+
+    def _chunk_size(self, name: Lane) -> int:
+        wall_s, done = self.profiler.wall_s, self.profiler.done
+        if name == "asyncio" or (not done and self.settings.chunksize == "auto"):
+            return 1
+        if self.plan.route == "inline" or (name == "threads" and self.plan.route == "processes"):
+            if self._checking(name) or not done:
+                return 1
+            blocks = self.profiler.blocks if self.plan.route == "inline" else 1
+            return _control.block_size(wall_s, blocks, self._remaining())
+        if self.settings.chunksize != "auto":
+            return self.settings.chunksize
+        if self.plan.waiting:
+            return 1
+        return self._shared_chunk_size(name, wall_s)
+
+    def _shared_chunk_size(self, name: Lane, wall_s: float) -> int:
+        profile = self._profile()
+        costs, payload = self._host.costs, profile.payload
+        rest = self._remaining()
+        return _control.chunk_size(
+            wall_s,
+            costs.thread_trip_s if name == "threads" else costs.process_trip_s,
+            profile.spread,
+            profile.done if rest is None else rest,
+            self.plan.workers,
+            payload.item_bytes + payload.result_bytes if payload and name != "threads" else 0,
+        )
+
+    def _recalling(self, now: float) -> Action | None:
+        lane = self._lanes.get("threads")
+        for chunk in lane.in_flight if lane else ():
+            if chunk.recalled or chunk.count == 1 or chunk.expected_s is None:
+                continue
+            overran = now - chunk.sent_s > _control.overrun_s(chunk.expected_s)
+            if overran or (chunk.route == "inline" and self.plan.route != "inline"):
+                self._overran = self._overran or overran
+                return Recall(chunk)
+        return None
+
+    # --- When to look again -----------------------------------------------------------------------
+
+    def _watching(self) -> bool:
+        """Whether the heartbeat still has something to tell."""
+        profiler = self.profiler
+        if self.settings.route not in ("auto", "threads") or profiler.is_async:
+            return False
+        if not profiler.done:
+            return True
+        if profiler.wall_s < self._host.costs.thread_trip_s:
+            return False
+        profile = self._profile()
+        computing = profile.cpu_s >= WAITS * profile.wall_s
+        return profiler.blocks < 4 or (computing and profile.gil_share is None)
+
+    def _wait_s(self, now: float) -> float:
+        running = self._local_running()
+        if running and self._watching() and (self.profiler.done or self.plan.route == "inline"):
+            return BEAT_S
+        until = now + LONGEST_WAIT_S
+        if self._fresh:
+            until = min(until, self._review_at)
+        for chunk in running:
+            if chunk.expected_s is not None and chunk.count > 1 and not chunk.recalled:
+                until = min(until, chunk.sent_s + _control.overrun_s(chunk.expected_s))
+        return max(BEAT_S, until - now)
+
+    def _due(self, now: float) -> bool:
+        if not self._fresh or (self._ended and not self._hand.count):
+            return False
+        if self.profiler.done == 0 and self.profiler.wall_s < FIRST_LOOK_S:
+            return False
+        return now >= self._review_at or 0 < self.profiler.blocks <= 3
+
+    def _review(self, now: float) -> None:
+        self._fresh = False
+        self._review_at = now + _control.review_after(now - self._started)
+        plan = decide(self._profile(), self._host, self.settings, self.plan.route)
+        if plan.route != self.plan.route:
+            if now < self._stay_until:
+                return
+            self._stay_until = now + self._stay_s
+            self._stay_s *= 2  # so that it cannot swing to and fro for ever
+        if (plan.route, plan.capacities.keys()) != (self.plan.route, self.plan.capacities.keys()):
+            self.history.append((now - self._started, plan))
+        elif plan.kind != self.history[-1][1].kind:
+            self.history[-1] = (self.history[-1][0], plan)
+        if plan.waiting and not (self.plan.waiting and self.plan.route == plan.route):
+            first = _control.FIRST_TASKS if plan.route == "asyncio" else _control.FIRST_WAITING
+            self._ramp = Ramp(first)
+            self._round_from, self._round_calls = now, self.profiler.done
+        self.plan = plan
+
+    def _measure_round(self, now: float) -> None:
+        """After as many calls as the limit allows at once, see whether it should be higher."""
+        if self._ramp is None or not self.plan.waiting or self._ramp.settled:
+            return
+        calls = self.profiler.done - self._round_calls
+        if calls >= self._ramp.limit and now > self._round_from:
+            rate = calls / (now - self._round_from)
+            self._ramp = _control.ramp(self._ramp, rate, self.plan.workers)
+            self._round_from, self._round_calls = now, self.profiler.done
+
+    # --- Figures ----------------------------------------------------------------------------------
+
+    def _lane(self, name: Lane) -> _LaneState:
+        lane = self._lanes.get(name)
+        if lane is None:
+            lane = self._lanes[name] = _LaneState()
+        return lane
+
+    @property
+    def _in_flight(self) -> int:
+        return sum(len(lane.in_flight) for lane in self._lanes.values())
+
+    @property
+    def _local_chunks(self) -> int:
+        return sum(len(self._lanes[name].in_flight) for name in _LOCAL if name in self._lanes)
+
+    def _local_running(self) -> list[Chunk]:
+        lane = self._lanes.get("threads")
+        return list(lane.in_flight) if lane else []
+
+    def _remaining(self) -> int | None:
+        """Items not sent yet, or None while nobody knows."""
+        if self._ended:
+            return self._hand.count
+        if self._length is None:
+            return None
+        return max(1, self._length - self._taken + self._hand.count)
+
+    def _profile(self) -> Profile:
+        processes = self._lanes.get("processes")
+        return self.profiler.profile(
+            remaining=self._remaining(),
+            processes_ready=bool(processes and processes.workers),
+        )
+
+    def final_profile(self) -> Profile:
+        """What was measured, at the end of the run."""
+        return self._profile()

@@ -1,0 +1,39 @@
+"""Ways to run calls, one file each, all behind the seam `_types.Executor`.
+
+To add one: write a class with `open`, `submit` and `close`, name its lane in `_types.Lane`, and
+list it in `make`. `tests/executors/test_contract.py` then holds it to the common behaviour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, assert_never
+
+from .._options import Settings
+from .._types import Executor, Lane, Sink
+
+
+def make(lane: Lane, fn: Callable[[Any], Any], sink: Sink, settings: Settings) -> Executor:
+    """The executor of a lane. Each is imported when first used: asyncio alone takes 30 ms."""
+    match lane:
+        case "inline":
+            from .inline import InlineExecutor
+
+            return InlineExecutor(fn, sink)
+        case "threads":
+            from .threads import ThreadsExecutor
+
+            return ThreadsExecutor(fn, sink)
+        case "processes":
+            from .processes import ProcessesExecutor
+
+            return ProcessesExecutor(fn, sink)
+        case "asyncio":
+            from .loop import LoopExecutor
+
+            return LoopExecutor(fn, sink)
+        case "external":
+            from .external import ExternalExecutor
+
+            return ExternalExecutor(fn, sink, settings.backend)
+    assert_never(lane)
