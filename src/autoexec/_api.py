@@ -5,11 +5,8 @@ from __future__ import annotations
 import functools
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
+from typing import Any, Generic, Literal, ParamSpec, TypeVar, Unpack, overload
 
-from typing_extensions import Unpack
-
-from . import _run
 from ._options import CommonOptions, Options, Settings, check_call, validate
 from ._report import Results
 from ._window import Failure
@@ -96,6 +93,8 @@ def run_parallel(fn: Callable[..., Any], items: Iterable[Any], **options: Any) -
 def _collect(fn: Callable[..., Any], items: Iterable[Any], settings: Settings) -> Results[Any]:
     iterator = check_call(fn, items)
     plain = fn.__wrapped__ if isinstance(fn, ParallelFunction) else fn
+    from . import _run  # on the first call: `import autoexec` takes half as long without it
+
     return _run.run(plain, _run.Source(items, iterator), settings)
 
 

@@ -7,7 +7,7 @@ simulated by itself.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 FIRST_WAITING = 32
 """Calls at once for work that waits, to begin with: the common hand-picked pool size."""
@@ -68,8 +68,7 @@ def chunk_size(
     return max(1, min(by_cost, by_rest, by_size))
 
 
-@dataclass(frozen=True, slots=True)
-class Ramp:
+class Ramp(NamedTuple):
     """Where the search for the best number of waiting calls stands."""
 
     limit: int
@@ -90,7 +89,7 @@ def ramp(state: Ramp, rate: float, ceiling: int) -> Ramp:
     if state.settled:
         return state
     if rate < state.rate * GAIN:
-        return replace(state, limit=min(state.best, ceiling), settled=True)
+        return state._replace(limit=min(state.best, ceiling), settled=True)
     limit = min(state.limit * 2, ceiling)
     return Ramp(limit, rate, state.limit, settled=limit == state.limit)
 

@@ -14,7 +14,6 @@ Ties go to the simpler route, and the one in force gives way only for a saving o
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 from ._options import Settings
 from ._types import Alternative, Costs, Host, Kind, Lane, Plan, Profile, Route
@@ -102,11 +101,11 @@ def decide(profile: Profile, host: Host, settings: Settings, current: Route | No
     kind = classify(profile, host)
     options = {one.route: one for one in _weigh_up(profile, host, settings, current)}
     if forced := _forced(settings, profile.is_async):
-        chosen = replace(options[forced[0]], reason=forced[1])
+        chosen = options[forced[0]]._replace(reason=forced[1])
         rejected: tuple[Alternative, ...] = ()
     else:
         chosen = _best(options, current)
-        chosen = replace(chosen, reason=_reason(chosen, kind, profile, options))
+        chosen = chosen._replace(reason=_reason(chosen, kind, profile, options))
         rejected = tuple(a for a in options.values() if a.route != chosen.route)
     # Under `auto`, inline calls run on a helper thread, since only there can they be watched.
     lane: Lane = "threads" if (chosen.route, settings.route) == ("inline", "auto") else chosen.route
@@ -114,8 +113,8 @@ def decide(profile: Profile, host: Host, settings: Settings, current: Route | No
     waiting = chosen.route in ("threads", "asyncio") and kind in (Kind.IO, Kind.MIXED, Kind.ASYNC)
     if chosen.route == "processes" and settings.route == "auto" and not profile.processes_ready:
         # Items go on here while workers start, so that start-up is hidden behind work.
-        plan = replace(plan, capacities={"threads": 1, **plan.capacities})
-    return replace(plan, predicted_s=chosen.predicted_s, waiting=waiting, rejected=rejected)
+        plan = plan._replace(capacities={"threads": 1, **plan.capacities})
+    return plan._replace(predicted_s=chosen.predicted_s, waiting=waiting, rejected=rejected)
 
 
 def _forced(settings: Settings, is_async: bool) -> tuple[Route, str] | None:
@@ -243,7 +242,7 @@ def _processes(profile: Profile, host: Host, settings: Settings) -> Alternative:
         if settings.route != "processes":
             return Alternative("processes", workers, None, obstacle)
     d = process_trip_s(profile, host.costs)
-    rate = _rate(replace(profile, gil_share=0.0), host, workers, d, 0.0)
+    rate = _rate(profile._replace(gil_share=0.0), host, workers, d, 0.0)
     rest, start_s = float(_rest(profile)), 0.0
     if not profile.processes_ready:
         payload = profile.payload

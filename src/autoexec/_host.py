@@ -11,8 +11,7 @@ import math
 import os
 import sys
 import time
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Callable
 
 from ._types import Costs, Host, Look, Running
 
@@ -56,7 +55,7 @@ def read_host() -> Host:
         nested=_inside_worker,
         processes_barred=_why_no_processes(),
         switch_interval_s=sys.getswitchinterval(),
-        costs=COSTS if start is None else replace(COSTS, process_start_s=start),
+        costs=COSTS if start is None else COSTS._replace(process_start_s=start),
     )
 
 
@@ -95,58 +94,51 @@ def _affinity() -> int:
 
 @functools.cache
 def _quota() -> float | None:
-    return read_quota(Path("/"))
+    return read_quota("/")
 
 
-def read_quota(root: Path) -> float | None:
+def read_quota(root: str) -> float | None:
     """The CPU quota of this process's cgroup (v2, else v1) in cores, or None if there is none.
 
     Args:
         root: Where `proc` and `sys` are found, so that a test can bring its own.
     """
-    try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return None
     found: list[float] = []
-    for line in lines:
+    for line in (_read(os.path.join(root, "proc/self/cgroup")) or "").splitlines():
         _, controllers, path = line.split(":", 2)
+        mounts = os.path.join(root, "sys/fs/cgroup")
         if not controllers:
-            found += _quotas_v2(root / "sys/fs/cgroup", path)
+            found += _quotas(mounts, path, _quota_v2)
         elif "cpu" in controllers.split(","):
             for mount in ("cpu", "cpu,cpuacct"):
-                found += _quotas_v1(root / "sys/fs/cgroup" / mount, path)
+                found += _quotas(os.path.join(mounts, mount), path, _quota_v1)
     return min(found, default=None)
 
 
-def _ancestors(mount: Path, path: str) -> list[Path]:
-    """The cgroup and those above it: any of them may hold the tightest limit."""
-    folder = mount / path.strip("/")
-    return [p for p in (folder, *folder.parents) if p == mount or mount in p.parents]
+def _quotas(mount: str, path: str, read: Callable[[str], float | None]) -> list[float]:
+    """The quotas of a cgroup and of those above it: any of them may be the tightest."""
+    parts = [part for part in path.split("/") if part]
+    folders = [os.path.join(mount, *parts[:depth]) for depth in range(len(parts) + 1)]
+    return [quota for quota in map(read, folders) if quota]
 
 
-def _quotas_v2(mount: Path, path: str) -> list[float]:
-    found = []
-    for folder in _ancestors(mount, path):
-        try:
-            quota, period = (folder / "cpu.max").read_text().split()
-            found.append(int(quota) / int(period))
-        except (OSError, ValueError):  # absent, or "max": no limit at this level
-            continue
-    return found
+def _quota_v2(folder: str) -> float | None:
+    quota, _, period = (_read(os.path.join(folder, "cpu.max")) or "max 1").partition(" ")
+    return None if quota == "max" else int(quota) / int(period)
 
 
-def _quotas_v1(mount: Path, path: str) -> list[float]:
-    found = []
-    for folder in _ancestors(mount, path):
-        try:
-            quota = int((folder / "cpu.cfs_quota_us").read_text())
-            period = int((folder / "cpu.cfs_period_us").read_text())
-        except (OSError, ValueError):
-            continue
-        if quota > 0:
-            found.append(quota / period)
-    return found
+def _quota_v1(folder: str) -> float | None:
+    quota = int(_read(os.path.join(folder, "cpu.cfs_quota_us")) or -1)
+    period = int(_read(os.path.join(folder, "cpu.cfs_period_us")) or 0)
+    return quota / period if quota > 0 and period > 0 else None
+
+
+def _read(path: str) -> str | None:
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return None
 
 
 def child_cpu_s() -> float:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import concurrent.futures
-import difflib
 import operator
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Literal, TypeVar, get_args
-
-from typing_extensions import TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypedDict, TypeVar, get_args
 
 from ._types import Route
 
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
 BackendName = Literal["auto", "inline", "threads", "processes", "asyncio"]
-Backend = BackendName | concurrent.futures.Executor
+Backend: TypeAlias = "BackendName | Executor"
 T = TypeVar("T")
 
 OnError = Literal["raise", "return", "skip"]
@@ -40,8 +39,7 @@ class Options(CommonOptions, total=False):
     """Unpack each item: mappings become keyword arguments, other iterables positional ones."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """Validated options with their defaults filled in."""
 
     backend: Backend = "auto"
@@ -56,7 +54,7 @@ class Settings:
         return self.backend if isinstance(self.backend, str) else "external"
 
 
-NAMES = tuple(field.name for field in fields(Settings))
+NAMES = Settings._fields
 
 
 def validate(options: Mapping[str, Any]) -> Settings:
@@ -68,6 +66,8 @@ def validate(options: Mapping[str, Any]) -> Settings:
     """
     for name in options:
         if name not in NAMES:
+            import difflib  # only needed to word this error
+
             close = difflib.get_close_matches(name, NAMES, n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
             raise TypeError(
@@ -97,11 +97,17 @@ def _check_backend(backend: object) -> None:
             f"backend must be an executor that was made, not the class {backend.__name__};"
             f" pass {backend.__name__}(...)."
         )
-    elif not isinstance(backend, concurrent.futures.Executor):
+    elif not _is_executor(backend):
         raise TypeError(
             f"backend must be one of {_listed(BackendName)} or a concurrent.futures.Executor,"
             f" not a {type(backend).__name__}."
         )
+
+
+def _is_executor(backend: object) -> bool:
+    # Importing `concurrent.futures` takes 12 ms; whoever has an executor has imported it.
+    module = sys.modules.get("concurrent.futures")
+    return module is not None and isinstance(backend, module.Executor)
 
 
 def _check_count(name: str, value: object, otherwise: str) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from ._types import Alternative, Host, Kind, Plan, Profile
 
@@ -30,8 +29,7 @@ class Results(list[T]):
         return self
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """What was measured, what was chosen, what was rejected, and why.
 
     `print(report)` gives the text for people, `to_dict()` plain data.
@@ -66,7 +64,7 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """All figures as plain dicts, lists, numbers and texts."""
-        data: dict[str, Any] = _plain(asdict(self))
+        data: dict[str, Any] = _plain(self)
         data["route"] = self.route
         return data
 
@@ -143,6 +141,8 @@ def seconds(value: float) -> str:
 
 
 def _plain(value: Any) -> Any:
+    if hasattr(value, "_asdict"):
+        value = value._asdict()
     if isinstance(value, Mapping):
         return {str(key): _plain(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from . import _control
@@ -111,11 +110,11 @@ class _Hand:
         return items[position]
 
 
-@dataclass
 class _LaneState:
-    in_flight: dict[Chunk, None] = field(default_factory=dict)
-    opened: int = 0
-    workers: int = 0  # that are up
+    def __init__(self) -> None:
+        self.in_flight: dict[Chunk, None] = {}
+        self.opened = 0
+        self.workers = 0  # that are up
 
 
 class Scheduler:
@@ -194,7 +193,7 @@ class Scheduler:
                 f"backend={event.lane!r} cannot run here: {event.reason}."
                 " Use backend='auto' or 'threads'."
             )
-        self._host = replace(self._host, processes_barred=event.reason)
+        self._host = self._host._replace(processes_barred=event.reason)
         self._review_soon()
 
     def weighed(self, payload: Payload, effect: str | None) -> None:

@@ -1,15 +1,13 @@
 """The records that travel: chunks go out, blocks come back, a profile becomes a plan.
 
 Times are seconds (`_s`) on the clock of `time.perf_counter`, sizes are bytes (`_bytes`).
-Everything here is inert: no clock is read and nothing is started. Records made once per
-dispatch are named tuples (0.4 µs to build, a frozen dataclass 1.2 µs); the others are frozen
-dataclasses.
+Everything here is inert: no clock is read and nothing is started. Records are named tuples rather
+than frozen dataclasses: 0.4 µs to build instead of 1.2, and 20 ms less at import.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -54,7 +52,7 @@ class Chunk:
     """
 
     __slots__ = (
-        "began", "clock_id", "count", "done", "expected_s", "finished", "first", "lane", "native_id",
+        "arrived", "began", "clock_id", "count", "done", "expected_s", "finished", "first", "lane", "native_id",
         "process_cpu_s", "recalled", "route", "sent_s", "source", "start", "todo", "watched",
     )  # fmt: skip
 
@@ -75,6 +73,9 @@ class Chunk:
         self.recalled = False
         self.finished = False
         self.done = 0
+        """Outcomes that the scheduler has heard of."""
+        self.arrived = 0
+        """Outcomes that have come back from a worker process."""
         # Set by the thread that runs it; read by the driver while it runs.
         self.began: Clocks | None = None
         self.clock_id: int | None = None
@@ -175,8 +176,7 @@ class Look(NamedTuple):
     """Calls whose outcome ended the wait."""
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
+class Payload(NamedTuple):
     """What it would take to run the function in another process, found on sample values."""
 
     fn_bytes: int
@@ -188,8 +188,7 @@ class Payload:
     """Why a process cannot run it at all."""
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(NamedTuple):
     """What was measured of the function's calls so far."""
 
     calls: int
@@ -235,8 +234,7 @@ class Profile:
         return self.cpu_s * (1.0 if self.gil_share is None else self.gil_share)
 
 
-@dataclass(frozen=True, slots=True)
-class Costs:
+class Costs(NamedTuple):
     """What dispatch costs on this machine."""
 
     thread_start_s: float
@@ -248,8 +246,7 @@ class Costs:
     """Seconds a byte takes to another process, pickling not included."""
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
+class Host(NamedTuple):
     """The facts of this machine and process that matter for deciding."""
 
     cores: int
@@ -262,8 +259,7 @@ class Host:
     costs: Costs
 
 
-@dataclass(frozen=True, slots=True)
-class Alternative:
+class Alternative(NamedTuple):
     """A route that was weighed."""
 
     route: Route
@@ -273,8 +269,7 @@ class Alternative:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """How the items that are not yet started are run: capacities by lane, and why."""
 
     route: Route

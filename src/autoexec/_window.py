@@ -7,16 +7,14 @@ error means (`on_error`) is decided here and nowhere else.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from ._options import OnError
 
 ItemT = TypeVar("ItemT")
 
 
-@dataclass(frozen=True, slots=True)
-class Failure(Generic[ItemT]):
+class Failure(NamedTuple, Generic[ItemT]):
     """Stands in the place of a result when `on_error="return"`. False in a condition."""
 
     index: int

@@ -3,36 +3,74 @@
 from __future__ import annotations
 
 import concurrent.futures
+import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError, Future
 from typing import Any
 
+from .._errors import RemoteTraceback
 from .._pickling import Portable
-from .._types import Chunk, Sink
+from .._types import Block, Chunk, Sink
 from .._worker.calls import Outcomes, run_portable
-from .futures import FutureChunks
 
 
 class ExternalExecutor:
-    """Submits chunks to a `concurrent.futures.Executor` of any kind."""
+    """Submits each chunk as one call to a `concurrent.futures.Executor` of any kind."""
 
     def __init__(
         self, fn: Callable[[Any], Any], sink: Sink, executor: concurrent.futures.Executor
     ) -> None:
         self._fn = Portable(fn)
+        self._sink = sink
         self._executor = executor
-        self._chunks = FutureChunks(sink)
+        self._futures: set[Future[Outcomes]] = set()
 
     def open(self, workers: int) -> None:
         """The caller has done that."""
 
     def submit(self, chunks: Sequence[Chunk]) -> None:
-        """Submit each chunk as one call."""
+        """Submit the chunks."""
         for chunk in chunks:
-            self._chunks.follow(chunk, self._submit_one(chunk))
+            future = self._executor.submit(run_portable, self._fn, Portable(chunk.items))
+            self._futures.add(future)
+            self._follow(chunk, future)
 
-    def _submit_one(self, chunk: Chunk) -> concurrent.futures.Future[Outcomes]:
-        return self._executor.submit(run_portable, self._fn, Portable(chunk.items))
+    def _follow(self, chunk: Chunk, future: Future[Outcomes]) -> None:
+        started = time.perf_counter()
+
+        def announce(done: Future[Outcomes]) -> None:
+            self._futures.discard(done)
+            try:
+                self._sink(_blocks(chunk, done.result()))
+            except CancelledError:
+                return  # by `close`: nobody waits for the outcome
+            except BaseException as error:
+                self._sink(_failed(chunk, error, time.perf_counter() - started))
+
+        future.add_done_callback(announce)
 
     def close(self, *, abandon: bool) -> None:
         """Cancel what has not started; the executor itself stays as it is."""
-        self._chunks.cancel()
+        for future in list(self._futures):
+            future.cancel()
+
+
+def _blocks(chunk: Chunk, outcomes: Outcomes) -> list[Block]:
+    blocks = []
+    for i, outcome in enumerate(outcomes):
+        if outcome.error is not None and outcome.error.__traceback__ is None:
+            outcome.error.__cause__ = RemoteTraceback(outcome.traceback or "")
+        last = i == len(outcomes) - 1
+        blocks.append(
+            Block(chunk, outcome.values, outcome.error, outcome.wall_s, outcome.cpu_s, 0.0, last)
+        )
+    return blocks
+
+
+def _failed(chunk: Chunk, error: BaseException, wall_s: float) -> list[Block]:
+    """Every item of the chunk has this error: which of them were called is not known."""
+    last = chunk.count - 1
+    return [
+        Block(chunk, [], error, wall_s / chunk.count, 0.0, 0.0, i == last)
+        for i in range(chunk.count)
+    ]

@@ -1,0 +1,108 @@
+"""A worker process: reads chunks of items, calls the function, sends the outcomes back.
+
+Messages in:   ("start", sys.path, function bytes), then ("chunk", number, eager, [item bytes, ...])
+Messages out:  ("up",) or ("broken", text), then
+               ("outcomes", number, [(values, error bytes, traceback, wall_s, cpu_s), ...], last)
+
+A thread of its own reads the input, so that the parent can always write, and so that the death of
+the parent, which is the end of the input, ends this process at once, whatever it is doing.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any, BinaryIO
+
+from .._call import run_chunk
+from .._pickling import dumps, loads
+from .._types import Block, Chunk
+from .errors import portable_error
+from .frames import read_frame, write_frame
+
+
+def main(stdout_fd: int) -> None:
+    """Serve until the parent closes the pipe.
+
+    Args:
+        stdout_fd: Descriptor of the parent's standard output, or -1 where none was passed on.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
+    pipe_in, pipe_out = _take_pipes(stdout_fd)
+    messages: SimpleQueue[Any] = SimpleQueue()
+    threading.Thread(target=_read, args=(pipe_in, messages), daemon=True).start()
+    _, path, function = messages.get()
+    sys.path[:] = path
+    try:
+        fn = _load(function)
+    except BaseException as exc:
+        _, text = portable_error(exc)
+        write_frame(pipe_out, ("broken", text))
+        return
+    write_frame(pipe_out, ("up",))
+    while True:
+        _, number, eager, items = messages.get()
+        _serve(fn, number, eager, items, pipe_out)
+
+
+def _load(function: bytes) -> Callable[[bytes], bytes]:
+    from .. import _host
+
+    _host.mark_worker()
+    fn = loads(function)
+    # Reading an item and pickling its result happen within the call, so that what goes wrong
+    # with either is that item's error.
+    return lambda data: dumps(fn(loads(data)))
+
+
+def _take_pipes(stdout_fd: int) -> tuple[BinaryIO, BinaryIO]:
+    """Move the pipes away from standard input and output, which belong to user code."""
+    pipe_in = os.fdopen(os.dup(0), "rb")
+    pipe_out = os.fdopen(os.dup(1), "wb")
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    os.dup2(stdout_fd if stdout_fd >= 0 else 2, 1)
+    if stdout_fd >= 0:
+        os.close(stdout_fd)
+    return pipe_in, pipe_out
+
+
+def _read(pipe: BinaryIO, messages: SimpleQueue[Any]) -> None:
+    while True:
+        try:
+            messages.put(read_frame(pipe))
+        except EOFError:
+            os._exit(0)  # the parent is done with us, or gone
+
+
+def _serve(
+    fn: Callable[[bytes], bytes], number: int, eager: bool, items: list[bytes], pipe: BinaryIO
+) -> None:
+    """Run a chunk. Eager: each outcome is sent at once, so that a later death cannot take it along
+    and what was running when it came is known; else they go together at the end."""
+    parts = [[item] for item in items] if eager else [items]
+    for i, part in enumerate(parts):
+        outcomes: list[Any] = []
+        run_chunk(fn, Chunk(0, part, "processes", "processes"), lambda b: outcomes.append(_wire(b)))
+        write_frame(pipe, ("outcomes", number, outcomes, i == len(parts) - 1))
+
+
+def _wire(block: Block) -> tuple[Any, ...]:
+    error, traceback = None, None
+    if block.error is not None:
+        portable, traceback = portable_error(block.error)
+        error = _error_bytes(portable)
+    return list(block.values), error, traceback, block.wall_s, block.cpu_s
+
+
+def _error_bytes(error: BaseException) -> bytes:
+    try:
+        return dumps(error)
+    except Exception:  # `portable_error` tried, but its second pickling may still fail
+        return pickle.dumps(RuntimeError(f"an error of type {type(error).__name__}"))
