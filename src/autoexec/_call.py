@@ -8,6 +8,7 @@ side of a process imports it too.
 from __future__ import annotations
 
 import inspect
+import os
 import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping
@@ -19,13 +20,52 @@ from ._types import Block, Chunk, Clocks
 _cpu_clock = getattr(time, "pthread_getcpuclockid", None)
 
 
-def queued_ns(native_id: int | None = None) -> int:
-    """Nanoseconds a thread of this process was ready to run without a core (Linux; else 0)."""
-    path = f"/proc/self/task/{native_id}/schedstat" if native_id else "/proc/thread-self/schedstat"
+class _OwnQueue:
+    """The run-queue clock of one thread. Kept open: 2 µs a reading instead of 8."""
+
+    def __init__(self) -> None:
+        try:
+            self._fd = os.open("/proc/thread-self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+        except (OSError, AttributeError):  # not Linux
+            self._fd = -1
+
+    def read_ns(self) -> int:
+        return _parse_schedstat(os.pread(self._fd, 64, 0)) if self._fd >= 0 else 0
+
+    def __del__(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+
+
+class _PerThread(threading.local):
+    def __init__(self) -> None:
+        self.queue = _OwnQueue()  # closed when the thread ends
+
+
+_per_thread = _PerThread()
+
+
+def queued_ns() -> int:
+    """Nanoseconds this thread was ready to run without a core (Linux; elsewhere 0)."""
     try:
-        with open(path, "rb", buffering=0) as file:
-            return int(file.read(64).split()[1])
-    except (OSError, IndexError, ValueError):
+        return _per_thread.queue.read_ns()
+    except OSError:
+        return 0
+
+
+def queued_ns_of(native_id: int) -> int:
+    """The same of another thread of this process."""
+    try:
+        with open(f"/proc/self/task/{native_id}/schedstat", "rb", buffering=0) as file:
+            return _parse_schedstat(file.read(64))
+    except OSError:
+        return 0
+
+
+def _parse_schedstat(text: bytes) -> int:
+    try:
+        return int(text.split()[1])
+    except (IndexError, ValueError):
         return 0
 
 
@@ -66,7 +106,7 @@ def _run_block(fn: Callable[[Any], Any], chunk: Chunk) -> Block:
             values.append(fn(item))
     except BaseException as exc:
         error = without_this_frame(exc)
-    # The wall clock is the innermost: reading the run queue takes 8 µs and lets go of the GIL.
+    # The wall clock is the innermost: reading the run queue takes 2 µs and lets go of the GIL.
     wall = time.perf_counter_ns() - wall
     cpu = time.thread_time_ns() - cpu
     queued = queued_ns() - queued if watched else 0

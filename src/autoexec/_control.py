@@ -27,6 +27,12 @@ OVERRUN = 2.0
 of the same calls vary by a third on a shared machine, and one recalled in vain costs 2 ms."""
 
 
+PROBE_AFTER = 16
+"""Calls under contention after which some are run alone to see what they are like now."""
+PROBE_CALLS = 3
+"""How many: the first replaces what was known, and is replaced by the second."""
+
+
 def block_size(wall_s: float, blocks: int, remaining: int | None) -> int:
     """Items to run one after another before looking again.
 

@@ -21,7 +21,7 @@ from ._types import Alternative, Costs, Host, Kind, Lane, Plan, Profile, Route
 WAITS = 0.1
 """Share of CPU in the wall time below which a call is I/O-bound: such calls only fill a core ten
 at a time. Downloads with urllib show 0.02 to 0.05, SQLite and parsing 0.9 and more."""
-COMPUTES = 0.8
+COMPUTES = 0.7
 """Share above which a call is CPU-bound; between the two it is mixed."""
 HOLDS = 0.5
 """Share of the CPU time under the GIL from which a call counts as holding it. Measured shares lie
@@ -57,7 +57,8 @@ def classify(profile: Profile, host: Host) -> Kind:
     if profile.calls and profile.wall_s < host.costs.thread_trip_s:
         return Kind.TINY
     computing = profile.cpu_s / profile.wall_s if profile.wall_s else 1.0
-    if profile.child_s > CHILD_SHARE * profile.wall_s and computing < COMPUTES:
+    # Children of many calls at once slow each other down, so the quickest call is the measure.
+    if profile.child_s > CHILD_SHARE * profile.least_s and computing < COMPUTES:
         return Kind.CHILDREN
     if computing < WAITS:
         # While the first call runs, a child process that has appeared is the best guess.
@@ -81,7 +82,7 @@ def opening(host: Host, settings: Settings, length: int | None, is_async: bool) 
     if route == "auto" and is_async:
         route = "asyncio"
     if route != "auto":
-        empty = Profile(0, 0, 0, 0, 0, None, 0, None, 0, length, 0, is_async)
+        empty = Profile(0, 0, 0, 0, 0, 0, None, 0, None, 0, length, 0, is_async)
         return decide(empty, host, settings, None)
     return _plan("inline", "threads", Kind.UNSEEN, 1, "the first call is being watched")
 

@@ -57,11 +57,14 @@ class Profiler:
         self.checks = 0
         self.blocks = 0
         self.done = 0
+        self.unclear = 0
+        """Calls since the last whose wall time could be believed."""
+        self._least = math.inf
         self._measured = 0
         self._local_s = 0.0
         self._held_s = self._free_s = 0.0
         self._late: deque[float] = deque(maxlen=15)
-        self._overlap_cpu_s = self._overlap_s = 0.0
+        self._overlap_cpu_s = self._overlap_child_s = self._overlap_s = 0.0
         self._child_last: float | None = None
         self._child: deque[float] = deque(maxlen=9)
         self._had_children = self._has_children = False
@@ -102,14 +105,24 @@ class Profiler:
             self._local_s += block.wall_s
         # Under contention a call's wall time says nothing of its waiting: k threads of pure
         # Python each look as if they waited (k-1)/k of the time. The last clear view is kept.
-        clear = alone or not local or (self.overlap or 0.0) < CONTENDED
+        clear = alone or not local or self._busy < CONTENDED
         if clear and self._provisional and self._wall.n:
             # The first call pays for imports and empty caches; the second replaces it.
             self._forget()
             self._provisional = False
+            self._weaken_gil_evidence()
         if clear or not self._wall.n:
             self._wall.add(max(block.cpu_s, block.wall_s - block.queued_s) / calls)
+        self.unclear = 0 if clear else self.unclear + calls
+        self._least = min(self._least, block.wall_s / calls)
         self._cpu.add(block.cpu_s / calls)
+
+    def _weaken_gil_evidence(self) -> None:
+        """Keep what the first call did to the GIL, but let the next ones outvote it soon."""
+        seen = self._held_s + self._free_s
+        if seen > GIL_EVIDENCE_S:
+            self._held_s *= GIL_EVIDENCE_S / seen
+            self._free_s *= GIL_EVIDENCE_S / seen
 
     def look(self, look: Look, local_chunks: int) -> None:
         """Account for calls that are still running, and for the heartbeat."""
@@ -155,13 +168,22 @@ class Profiler:
         if self._overlap_s > 0.1:
             self._overlap_s /= 2
             self._overlap_cpu_s /= 2
+            self._overlap_child_s /= 2
         self._overlap_s += look.now_s - last.now_s
         self._overlap_cpu_s += look.process_cpu_s - last.process_cpu_s
+        self._overlap_child_s += look.child_cpu_s - last.child_cpu_s
 
     @property
     def overlap(self) -> float | None:
         """CPU seconds per second while several calls ran here."""
         return self._overlap_cpu_s / self._overlap_s if self._overlap_s > 0.005 else None
+
+    @property
+    def _busy(self) -> float:
+        """The same with what child processes used."""
+        if self._overlap_s <= 0.005:
+            return 0.0
+        return (self._overlap_cpu_s + self._overlap_child_s) / self._overlap_s
 
     @property
     def gil_share(self) -> float | None:
@@ -196,6 +218,7 @@ class Profiler:
             calls=self._measured,
             elapsed_s=self._local_s + self._running_s,
             wall_s=self.wall_s,
+            least_s=min(self._least, self.wall_s),
             cpu_s=min(cpu_s, self.wall_s),
             child_s=_median(self._child),
             gil_share=self.gil_share,

@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from . import _host, executors
-from ._call import RunCoroutine, Star, is_async, name_of, queued_ns
+from ._call import RunCoroutine, Star, is_async, name_of, queued_ns, queued_ns_of
 from ._decide import classify
 from ._effects import difference, effect_in_code, snapshot
 from ._errors import AutoexecError
@@ -26,6 +26,11 @@ from ._types import Block, Broken, Chunk, Event, Executor, Host, Lane, Ready, Ru
 
 PULL_S = 0.005
 """Seconds after which what came from the input goes on its way, though more was asked for."""
+
+
+LOOK_S = 0.005
+"""Between looks at the process as a whole while calls run here, once single calls are no longer
+watched: a look takes 10 µs."""
 
 
 class Source:
@@ -74,6 +79,8 @@ class Run:
         self._inbox: SimpleQueue[Event] = SimpleQueue()
         self._executors: dict[Lane, Executor] = {}
         self._before: dict[Chunk, Any] = {}
+        self._returned = 0  # calls since the last look
+        self._looked = 0.0
         self._clock = time.perf_counter
         self.started = self._clock()
         self.scheduler = Scheduler(
@@ -86,7 +93,7 @@ class Run:
         )
 
         if settings.route == "auto" and source.length != 1:
-            self._look((), None, 0)  # what the clocks show before the first call
+            self._look((), None)  # what the clocks show before the first call
 
     def step(self) -> Done | None:
         """Do the next thing. Returns `Done` when there is nothing left to do."""
@@ -140,12 +147,15 @@ class Run:
                 late = max(0.0, self._clock() - before - seconds - waiting)
         else:
             returned = self._dispatch(event)
-        if watched:
-            self._look(watched, late, returned)
+        self._returned += returned
+        if watched or (local and self._clock() > self._looked + LOOK_S):
+            self._look(watched, late)
 
-    def _look(self, chunks: Sequence[Chunk], late_s: float | None, returned: int) -> None:
+    def _look(self, chunks: Sequence[Chunk], late_s: float | None) -> None:
         running = _running([chunk for chunk in chunks if not chunk.finished])
-        self.scheduler.looked(_host.look(running, late_s, returned))
+        self.scheduler.looked(_host.look(running, late_s, self._returned))
+        self._returned = 0
+        self._looked = self._clock()
 
     def _dispatch(self, event: Event) -> int:
         """Tell the scheduler. Returns how many calls returned."""
@@ -186,7 +196,7 @@ def _running(chunks: Sequence[Chunk]) -> list[Running]:
             cpu_s = (time.process_time() - chunk.process_cpu_s) / len(chunks)
         else:
             cpu_s = (cpu - began.cpu_ns) * 1e-9
-        queued = queued_ns(chunk.native_id) - began.queued_ns if chunk.native_id else 0
+        queued = queued_ns_of(chunk.native_id) - began.queued_ns if chunk.native_id else 0
         found.append(Running(chunk, elapsed * 1e-9, cpu_s, max(0, queued) * 1e-9))
     return found
 

@@ -151,10 +151,13 @@ class Scheduler:
         self._round_from, self._round_calls = now, 0
         self.at_once = 0  # the most calls in flight at the same time
         self._fresh = False
+        self._consider_probe(now)
         self._review_at = now
         self._stay_until = now
         self._stay_s = 0.005
         self._last_value: Any = None
+        self._probing = 0  # calls yet to be run alone
+        self._probe_at = now
         self._may_leave = settings.route == "auto" and not is_async and not host.processes_barred
         self._overran = False
 
@@ -237,7 +240,12 @@ class Scheduler:
         self.ran[chunk.route] += len(block.values) + (block.error is not None)
         self.calls_s += block.wall_s
         local = chunk.lane in _LOCAL
-        self.profiler.add(block, local=local, alone=local and self._local_chunks == 1)
+        alone = local and self._local_chunks == 1
+        self.profiler.add(block, local=local, alone=alone)
+        if alone and self._probing:
+            self._probing -= 1
+            if not self._probing:
+                self._review_soon()
         if block.last:
             chunk.finished = True
             del self._lanes[chunk.lane].in_flight[chunk]
@@ -289,11 +297,12 @@ class Scheduler:
             size = self._chunk_size(name)
             if not self._hand.count:
                 return Take(room * size)
+            check = self._checking(name)
             chunks = []
             while self._hand.count and len(chunks) < room:
                 chunks.append(self._cut(name, size, now))
             self.at_once = max(self.at_once, self._in_flight)
-            return Send(name, chunks, check=self._checking(name) and chunks[0].count == 1)
+            return Send(name, chunks, check=check and chunks[0].count == 1)
         return None
 
     def _room(self, name: Lane) -> int:
@@ -304,6 +313,8 @@ class Scheduler:
             capacity = min(capacity, lane.workers) * _control.PREFETCH if sure else 0
         elif name == "external":
             capacity *= _control.PREFETCH
+        elif self._probing and name == "threads":
+            capacity = 1
         elif self._ramp is not None and self.plan.waiting:
             capacity = min(capacity, self._ramp.limit)
         return capacity - len(lane.in_flight)
@@ -313,9 +324,11 @@ class Scheduler:
         return profiler.effect is None and (profiler.checks >= CHECKS or profiler.done == 0)
 
     def _checking(self, name: Lane) -> bool:
-        # The first call, and as many before items leave for another process as it takes.
+        # The first call, and as many before items leave for another process as it takes; always
+        # alone, since what changes meanwhile could be the work of any call.
         leaving = self.plan.route == "processes" or self.profiler.done == 0
-        return self._may_leave and name == "threads" and leaving and self.profiler.checks < CHECKS + 1
+        alone = name == "threads" and not self._local_chunks
+        return self._may_leave and alone and leaving and self.profiler.checks <= CHECKS
 
     def _cut(self, name: Lane, size: int, now: float) -> Chunk:
         first, source, start = self._hand.take(size)
@@ -324,7 +337,7 @@ class Scheduler:
             route = "inline"
         chunk = Chunk(first, source, name, route, start)
         chunk.sent_s = now
-        chunk.watched = name == "threads" and self._watching()
+        chunk.watched = name == "threads" and (self._watching() or self._measurable())
         if self.profiler.done:
             chunk.expected_s = self.profiler.wall_s * chunk.count
         self._lane(name).in_flight[chunk] = None
@@ -384,6 +397,11 @@ class Scheduler:
         computing = profile.cpu_s >= WAITS * profile.wall_s
         return profiler.blocks < 4 or (computing and profile.gil_share is None)
 
+    def _measurable(self) -> bool:
+        """Whether the next call runs alone and is long enough to bear reading the run queue."""
+        alone = self._probing or not self._local_chunks
+        return bool(alone) and self.profiler.wall_s > 10 * self._host.costs.thread_trip_s
+
     def _wait_s(self, now: float) -> float:
         running = self._local_running()
         if running and self._watching() and (self.profiler.done or self.plan.route == "inline"):
@@ -405,6 +423,7 @@ class Scheduler:
 
     def _review(self, now: float) -> None:
         self._fresh = False
+        self._consider_probe(now)
         self._review_at = now + _control.review_after(now - self._started)
         plan = decide(self._profile(), self._host, self.settings, self.plan.route)
         if plan.route != self.plan.route:
@@ -421,6 +440,17 @@ class Scheduler:
             self._ramp = Ramp(first)
             self._round_from, self._round_calls = now, self.profiler.done
         self.plan = plan
+
+    def _consider_probe(self, now: float) -> None:
+        """Run a few calls alone where threads are so busy that no wall time can be believed.
+
+        What waited at first may compute now, and in threads that take turns the two look alike.
+        """
+        crowded = self.plan.route == "threads" and self.plan.workers > 1 and not self._probing
+        if crowded and now >= self._probe_at and self.profiler.unclear > _control.PROBE_AFTER:
+            self._probing = _control.PROBE_CALLS
+            self._probe_at = now + (now - self._started)  # ever more rarely
+            self.profiler.restart()
 
     def _measure_round(self, now: float) -> None:
         """After as many calls as the limit allows at once, see whether it should be higher."""

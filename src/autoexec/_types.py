@@ -197,6 +197,8 @@ class Profile(NamedTuple):
     """Seconds of local calls seen so far, running ones included: the weight of the evidence."""
     wall_s: float
     """Mean seconds a call takes; if none has returned, how long the first has been running."""
+    least_s: float
+    """Seconds of the quickest call: what remains of the wall time where nothing is in the way."""
     cpu_s: float
     """Mean CPU seconds of a call in its own thread."""
     child_s: float

@@ -89,7 +89,9 @@ def _serve(
     parts = [[item] for item in items] if eager else [items]
     for i, part in enumerate(parts):
         outcomes: list[Any] = []
-        run_chunk(fn, Chunk(0, part, "processes", "processes"), lambda b: outcomes.append(_wire(b)))
+        chunk = Chunk(0, part, "processes", "processes")
+        chunk.watched = True
+        run_chunk(fn, chunk, lambda block: outcomes.append(_wire(block)))
         write_frame(pipe, ("outcomes", number, outcomes, i == len(parts) - 1))
 
 
@@ -98,7 +100,7 @@ def _wire(block: Block) -> tuple[Any, ...]:
     if block.error is not None:
         portable, traceback = portable_error(block.error)
         error = _error_bytes(portable)
-    return list(block.values), error, traceback, block.wall_s, block.cpu_s
+    return list(block.values), error, traceback, block.wall_s, block.cpu_s, block.queued_s
 
 
 def _error_bytes(error: BaseException) -> bytes:

@@ -292,6 +292,7 @@ def _blocks(
     traceback: str | None,
     wall_s: float,
     cpu_s: float,
+    queued_s: float,
     *,
     last: bool,
 ) -> list[Block]:
@@ -305,7 +306,7 @@ def _blocks(
             blocks.append(Block(chunk, read, problem, 0.0, 0.0, 0.0, False))
             read = []
     problem = None if error is None else _read_error(error, traceback)
-    return [*blocks, Block(chunk, read, problem, wall_s, cpu_s, 0.0, last)]
+    return [*blocks, Block(chunk, read, problem, wall_s, cpu_s, queued_s, last)]
 
 
 def _read_error(data: bytes, traceback: str | None) -> BaseException:

@@ -1,0 +1,59 @@
+"""The command from start to end: input, server, measurements, table."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from typing import TextIO
+
+from .._host import read_host
+from .files import pick_files
+from .measure import Row, measure
+from .server import LATENCY_MS, serving
+from .table import render
+from .tasks import FULL, QUICK, make_tasks
+
+REPEAT_S = {True: 0.1, False: 1.0}
+"""By `quick`: what takes less than this is run several times, and the fastest run counts."""
+
+
+def compare(*, quick: bool, out: TextIO, log: TextIO) -> int:
+    """Run every task in every way and print the table.
+
+    Args:
+        quick: Take less input.
+        out: Where the table goes.
+        log: Where lines about the progress go.
+
+    Returns:
+        The exit code: 0, or 1 if results differed or a way could not run.
+
+    Raises:
+        AutoexecError: There is no input here, or the server did not start.
+    """
+    sizes = QUICK if quick else FULL
+    files = pick_files(sizes.files)
+    print(_setting(len(files)), file=out, flush=True)
+    with serving(sizes.files) as server:
+        print(f"server: {server.url}, process {server.pid}", file=log, flush=True)
+        paths = [str(path) for path in files.values()]
+        urls = [f"{server.url}/{name}" for name in files]
+        tasks = make_tasks(paths, urls, sizes)
+        rows = [measure(task, REPEAT_S[quick], log) for task in tasks]
+    print("\n" + render(rows), end="", file=out, flush=True)
+    return _exit_code(rows)
+
+
+def _setting(files: int) -> str:
+    host = read_host()
+    gil = "with the GIL" if host.gil else "without the GIL"
+    least, most = LATENCY_MS
+    return (
+        f"Python {platform.python_version()} {gil}, {host.cores} cores, {platform.system()}.\n"
+        f"Input: {files} source files of the standard library, read from disk or fetched from a\n"
+        f"local server that takes {least} to {most} ms to answer."
+    )
+
+
+def _exit_code(rows: Sequence[Row]) -> int:
+    return int(any(row.differing or row.failures for row in rows))
