@@ -18,45 +18,75 @@ P = ParamSpec("P")
 
 @overload
 def run_parallel(
-    fn: Callable[[T], Awaitable[R]], items: Iterable[T], *,
-    on_error: Literal["return"], star: Literal[False] = False, **options: Unpack[CommonOptions],
+    fn: Callable[[T], Awaitable[R]],
+    items: Iterable[T],
+    *,
+    on_error: Literal["return"],
+    star: Literal[False] = False,
+    **options: Unpack[CommonOptions],
 ) -> Results[R | Failure[T]]: ...
 @overload
 def run_parallel(
-    fn: Callable[[T], Awaitable[R]], items: Iterable[T], *,
-    on_error: Literal["raise", "skip"] = "raise", star: Literal[False] = False,
+    fn: Callable[[T], Awaitable[R]],
+    items: Iterable[T],
+    *,
+    on_error: Literal["raise", "skip"] = "raise",
+    star: Literal[False] = False,
     **options: Unpack[CommonOptions],
 ) -> Results[R]: ...
 @overload
 def run_parallel(
-    fn: Callable[[T], R], items: Iterable[T], *,
-    on_error: Literal["return"], star: Literal[False] = False, **options: Unpack[CommonOptions],
+    fn: Callable[[T], R],
+    items: Iterable[T],
+    *,
+    on_error: Literal["return"],
+    star: Literal[False] = False,
+    **options: Unpack[CommonOptions],
 ) -> Results[R | Failure[T]]: ...
 @overload
 def run_parallel(
-    fn: Callable[[T], R], items: Iterable[T], *,
-    on_error: Literal["raise", "skip"] = "raise", star: Literal[False] = False,
+    fn: Callable[[T], R],
+    items: Iterable[T],
+    *,
+    on_error: Literal["raise", "skip"] = "raise",
+    star: Literal[False] = False,
     **options: Unpack[CommonOptions],
 ) -> Results[R]: ...
 @overload
 def run_parallel(
-    fn: Callable[..., Awaitable[R]], items: Iterable[T], *,
-    on_error: Literal["return"], star: bool, **options: Unpack[CommonOptions],
+    fn: Callable[..., Awaitable[R]],
+    items: Iterable[T],
+    *,
+    on_error: Literal["return"],
+    star: bool,
+    **options: Unpack[CommonOptions],
 ) -> Results[R | Failure[T]]: ...
 @overload
 def run_parallel(
-    fn: Callable[..., Awaitable[R]], items: Iterable[Any], *,
-    on_error: Literal["raise", "skip"] = "raise", star: bool, **options: Unpack[CommonOptions],
+    fn: Callable[..., Awaitable[R]],
+    items: Iterable[Any],
+    *,
+    on_error: Literal["raise", "skip"] = "raise",
+    star: bool,
+    **options: Unpack[CommonOptions],
 ) -> Results[R]: ...
 @overload
 def run_parallel(
-    fn: Callable[..., R], items: Iterable[T], *,
-    on_error: Literal["return"], star: bool, **options: Unpack[CommonOptions],
+    fn: Callable[..., R],
+    items: Iterable[T],
+    *,
+    on_error: Literal["return"],
+    star: bool,
+    **options: Unpack[CommonOptions],
 ) -> Results[R | Failure[T]]: ...
 @overload
 def run_parallel(
-    fn: Callable[..., R], items: Iterable[Any], *,
-    on_error: Literal["raise", "skip"] = "raise", star: bool, **options: Unpack[CommonOptions],
+    fn: Callable[..., R],
+    items: Iterable[Any],
+    *,
+    on_error: Literal["raise", "skip"] = "raise",
+    star: bool,
+    **options: Unpack[CommonOptions],
 ) -> Results[R]: ...
 def run_parallel(fn: Callable[..., Any], items: Iterable[Any], **options: Any) -> Results[Any]:
     """Call `fn` on every item, as fast as this machine allows.

@@ -89,6 +89,9 @@ def run_chunk(fn: Callable[[Any], Any], chunk: Chunk, emit: Callable[[Block], No
         block = _run_block(fn, chunk)
         more = not block.last
         emit(block)
+        # The frame of `fn`, which its traceback keeps, refers to its callers: a block that stayed
+        # in a variable of ours would be a cycle with the error in it.
+        del block
 
 
 def _run_block(fn: Callable[[Any], Any], chunk: Chunk) -> Block:
@@ -111,7 +114,10 @@ def _run_block(fn: Callable[[Any], Any], chunk: Chunk) -> Block:
     cpu = time.thread_time_ns() - cpu
     queued = queued_ns() - queued if watched else 0
     last = error is None or not todo.__length_hint__()  # type: ignore[attr-defined]
-    return Block(chunk, values, error, wall * 1e-9, cpu * 1e-9, queued * 1e-9, last)
+    try:
+        return Block(chunk, values, error, wall * 1e-9, cpu * 1e-9, queued * 1e-9, last)
+    finally:
+        del error, values
 
 
 def without_this_frame(exc: BaseException) -> BaseException:

@@ -100,7 +100,9 @@ def decide(profile: Profile, host: Host, settings: Settings, current: Route | No
         A plan with its reason and the routes it beat. Defined for every profile.
     """
     kind = classify(profile, host)
-    options = {one.route: one for one in _weigh_up(profile, host, settings, current)}
+    options: dict[Route, Alternative] = {
+        one.route: one for one in _weigh_up(profile, host, settings, current)
+    }
     if forced := _forced(settings, profile.is_async):
         chosen = options[forced[0]]._replace(reason=forced[1])
         rejected: tuple[Alternative, ...] = ()
@@ -279,7 +281,11 @@ def _why_no_processes(profile: Profile, host: Host, workers: int) -> str | None:
         return profile.payload.obstacle
     kind = classify(profile, host)
     if kind in (Kind.UNSEEN, Kind.TINY) and not profile.processes_ready:
-        return "a call is too short to be worth a process" if kind is Kind.TINY else "nothing is known yet"
+        return (
+            "a call is too short to be worth a process"
+            if kind is Kind.TINY
+            else "nothing is known yet"
+        )
     if not profile.processes_ready:
         if not _holds(profile, host) or profile.held_s < WAITS * profile.wall_s:
             return "the calls do not keep the GIL, so threads serve as well without start-up"
@@ -306,7 +312,9 @@ def _reason(
             Kind.CPU_FREE: "the calls compute without the GIL, so threads use every core",
         }.get(kind, "the calls wait for part of their time, so others can run meanwhile")
     if profile.effect and kind in (Kind.CPU_HELD, Kind.MIXED):
-        return f"the function changes the caller's state ({profile.effect}), which a process cannot do"
+        return (
+            f"the function changes the caller's state ({profile.effect}), which a process cannot do"
+        )
     if kind is Kind.UNSEEN:
         return "the first call is being watched"
     if options["processes"].predicted_s is None and kind in (Kind.CPU_HELD, Kind.MIXED):

@@ -11,14 +11,13 @@ import math
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 
 from ._types import Costs, Host, Look, Running
 
-try:
+if sys.platform != "win32":
     import resource
-except ImportError:  # Windows
-    resource = None  # type: ignore[assignment]
 
 COSTS = Costs(
     thread_start_s=80e-6,  # start and join, 66 to 100 µs
@@ -31,7 +30,8 @@ COSTS = Costs(
 """Measured with CPython 3.12 on two cores of Linux; what a run sees itself replaces it."""
 
 _inside_worker = False
-_seen_process_start_s: float | None = None
+_process_starts_s: deque[float] = deque(maxlen=8)
+"""The last starts of a worker process. The quickest of them counts: the others met a busy moment."""
 
 
 def mark_worker() -> None:
@@ -41,21 +41,20 @@ def mark_worker() -> None:
 
 
 def remember_process_start(seconds: float) -> None:
-    """Keep how long worker processes took to start here, for the next decision."""
-    global _seen_process_start_s
-    _seen_process_start_s = seconds
+    """Let how long a worker process took to start here count for the next decisions."""
+    _process_starts_s.append(seconds)
 
 
 def read_host() -> Host:
     """The facts as they are now; costs a few microseconds after the first time."""
-    start = _seen_process_start_s
+    starts = _process_starts_s
     return Host(
         cores=cores(),
         gil=getattr(sys, "_is_gil_enabled", lambda: True)(),
         nested=_inside_worker,
         processes_barred=_why_no_processes(),
         switch_interval_s=sys.getswitchinterval(),
-        costs=COSTS if start is None else COSTS._replace(process_start_s=start),
+        costs=COSTS._replace(process_start_s=min(starts)) if starts else COSTS,
     )
 
 
@@ -143,7 +142,7 @@ def _read(path: str) -> str | None:
 
 def child_cpu_s() -> float:
     """CPU seconds of child processes that have ended and were waited for; 0.0 on Windows."""
-    if resource is None:
+    if sys.platform == "win32":
         return 0.0
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
@@ -151,11 +150,11 @@ def child_cpu_s() -> float:
 
 def has_children() -> bool:
     """Whether this process has child processes now; False on Windows."""
-    if not hasattr(os, "waitid"):
+    if sys.platform == "win32":
         return False
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)  # looks, takes nothing away
-    except OSError:
+    except (OSError, AttributeError):  # none; or macOS before Python 3.13
         return False
     return True
 

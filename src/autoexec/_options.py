@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import operator
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypedDict, TypeVar, get_args
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypedDict, get_args
 
 from ._types import Route
 
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 BackendName = Literal["auto", "inline", "threads", "processes", "asyncio"]
 Backend: TypeAlias = "BackendName | Executor"
-T = TypeVar("T")
-
 OnError = Literal["raise", "return", "skip"]
 
 
@@ -81,8 +79,7 @@ def validate(options: Mapping[str, Any]) -> Settings:
         _check_count("chunksize", settings.chunksize, "or 'auto'")
     if settings.on_error not in get_args(OnError):
         raise ValueError(f"on_error must be one of {_listed(OnError)}, not {settings.on_error!r}.")
-    if not isinstance(settings.star, bool):
-        raise TypeError(f"star must be True or False, not {settings.star!r}.")
+    _check_flag("star", settings.star)
     return settings
 
 
@@ -117,11 +114,16 @@ def _check_count(name: str, value: object, otherwise: str) -> None:
         raise ValueError(f"{name} must be at least 1, {otherwise}, not {value!r}.")
 
 
+def _check_flag(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, not {value!r}.")
+
+
 def _listed(literal: Any) -> str:
     return ", ".join(repr(value) for value in get_args(literal))
 
 
-def check_call(fn: Callable[..., Any], items: Iterable[T]) -> Iterator[T]:
+def check_call(fn: object, items: object) -> Iterator[Any]:
     """Refuse a function that cannot be called and items that cannot be iterated over.
 
     Returns:
@@ -139,7 +141,7 @@ def check_call(fn: Callable[..., Any], items: Iterable[T]) -> Iterator[T]:
             " collect it first: [item async for item in items]."
         )
     try:
-        return iter(items)
+        return iter(items)  # type: ignore[call-overload, no-any-return]
     except TypeError:
         raise TypeError(
             f"items must be iterable, but {type(items).__name__} is not;"

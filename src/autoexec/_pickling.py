@@ -31,20 +31,19 @@ def dumps(value: Any) -> bytes:
         data = pickle.dumps(value, PROTOCOL)
         if b"__main__" not in data:
             return data
-    except Exception:  # Any class may raise anything here; cloudpickle can do more, so try it.
-        data = b""
-    import cloudpickle  # 20 ms, which runs without processes should not pay
+    except Exception:  # Any class may raise anything here; cloudpickle can do more, so it is tried.
+        pass
+    import cloudpickle  # type: ignore[import-untyped]  # 20 ms, which runs without processes should not pay
 
     try:
-        data = cloudpickle.dumps(value, PROTOCOL)
+        by_value: bytes = cloudpickle.dumps(value, PROTOCOL)
     except Exception as exc:
         raise NotPicklable(
             f"{short_repr(value)} of type {type(value).__name__} cannot travel to or from a"
             f" process: {exc}. Pass or return something that can be pickled, or use"
             " backend='threads'."
         ) from exc
-    assert isinstance(data, bytes)
-    return data
+    return by_value
 
 
 def loads(data: bytes) -> Any:
@@ -64,7 +63,8 @@ def weigh(fn: Callable[..., Any], item: Any, result: Any) -> Payload:
         fn_bytes = len(dumps(fn))
     except NotPicklable as exc:
         return Payload(0, 0, 0, 0.0, f"the function cannot be pickled ({exc.__cause__})")
-    sizes, seconds = [], 0.0
+    sizes: list[int] = []
+    seconds = 0.0
     for what, value in (("an item", item), ("a result", result)):
         try:
             size, spent = _size(value)

@@ -22,7 +22,7 @@ class Results(list[T]):
         Copying 200,000 references and dropping the old list takes 2.2 ms, which is a tenth of
         what as many small calls take; moving a few to the front takes 0.15 ms.
         """
-        if type(values) is Results and len(values) > len(self):
+        if isinstance(values, Results) and len(values) > len(self):
             values[:0] = self
             return values
         self += values

@@ -7,7 +7,7 @@ GIL: a wait of 1 ms that ends 5 ms late found somebody holding it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -22,7 +22,7 @@ from ._pickling import weigh
 from ._profile import BEAT_S
 from ._report import Report, Results
 from ._scheduler import Done, Open, Recall, Scheduler, Send, Take, Wait, Weigh
-from ._types import Block, Broken, Chunk, Event, Executor, Host, Lane, Ready, Running
+from ._types import Block, Broken, Chunk, Event, Executor, Lane, Ready, Running
 
 PULL_S = 0.005
 """Seconds after which what came from the input goes on its way, though more was asked for."""
@@ -37,9 +37,9 @@ class Source:
     """The input. Only the caller's thread takes from it."""
 
     def __init__(self, items: Iterable[Any], iterator: Iterator[Any]) -> None:
-        self._list = items if type(items) is list else None
+        self._list: list[Any] | None = items if type(items) is list else None
         self._iterator = iterator
-        self.length = len(items) if hasattr(type(items), "__len__") else None  # type: ignore[arg-type]
+        self.length = len(items) if isinstance(items, Sized) else None
 
     def take(self, count: int) -> tuple[list[Any], bool, BaseException | None]:
         """Up to `count` items, whether these are the last, and what the input raised."""
@@ -119,6 +119,12 @@ class Run:
                 return action
         return None
 
+    def collect(self, results: Results[Any]) -> Results[Any]:
+        """The results so far and those that are next in order."""
+        for values in self.scheduler.window.take():
+            results = results.joined(values)
+        return results
+
     def close(self, *, abandon: bool) -> None:
         """Let go of every executor."""
         for executor in self._executors.values():
@@ -161,6 +167,7 @@ class Run:
         """Tell the scheduler. Returns how many calls returned."""
         match event:
             case Ready():
+                _host.remember_process_start(event.start_s)
                 self.scheduler.ready(event)
             case Broken():
                 self.scheduler.broken(event)
@@ -185,7 +192,7 @@ class Run:
 
 def _running(chunks: Sequence[Chunk]) -> list[Running]:
     """How long chunks have been running, and on how much CPU, by the clocks of their threads."""
-    found = []
+    found: list[Running] = []
     for chunk in chunks:
         began = chunk.began
         if began is None:  # still in the queue
@@ -210,22 +217,23 @@ def run(fn: Callable[..., Any], source: Source, settings: Settings) -> Results[A
         )
     current = Run(fn, source, settings)
     results: Results[Any] = Results()
-    done: Done | None = None
+    abandon = True
     try:
-        while done is None:
-            done = current.step()
-            for values in current.scheduler.window.take():
-                results = results.joined(values)
+        while (done := current.step()) is None:
+            results = current.collect(results)
+        abandon = done.error is not None
     finally:
         # Also on Ctrl-C, which arrives here while this thread waits.
-        current.close(abandon=done is None or done.error is not None)
-    if done.error is not None:
-        try:
+        current.close(abandon=abandon)
+    if done.error is None:
+        results.report = _report(current)
+    try:
+        if done.error is not None:
             raise done.error
-        finally:
-            del done, current  # the traceback holds this frame: no cycle through it
-    results.report = _report(current)
-    return results
+        return results
+    finally:
+        # Tracebacks hold this frame: what it still held would be in a cycle with their errors.
+        del done, current, results
 
 
 def _report(run: Run) -> Report:

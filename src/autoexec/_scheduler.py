@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from . import _control
 from ._control import Ramp
-from ._decide import CHECKS, FIRST_LOOK_S, WAITS, decide, opening, process_trip_s
+from ._decide import CHECKS, FIRST_LOOK_S, WAITS, decide, opening
 from ._errors import AutoexecError, annotate, short_repr
 from ._options import Settings
 from ._profile import BEAT_S, Profiler
@@ -33,7 +33,7 @@ _LOCAL: tuple[Lane, ...] = ("inline", "threads")
 class Take(NamedTuple):
     """Take up to this many items from the input and say `took`."""
 
-    count: int
+    most: int
 
 
 class Open(NamedTuple):
@@ -151,7 +151,6 @@ class Scheduler:
         self._round_from, self._round_calls = now, 0
         self.at_once = 0  # the most calls in flight at the same time
         self._fresh = False
-        self._consider_probe(now)
         self._review_at = now
         self._stay_until = now
         self._stay_s = 0.005
@@ -298,7 +297,7 @@ class Scheduler:
             if not self._hand.count:
                 return Take(room * size)
             check = self._checking(name)
-            chunks = []
+            chunks: list[Chunk] = []
             while self._hand.count and len(chunks) < room:
                 chunks.append(self._cut(name, size, now))
             self.at_once = max(self.at_once, self._in_flight)
@@ -310,9 +309,8 @@ class Scheduler:
         capacity = self.plan.capacities[name]
         if name == "processes":
             sure = self.settings.route != "auto" or self._may_send_away()
-            capacity = min(capacity, lane.workers) * _control.PREFETCH if sure else 0
-        elif name == "external":
-            capacity *= _control.PREFETCH
+            chunk_s = self.profiler.wall_s * self._chunk_size(name)
+            capacity = min(capacity, lane.workers) * _control.prefetch(chunk_s) if sure else 0
         elif self._probing and name == "threads":
             capacity = 1
         elif self._ramp is not None and self.plan.waiting:

@@ -7,15 +7,18 @@ error means (`on_error`) is decided here and nowhere else.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ._options import OnError
 
 ItemT = TypeVar("ItemT")
 
 
-class Failure(NamedTuple, Generic[ItemT]):
+class Failure(Generic[ItemT]):
     """Stands in the place of a result when `on_error="return"`. False in a condition."""
+
+    __slots__ = ("exception", "index", "item", "seconds")
+    __match_args__ = ("index", "item", "exception", "seconds")
 
     index: int
     """Position of the item in the input, from 0."""
@@ -24,8 +27,25 @@ class Failure(NamedTuple, Generic[ItemT]):
     seconds: float
     """How long the call ran."""
 
+    def __init__(self, index: int, item: ItemT, exception: BaseException, seconds: float) -> None:
+        # Written by hand: a frozen dataclass would add 12 ms to `import autoexec`.
+        for name, value in zip(self.__match_args__, (index, item, exception, seconds), strict=True):
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a Failure is a record; {name!r} cannot be changed")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Failure, (self.index, self.item, self.exception, self.seconds)
+
     def __bool__(self) -> bool:
         return False
+
+    def __repr__(self) -> str:
+        return (
+            f"Failure(index={self.index}, item={self.item!r}, exception={self.exception!r},"
+            f" seconds={self.seconds:.3g})"
+        )
 
 
 class Window:
@@ -37,20 +57,12 @@ class Window:
 
     def __init__(self, on_error: OnError) -> None:
         self._on_error = on_error
-        self._waiting: dict[int, tuple[int, list[Any]]] = {}  # first index -> (items covered, values)
+        self._waiting: dict[
+            int, tuple[int, list[Any]]
+        ] = {}  # first index -> (items covered, values)
         self._next = 0
         self.failures = 0
         self.skipped = 0
-
-    @property
-    def next_index(self) -> int:
-        """The first index whose outcome has not been handed on."""
-        return self._next
-
-    @property
-    def waiting(self) -> int:
-        """Outcomes held back because an earlier one is missing."""
-        return sum(count for count, _ in self._waiting.values())
 
     def put_values(self, first: int, values: list[Any]) -> None:
         """Accept the values of consecutive items, the first of them at index `first`."""
@@ -76,7 +88,7 @@ class Window:
 
     def take(self) -> Sequence[list[Any]]:
         """The runs of results that are next in order; they leave the window."""
-        ready = []
+        ready: list[list[Any]] = []
         while (run := self._waiting.pop(self._next, None)) is not None:
             count, values = run
             self._next += count

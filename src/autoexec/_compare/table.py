@@ -70,9 +70,12 @@ def _cell(row: Row, way: Way) -> tuple[str, str, str]:
 
 
 def _ratio(value: float) -> str:
-    if value >= 9.95:
-        return f"{value:.0f}x"
-    return f"{value:.1f}x" if value >= 0.95 else f"{value:.1g}x"
+    """A speed-up to two figures, no longer than its column."""
+    if value < 0.001:
+        return "<.001x"
+    if value < 0.95:
+        return f"{value:.1g}x"
+    return f"{value:.1f}x" if value < 9.95 else f"{value:.0f}x"
 
 
 # --- Below the table --------------------------------------------------------------------------------

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pickle
 import struct
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 _LENGTH = struct.Struct("<Q")
 
 
-def write_frame(pipe: BinaryIO, message: Any) -> None:
+def write_frame(pipe: IO[bytes], message: Any) -> None:
     """Send a message of plain data (texts, numbers, bytes, tuples, lists)."""
     data = pickle.dumps(message, 5)
     if len(data) < 1 << 16:
@@ -20,7 +20,7 @@ def write_frame(pipe: BinaryIO, message: Any) -> None:
     pipe.flush()
 
 
-def read_frame(pipe: BinaryIO) -> Any:
+def read_frame(pipe: IO[bytes]) -> Any:
     """The next message.
 
     Raises:

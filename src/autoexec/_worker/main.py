@@ -1,6 +1,6 @@
 """A worker process: reads chunks of items, calls the function, sends the outcomes back.
 
-Messages in:   ("start", sys.path, function bytes), then ("chunk", number, eager, [item bytes, ...])
+Messages in:   ("start", sys.path, function bytes), then ("chunk", number, together, [item bytes, ...])
 Messages out:  ("up",) or ("broken", text), then
                ("outcomes", number, [(values, error bytes, traceback, wall_s, cpu_s), ...], last)
 
@@ -17,7 +17,7 @@ import sys
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from .._call import run_chunk
 from .._pickling import dumps, loads
@@ -46,8 +46,8 @@ def main(stdout_fd: int) -> None:
         return
     write_frame(pipe_out, ("up",))
     while True:
-        _, number, eager, items = messages.get()
-        _serve(fn, number, eager, items, pipe_out)
+        _, number, together, items = messages.get()
+        _serve(fn, number, together, items, pipe_out)
 
 
 def _load(function: bytes) -> Callable[[bytes], bytes]:
@@ -60,7 +60,7 @@ def _load(function: bytes) -> Callable[[bytes], bytes]:
     return lambda data: dumps(fn(loads(data)))
 
 
-def _take_pipes(stdout_fd: int) -> tuple[BinaryIO, BinaryIO]:
+def _take_pipes(stdout_fd: int) -> tuple[IO[bytes], IO[bytes]]:
     """Move the pipes away from standard input and output, which belong to user code."""
     pipe_in = os.fdopen(os.dup(0), "rb")
     pipe_out = os.fdopen(os.dup(1), "wb")
@@ -73,7 +73,7 @@ def _take_pipes(stdout_fd: int) -> tuple[BinaryIO, BinaryIO]:
     return pipe_in, pipe_out
 
 
-def _read(pipe: BinaryIO, messages: SimpleQueue[Any]) -> None:
+def _read(pipe: IO[bytes], messages: SimpleQueue[Any]) -> None:
     while True:
         try:
             messages.put(read_frame(pipe))
@@ -82,11 +82,11 @@ def _read(pipe: BinaryIO, messages: SimpleQueue[Any]) -> None:
 
 
 def _serve(
-    fn: Callable[[bytes], bytes], number: int, eager: bool, items: list[bytes], pipe: BinaryIO
+    fn: Callable[[bytes], bytes], number: int, together: int, items: list[bytes], pipe: IO[bytes]
 ) -> None:
-    """Run a chunk. Eager: each outcome is sent at once, so that a later death cannot take it along
-    and what was running when it came is known; else they go together at the end."""
-    parts = [[item] for item in items] if eager else [items]
+    """Run a chunk and send the outcomes of so many items together: what has been sent, a later
+    death cannot take along."""
+    parts = [items[i : i + together] for i in range(0, len(items), together)]
     for i, part in enumerate(parts):
         outcomes: list[Any] = []
         chunk = Chunk(0, part, "processes", "processes")

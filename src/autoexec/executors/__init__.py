@@ -35,5 +35,6 @@ def make(lane: Lane, fn: Callable[[Any], Any], sink: Sink, settings: Settings) -
         case "external":
             from .external import ExternalExecutor
 
+            assert not isinstance(settings.backend, str)
             return ExternalExecutor(fn, sink, settings.backend)
     assert_never(lane)

@@ -6,7 +6,7 @@ import signal
 
 
 def describe_exit(code: int) -> str:
-    """"was killed by SIGSEGV", "exited with code 3", from the code that `Popen.wait` gives."""
+    """ "was killed by SIGSEGV", "exited with code 3", from the code that `Popen.wait` gives."""
     if code >= 0:
         return f"exited with code {code}"
     try:

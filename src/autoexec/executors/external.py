@@ -56,7 +56,7 @@ class ExternalExecutor:
 
 
 def _blocks(chunk: Chunk, outcomes: Outcomes) -> list[Block]:
-    blocks = []
+    blocks: list[Block] = []
     for i, outcome in enumerate(outcomes):
         if outcome.error is not None and outcome.error.__traceback__ is None:
             outcome.error.__cause__ = RemoteTraceback(outcome.traceback or "")

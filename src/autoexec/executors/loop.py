@@ -25,7 +25,7 @@ class LoopExecutor:
         self._fn = fn
         self._sink = sink
         self._inbox: deque[Chunk] = deque()
-        self._outbox: list[tuple[Chunk, Any, BaseException | None, float]] = []
+        self._outbox: list[Block] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._cpu_ns = 0
         self._closing = asyncio.Event()
@@ -70,42 +70,36 @@ class LoopExecutor:
             task.add_done_callback(self._tasks.discard)
 
     async def _run(self, chunk: Chunk) -> None:
-        for item in chunk.items:
+        for position, item in enumerate(chunk.items):
             started = time.perf_counter()
-            value, error = None, None
+            values: list[Any] = []
+            error: BaseException | None = None
             try:
                 value = self._fn(item)
-                if inspect.isawaitable(value):
-                    value = await value
+                values.append(await value if inspect.isawaitable(value) else value)
             except BaseException as exc:
                 if self._closing.is_set():  # cancelled by us: nobody waits for the outcome
                     return
                 error = without_this_frame(exc)
-            self._announce(chunk, value, error, time.perf_counter() - started)
-            del value, error
+            wall_s = time.perf_counter() - started
+            last = position == chunk.count - 1
+            self._announce(Block(chunk, values, error, wall_s, 0.0, 0.0, last))
+            del error  # a traceback that holds this frame would be a cycle
 
-    def _announce(
-        self, chunk: Chunk, value: Any, error: BaseException | None, wall_s: float
-    ) -> None:
+    def _announce(self, block: Block) -> None:
         if not self._outbox:
             # Whatever else ends in this turn of the loop goes along: 5,000 tasks that end
             # together wake the driver a few times, not 5,000 times.
             asyncio.get_running_loop().call_soon(self._flush)
-        self._outbox.append((chunk, value, error, wall_s))
+        self._outbox.append(block)
 
     def _flush(self) -> None:
-        outcomes, self._outbox = self._outbox, []
+        blocks, self._outbox = self._outbox, []
         now_ns = time.thread_time_ns()
-        cpu_s = (now_ns - self._cpu_ns) * 1e-9 / len(outcomes)
+        # Tasks share the thread, so its CPU time is shared out among those that ended.
+        cpu_s = (now_ns - self._cpu_ns) * 1e-9 / len(blocks)
         self._cpu_ns = now_ns
-        self._sink([self._block(*outcome, cpu_s) for outcome in outcomes])
-
-    @staticmethod
-    def _block(
-        chunk: Chunk, value: Any, error: BaseException | None, wall_s: float, cpu_s: float
-    ) -> Block:
-        values = [value] if error is None else []
-        return Block(chunk, values, error, wall_s, cpu_s, 0.0, last=True)
+        self._sink([block._replace(cpu_s=cpu_s) for block in blocks])
 
     def close(self, *, abandon: bool) -> None:
         """Cancel what is still running and end the loop."""

@@ -1,0 +1,1 @@
+"""Benchmarks: whether the routing is right, and what the library itself costs."""

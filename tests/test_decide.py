@@ -1,0 +1,604 @@
+"""Which route is chosen, for any figures at all and for the cases that matter most."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from strategies import (
+    BARRED,
+    COSTS,
+    HOST,
+    PAYLOAD,
+    ElsewhereExecutor,
+    asked,
+    auto,
+    computing,
+    currents,
+    examples,
+    hosts,
+    magnitudes,
+    payloads,
+    profile,
+    profiles,
+)
+
+from autoexec._decide import (
+    CHILD_SHARE,
+    HOLDS,
+    OVERLAPS,
+    THREAD_CEILING,
+    TIE,
+    classify,
+    decide,
+    opening,
+    process_trip_s,
+)
+from autoexec._options import BackendName, Settings
+from autoexec._types import Alternative, Host, Kind, Payload, Plan, Profile, Route
+
+AUTO = Settings()
+MS = 1e-3
+US = 1e-6
+
+
+def find(plan: Plan, route: Route) -> Alternative:
+    """The alternative of that route among those rejected."""
+    return next(other for other in plan.rejected if other.route == route)
+
+
+# --- Whatever was measured -------------------------------------------------------------------------
+
+anything = given(profiles() | computing(), hosts(), auto() | asked(), currents())
+left_to_us = given(profiles() | computing(), hosts(), auto(), currents())
+
+
+@anything
+@examples(100)
+def test_every_profile_gets_a_plan_that_can_be_carried_out(
+    figures: Profile, host: Host, settings: Settings, current: Route | None
+) -> None:
+    plan = decide(figures, host, settings, current)
+    assert plan.workers >= 1
+    assert plan.capacities
+    assert min(plan.capacities.values()) >= 1
+    assert plan.kind is classify(figures, host)
+
+
+@anything
+@examples(100)
+def test_every_choice_and_every_rejection_has_a_reason(
+    figures: Profile, host: Host, settings: Settings, current: Route | None
+) -> None:
+    plan = decide(figures, host, settings, current)
+    assert plan.reason
+    assert all(other.reason for other in plan.rejected)
+    assert plan.route not in [other.route for other in plan.rejected]
+
+
+@anything
+@examples(100)
+def test_the_same_figures_give_the_same_plan(
+    figures: Profile, host: Host, settings: Settings, current: Route | None
+) -> None:
+    assert decide(figures, host, settings, current) == decide(figures, host, settings, current)
+
+
+@anything
+@examples(100)
+def test_max_workers_is_never_exceeded(
+    figures: Profile, host: Host, settings: Settings, current: Route | None
+) -> None:
+    plan = decide(figures, host, settings, current)
+    if settings.max_workers is not None:
+        assert plan.workers <= settings.max_workers
+        assert max(plan.capacities.values()) <= settings.max_workers
+
+
+@given(
+    profiles() | computing(),
+    hosts(),
+    asked(),
+    currents(),
+)
+@examples(100)
+def test_a_backend_that_was_asked_for_is_used(
+    figures: Profile, host: Host, settings: Settings, current: Route | None
+) -> None:
+    plan = decide(figures, host, settings, current)
+    assert plan.route == settings.route
+    assert list(plan.capacities) == [settings.route]
+    assert plan.rejected == ()
+
+
+@given(profiles().map(lambda figures: figures._replace(is_async=True)), hosts(), auto(), currents())
+@examples(100)
+def test_async_functions_run_on_an_event_loop(
+    figures: Profile, host: Host, settings: Settings, current: Route | None
+) -> None:
+    plan = decide(figures, host, settings, current)
+    assert plan.route == "asyncio"
+    assert list(plan.capacities) == ["asyncio"]
+
+
+@given(
+    (profiles() | computing()).map(lambda figures: figures._replace(is_async=False)),
+    hosts(),
+    auto(),
+    currents(),
+)
+@examples(100)
+def test_ordinary_functions_run_inline_on_threads_or_in_processes(
+    figures: Profile, host: Host, settings: Settings, current: Route | None
+) -> None:
+    plan = decide(figures, host, settings, current)
+    assert plan.route in ("inline", "threads", "processes")
+    assert plan.capacities.keys() <= {"threads", "processes"}
+    assert {plan.route, *(other.route for other in plan.rejected)} == {
+        "inline",
+        "threads",
+        "processes",
+    }
+
+
+def assert_no_processes(plan: Plan) -> None:
+    assert plan.route != "processes"
+    assert "processes" not in plan.capacities
+
+
+@given(computing() | profiles(), hosts(), auto(), currents(), st.just(BARRED))
+@examples(100)
+def test_no_processes_where_they_cannot_be_started(
+    figures: Profile, host: Host, settings: Settings, current: Route | None, why: str
+) -> None:
+    barred = host._replace(processes_barred=why)
+    assert_no_processes(decide(figures, barred, settings, current))
+
+
+@given(computing() | profiles(), hosts(), auto(), currents())
+@examples(100)
+def test_no_processes_for_a_function_that_changes_the_callers_objects(
+    figures: Profile, host: Host, settings: Settings, current: Route | None
+) -> None:
+    changing = figures._replace(effect="it assigns the global variable 'total'")
+    assert_no_processes(decide(changing, host, settings, current))
+
+
+@given(computing() | profiles(), payloads(), hosts(), auto(), currents())
+@examples(100)
+def test_no_processes_for_what_cannot_be_pickled(
+    figures: Profile, payload: Payload, host: Host, settings: Settings, current: Route | None
+) -> None:
+    stuck = figures._replace(payload=payload._replace(obstacle="a lock cannot be pickled"))
+    assert_no_processes(decide(stuck, host, settings, current))
+
+
+@given(computing() | profiles(), hosts(), currents(), st.sampled_from(["cores", "max_workers"]))
+@examples(100)
+def test_no_processes_where_only_one_could_run(
+    figures: Profile, host: Host, current: Route | None, limit: str
+) -> None:
+    host = host._replace(cores=1) if limit == "cores" else host
+    settings = Settings(max_workers=None if limit == "cores" else 1)
+    assert_no_processes(decide(figures, host, settings, current))
+
+
+@given(
+    (profiles() | computing()).map(lambda figures: figures._replace(processes_ready=False)),
+    hosts(),
+    auto(),
+    currents(),
+)
+@examples(100)
+def test_processes_are_only_started_for_calls_that_were_seen_to_hold_the_gil(
+    figures: Profile, host: Host, settings: Settings, current: Route | None
+) -> None:
+    if decide(figures, host, settings, current).route == "processes":
+        assert host.gil
+        assert figures.gil_share is not None
+        assert figures.gil_share >= HOLDS
+
+
+@given(
+    computing().map(lambda figures: figures._replace(processes_ready=False)),
+    hosts().map(lambda host: host._replace(processes_barred=None, nested=False, gil=True)),
+    auto(),
+    st.sampled_from([None, "inline", "threads", "processes"]),
+    magnitudes(-3, 2),
+)
+@example(
+    # Sending costs three times the work, so the later they are up the better for processes.
+    profile(
+        10 * MS,
+        10 * MS,
+        gil_share=1.0,
+        elapsed_s=100.0,
+        payload=PAYLOAD._replace(pickle_s=30 * MS),
+    ),
+    HOST._replace(cores=2),
+    AUTO,
+    "processes",
+    9.4,
+)
+@examples(300)
+def test_slower_start_never_speaks_for_processes(
+    figures: Profile, host: Host, settings: Settings, current: Route | None, longer_s: float
+) -> None:
+    start_s = host.costs.process_start_s + longer_s
+    slower = host._replace(costs=host.costs._replace(process_start_s=start_s))
+    if decide(figures, host, settings, current).route != "processes":
+        assert decide(figures, slower, settings, current).route != "processes"
+
+
+@left_to_us
+@examples(100)
+def test_a_route_gives_way_only_for_a_saving_of_a_tenth(
+    figures: Profile, host: Host, settings: Settings, current: Route | None
+) -> None:
+    plan = decide(figures._replace(is_async=False), host, settings, current)
+    left = [other for other in plan.rejected if other.route == current]
+    if left and left[0].predicted_s is not None:
+        assert plan.predicted_s is not None
+        assert plan.predicted_s <= TIE * left[0].predicted_s
+
+
+@left_to_us
+@examples(100)
+def test_nothing_much_quicker_is_rejected(
+    figures: Profile, host: Host, settings: Settings, current: Route | None
+) -> None:
+    plan = decide(figures._replace(is_async=False), host, settings, current)
+    assert plan.predicted_s is not None
+    for other in plan.rejected:
+        if other.predicted_s is not None:
+            # A tie for the simpler route, and one for the route in force.
+            assert TIE * TIE * plan.predicted_s <= other.predicted_s
+
+
+@given(profiles() | computing(), hosts())
+@examples(100)
+def test_without_a_gil_nothing_holds_it(figures: Profile, host: Host) -> None:
+    free = host._replace(gil=False)
+    assert classify(figures, free) is not Kind.CPU_HELD
+    assert decide(figures._replace(processes_ready=False), free, AUTO, None).route != "processes"
+
+
+@given(profiles() | computing(), hosts(), auto(), currents())
+@examples(100)
+def test_computing_calls_never_get_more_threads_than_cores(
+    figures: Profile, host: Host, settings: Settings, current: Route | None
+) -> None:
+    plan = decide(figures, host, settings, current)
+    if plan.route == "threads" and plan.kind in (Kind.CPU_FREE, Kind.CHILDREN):
+        assert plan.workers <= host.cores
+
+
+@given(profiles() | computing(), hosts(), auto(), currents())
+@examples(100)
+def test_only_waiting_calls_are_ramped_up(
+    figures: Profile, host: Host, settings: Settings, current: Route | None
+) -> None:
+    plan = decide(figures, host, settings, current)
+    if plan.waiting:
+        assert plan.kind in (Kind.IO, Kind.MIXED, Kind.ASYNC)
+        assert plan.route in ("threads", "asyncio")
+
+
+# --- Before anything was measured --------------------------------------------------------------------
+
+
+@given(hosts(), auto() | asked(), st.none() | st.integers(0, 10**9), st.booleans())
+@examples(100)
+def test_every_run_can_open(
+    host: Host, settings: Settings, length: int | None, is_async: bool
+) -> None:
+    plan = opening(host, settings, length, is_async)
+    assert plan.reason
+    assert min(plan.capacities.values()) >= 1
+    if settings.max_workers is not None:
+        assert max(plan.capacities.values()) <= settings.max_workers
+    if settings.route != "auto":
+        assert plan.route == settings.route
+
+
+@pytest.mark.parametrize("length", [None, 2, 10**6])
+def test_a_run_opens_with_one_call_on_a_thread_where_it_can_be_watched(length: int | None) -> None:
+    plan = opening(HOST, AUTO, length, is_async=False)
+    assert (plan.route, plan.capacities) == ("inline", {"threads": 1})
+
+
+@pytest.mark.parametrize("length", [0, 1])
+def test_one_item_runs_on_the_callers_own_thread(length: int) -> None:
+    plan = opening(HOST, AUTO, length, is_async=False)
+    assert (plan.route, plan.capacities) == ("inline", {"inline": 1})
+
+
+@pytest.mark.parametrize("length", [None, 1, 2, 10**6])
+def test_an_async_function_opens_on_an_event_loop(length: int | None) -> None:
+    plan = opening(HOST, AUTO, length, is_async=True)
+    assert (plan.route, list(plan.capacities)) == ("asyncio", ["asyncio"])
+
+
+# --- What a task is --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("figures", "kind"),
+    [
+        pytest.param(profile(0, calls=0, elapsed_s=0, done=0), Kind.UNSEEN, id="nothing yet"),
+        pytest.param(profile(1 * US, 1 * US), Kind.TINY, id="a microsecond"),
+        pytest.param(profile(50 * MS, 1 * MS), Kind.IO, id="waits"),
+        pytest.param(profile(50 * MS, 0, calls=0), Kind.IO, id="waits, not returned yet"),
+        pytest.param(profile(50 * MS, 50 * MS), Kind.CPU_HELD, id="computes, GIL unknown"),
+        pytest.param(profile(50 * MS, 50 * MS, gil_share=1.0), Kind.CPU_HELD, id="holds the GIL"),
+        pytest.param(
+            profile(50 * MS, 50 * MS, gil_share=0.0), Kind.CPU_FREE, id="releases the GIL"
+        ),
+        pytest.param(
+            profile(50 * MS, 50 * MS, gil_share=1.0, overlap=1.9), Kind.CPU_FREE, id="overlaps"
+        ),
+        pytest.param(
+            profile(50 * MS, 50 * MS, gil_share=1.0, overlap=1.0), Kind.CPU_HELD, id="takes turns"
+        ),
+        pytest.param(profile(50 * MS, 20 * MS), Kind.MIXED, id="waits and computes"),
+        pytest.param(profile(50 * MS, 1 * MS, child_s=45 * MS), Kind.CHILDREN, id="children"),
+        pytest.param(
+            profile(50 * MS, 0, calls=0, has_children=True), Kind.CHILDREN, id="a child appeared"
+        ),
+        pytest.param(
+            profile(50 * MS, 0, has_children=True), Kind.IO, id="a child that did not compute"
+        ),
+        pytest.param(
+            profile(50 * MS, 50 * MS, child_s=50 * MS), Kind.CPU_HELD, id="computes beside a child"
+        ),
+        pytest.param(profile(50 * MS, 50 * MS, is_async=True), Kind.ASYNC, id="async def"),
+    ],
+)
+def test_classes(figures: Profile, kind: Kind) -> None:
+    assert classify(figures, HOST) is kind
+
+
+def test_half_of_the_computing_under_the_gil_is_holding_it() -> None:
+    figures = profile(50 * MS, 50 * MS)
+    assert classify(figures._replace(gil_share=HOLDS), HOST) is Kind.CPU_HELD
+    assert classify(figures._replace(gil_share=HOLDS - 0.01), HOST) is Kind.CPU_FREE
+
+
+def test_overlap_beyond_the_noise_is_proof_of_computing_without_the_gil() -> None:
+    figures = profile(50 * MS, 50 * MS, gil_share=1.0)
+    assert classify(figures._replace(overlap=OVERLAPS), HOST) is Kind.CPU_FREE
+    assert classify(figures._replace(overlap=OVERLAPS - 0.01), HOST) is Kind.CPU_HELD
+
+
+def test_a_little_cpu_of_children_is_not_work_of_children() -> None:
+    figures = profile(50 * MS, 0)
+    assert classify(figures._replace(child_s=CHILD_SHARE * 50 * MS), HOST) is Kind.IO
+    assert classify(figures._replace(child_s=CHILD_SHARE * 51 * MS), HOST) is Kind.CHILDREN
+
+
+# --- The cases that matter most ----------------------------------------------------------------------
+
+
+def test_calls_that_wait_get_threads() -> None:
+    plan = decide(profile(20 * MS), HOST, AUTO, "inline")
+    assert (plan.route, plan.waiting) == ("threads", True)
+    assert plan.workers == THREAD_CEILING
+
+
+def test_calls_that_hold_the_gil_get_processes() -> None:
+    plan = decide(profile(20 * MS, 20 * MS, gil_share=1.0), HOST, AUTO, "inline")
+    assert (plan.route, plan.workers) == ("processes", HOST.cores)
+
+
+def test_items_go_on_here_while_processes_start() -> None:
+    figures = profile(20 * MS, 20 * MS, gil_share=1.0)
+    starting = decide(figures, HOST, AUTO, "inline")
+    started = decide(figures._replace(processes_ready=True), HOST, AUTO, "processes")
+    assert starting.capacities == {"threads": 1, "processes": HOST.cores}
+    assert started.capacities == {"processes": HOST.cores}
+
+
+def test_calls_that_release_the_gil_get_a_thread_for_each_core() -> None:
+    plan = decide(profile(20 * MS, 20 * MS, gil_share=0.0), HOST, AUTO, "inline")
+    assert (plan.route, plan.workers, plan.waiting) == ("threads", HOST.cores, False)
+
+
+def test_calls_that_compute_without_a_gil_get_a_thread_for_each_core() -> None:
+    free = HOST._replace(gil=False)
+    plan = decide(profile(20 * MS, 20 * MS, gil_share=1.0), free, AUTO, "inline")
+    assert (plan.route, plan.workers) == ("threads", HOST.cores)
+
+
+def test_child_processes_get_a_thread_for_each_core() -> None:
+    plan = decide(profile(50 * MS, 1 * MS, child_s=48 * MS), HOST, AUTO, "inline")
+    assert (plan.route, plan.workers, plan.waiting) == ("threads", HOST.cores, False)
+
+
+def test_tiny_calls_stay_inline() -> None:
+    plan = decide(profile(1 * US, 1 * US, remaining=10**6), HOST, AUTO, "inline")
+    assert plan.route == "inline"
+
+
+def test_eight_items_of_a_millisecond_are_not_worth_processes() -> None:
+    figures = profile(1 * MS, 1 * MS, gil_share=1.0, elapsed_s=30 * MS, remaining=8)
+    assert decide(figures, HOST, AUTO, "inline").route == "inline"
+
+
+def test_many_items_of_a_millisecond_are_worth_processes() -> None:
+    figures = profile(1 * MS, 1 * MS, gil_share=1.0, elapsed_s=30 * MS, remaining=1000)
+    assert decide(figures, HOST, AUTO, "inline").route == "processes"
+
+
+def test_few_items_that_wait_for_long_still_get_threads() -> None:
+    plan = decide(profile(1.0, remaining=2), HOST, AUTO, "inline")
+    assert plan.route == "threads"
+
+
+def test_nothing_left_is_nothing_to_start() -> None:
+    plan = decide(profile(1.0, 1.0, gil_share=1.0, remaining=0), HOST, AUTO, "inline")
+    assert plan.route == "inline"
+
+
+def test_mixed_calls_get_twice_the_threads_that_keep_the_gil_busy() -> None:
+    # 5 of 25 ms compute under the GIL, so five threads could keep it busy.
+    figures = profile(25 * MS, 5 * MS, gil_share=1.0)
+    plan = decide(figures, HOST._replace(processes_barred=BARRED), AUTO, "inline")
+    assert (plan.route, plan.workers, plan.waiting) == ("threads", 10, True)
+
+
+def test_an_input_of_unknown_length_is_expected_to_go_on_as_long_as_it_did() -> None:
+    figures = profile(20 * MS, 20 * MS, gil_share=1.0, remaining=None)
+    few = decide(figures._replace(done=3), HOST, AUTO, "inline")
+    many = decide(figures._replace(done=500), HOST, AUTO, "inline")
+    assert (few.route, many.route) == ("inline", "processes")
+
+
+def test_processes_wait_until_enough_was_computed_to_justify_their_start() -> None:
+    figures = profile(5 * MS, 5 * MS, gil_share=1.0, calls=0, done=0, elapsed_s=5 * MS)
+    assert decide(figures, HOST, AUTO, "inline").route == "inline"
+    later = figures._replace(elapsed_s=30 * MS)
+    assert decide(later, HOST, AUTO, "inline").route == "processes"
+
+
+def test_processes_that_are_up_cost_no_start() -> None:
+    figures = profile(20 * MS, 20 * MS, gil_share=1.0, remaining=6)
+    cold = decide(figures, HOST, AUTO, "inline")
+    warm = decide(figures._replace(processes_ready=True), HOST, AUTO, "inline")
+    assert (cold.route, warm.route) == ("inline", "processes")
+
+
+def test_items_that_are_costly_to_send_stay_here() -> None:
+    figures = profile(20 * MS, 20 * MS, gil_share=1.0)
+    light = figures._replace(payload=PAYLOAD)
+    heavy = figures._replace(payload=PAYLOAD._replace(item_bytes=100 << 20, pickle_s=0.1))
+    assert decide(light, HOST, AUTO, "inline").route == "processes"
+    assert decide(heavy, HOST, AUTO, "inline").route == "inline"
+
+
+def test_what_is_in_force_is_kept_unless_a_tenth_is_saved() -> None:
+    figures = profile(20 * MS, 20 * MS, gil_share=1.0, processes_ready=True, remaining=1)
+    assert decide(figures, HOST, AUTO, "inline").route == "inline"
+    assert decide(figures, HOST, AUTO, "processes").route == "processes"
+
+
+# --- The predictions -------------------------------------------------------------------------------
+
+
+def test_inline_takes_as_long_as_all_calls_together() -> None:
+    plan = decide(profile(1 * US, 1 * US, remaining=1000), HOST, AUTO, "inline")
+    assert plan.predicted_s == pytest.approx(1 * MS)
+
+
+def test_waiting_threads_take_turns_by_their_number() -> None:
+    plan = decide(profile(20 * MS), HOST, Settings(max_workers=10), "threads")
+    assert plan.predicted_s == pytest.approx(1000 / 10 * (20 * MS + COSTS.thread_trip_s))
+
+
+def test_threads_are_bounded_by_the_gil_they_share() -> None:
+    figures = profile(25 * MS, 5 * MS, gil_share=1.0)
+    plan = decide(figures, HOST._replace(processes_barred=BARRED), AUTO, "threads")
+    assert plan.predicted_s == pytest.approx(1000 * (5 * MS + COSTS.thread_trip_s))
+
+
+def test_threads_are_bounded_by_the_cores_they_share() -> None:
+    figures = profile(25 * MS, 5 * MS, gil_share=0.0)
+    plan = decide(figures, HOST, AUTO, "threads")
+    assert plan.predicted_s == pytest.approx(1000 / 4 * (5 * MS + COSTS.thread_trip_s))
+
+
+def test_threads_that_are_not_up_cost_their_start() -> None:
+    up = decide(profile(20 * MS), HOST, Settings(max_workers=10), "threads").predicted_s
+    down = decide(profile(20 * MS), HOST, Settings(max_workers=10), "inline").predicted_s
+    assert up is not None
+    assert down == pytest.approx(up + 10 * COSTS.thread_start_s)
+
+
+def test_starting_processes_is_shortened_by_the_items_that_run_meanwhile() -> None:
+    figures = profile(20 * MS, 20 * MS, gil_share=1.0)
+    plan = decide(figures, HOST, AUTO, "inline")
+    each = 20 * MS + process_trip_s(figures, COSTS)
+    meanwhile = COSTS.process_start_s / (20 * MS)
+    expected = COSTS.process_start_s + (1000 - meanwhile) / 4 * each
+    assert plan.predicted_s == pytest.approx(expected)
+
+
+def test_a_trip_costs_the_pickling_and_the_bytes_of_its_item() -> None:
+    figures = profile(20 * MS)
+    payload = Payload(0, item_bytes=600, result_bytes=400, pickle_s=7 * US, obstacle=None)
+    without = process_trip_s(figures, COSTS)
+    assert process_trip_s(figures._replace(payload=payload), COSTS) == pytest.approx(
+        without + 7 * US + 1000 * COSTS.byte_s
+    )
+
+
+@given(profiles(), hosts())
+@examples(100)
+def test_dispatch_in_chunks_costs_at_most_one_trip_for_an_item(
+    figures: Profile, host: Host
+) -> None:
+    bare = figures._replace(payload=None)
+    assert 0 < process_trip_s(bare, host.costs) <= max(host.costs.process_trip_s, 2 * US)
+
+
+# --- The words -------------------------------------------------------------------------------------
+
+
+def test_the_choice_of_a_backend_is_said_to_be_the_callers() -> None:
+    plan = decide(profile(20 * MS), HOST, Settings(backend="inline"), None)
+    assert plan.reason == "backend='inline' was asked for"
+
+
+@pytest.mark.parametrize("executor", [ElsewhereExecutor()])
+def test_an_executor_of_the_callers_is_named(executor: Executor) -> None:
+    plan = decide(profile(20 * MS), HOST, Settings(backend=executor), None)
+    assert "ElsewhereExecutor" in plan.reason
+
+
+def test_an_executor_is_used_at_its_own_width() -> None:
+    class Sized(ElsewhereExecutor):
+        _max_workers = 7
+
+    assert decide(profile(1.0), HOST, Settings(backend=Sized()), None).workers == 7
+    assert decide(profile(1.0), HOST, Settings(backend=Sized(), max_workers=2), None).workers == 2
+
+
+def test_an_effect_is_given_as_the_reason_to_stay() -> None:
+    figures = profile(20 * MS, 20 * MS, gil_share=1.0, effect="it calls results.append()")
+    plan = decide(figures, HOST, AUTO, "inline")
+    assert "it calls results.append()" in plan.reason
+    assert "it calls results.append()" in find(plan, "processes").reason
+
+
+def test_what_cannot_be_pickled_is_given_as_the_reason_to_stay() -> None:
+    stuck = PAYLOAD._replace(obstacle="an item cannot be pickled (a lock)")
+    figures = profile(20 * MS, 20 * MS, gil_share=1.0, payload=stuck)
+    plan = decide(figures, HOST, AUTO, "inline")
+    assert "an item cannot be pickled (a lock)" in plan.reason
+
+
+def test_worker_processes_say_that_they_start_none_of_their_own() -> None:
+    nested = HOST._replace(nested=True, processes_barred=BARRED)
+    plan = decide(profile(20 * MS, 20 * MS, gil_share=1.0), nested, AUTO, "inline")
+    assert plan.route == "inline"
+    assert find(plan, "processes").reason == BARRED
+
+
+@pytest.mark.parametrize(
+    ("figures", "settings", "words"),
+    [
+        (profile(20 * MS), Settings(max_workers=1), "max_workers is 1"),
+        (profile(20 * MS, 20 * MS, gil_share=1.0), AUTO, "hold the GIL"),
+        (profile(1 * US, 1 * US), AUTO, "costs 25 µs, the call itself 1 µs"),
+    ],
+)
+def test_why_one_thread_is_no_help(figures: Profile, settings: Settings, words: str) -> None:
+    plan = decide(figures, HOST, settings, "inline")
+    assert words in find(plan, "threads").reason
+
+
+@pytest.mark.parametrize("backend", ["threads", "processes"])
+def test_an_explicit_pool_is_as_wide_as_the_machine(backend: BackendName) -> None:
+    plan = decide(profile(20 * MS, 20 * MS, gil_share=1.0), HOST, Settings(backend=backend), None)
+    assert plan.capacities == {backend: HOST.cores}

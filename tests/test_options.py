@@ -1,0 +1,255 @@
+"""Every option is checked before anything starts, and a wrong one is refused in words."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import ElsewhereExecutor, examples
+
+from autoexec._options import NAMES, Backend, BackendName, Settings, check_call, validate
+
+
+class Four:
+    """A whole number that is not an int, as NumPy has them."""
+
+    def __index__(self) -> int:
+        return 4
+
+
+# --- Right ones ------------------------------------------------------------------------------------
+
+
+def test_every_option_has_a_default() -> None:
+    settings = validate({})
+    assert settings == Settings()
+    assert (settings.backend, settings.max_workers, settings.chunksize) == ("auto", None, "auto")
+    assert (settings.on_error, settings.star) == ("raise", False)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"backend": name} for name in get_args(BackendName)),
+        {"backend": ElsewhereExecutor()},
+        {"max_workers": 1},
+        {"max_workers": 10_000},
+        {"max_workers": None},
+        {"chunksize": 1},
+        {"chunksize": "auto"},
+        {"on_error": "raise"},
+        {"on_error": "return"},
+        {"on_error": "skip"},
+        {"star": True},
+        {"star": False},
+    ],
+    ids=str,
+)
+def test_right_values_are_kept(options: dict[str, Any]) -> None:
+    settings = validate(options)._asdict()
+    assert {name: settings[name] for name in options} == options
+
+
+@pytest.mark.parametrize("name", ["max_workers", "chunksize"])
+def test_whole_numbers_of_other_types_become_ints(name: str) -> None:
+    value = validate({name: Four()})._asdict()[name]
+    assert type(value) is int
+    assert value == 4
+
+
+@pytest.mark.parametrize(
+    ("backend", "route"),
+    [("auto", "auto"), ("threads", "threads"), (ThreadPoolExecutor(1), "external")],
+)
+def test_an_executor_of_the_callers_is_the_route_external(backend: Backend, route: str) -> None:
+    assert validate({"backend": backend}).route == route
+
+
+# --- Wrong ones --------------------------------------------------------------------------------------
+
+WRONG: list[tuple[str, object, type[Exception]]] = [
+    ("backend", "thread", ValueError),
+    ("backend", "Threads", ValueError),
+    ("backend", "", ValueError),
+    ("backend", None, TypeError),
+    ("backend", 4, TypeError),
+    ("backend", ThreadPoolExecutor, TypeError),
+    ("max_workers", 0, ValueError),
+    ("max_workers", -1, ValueError),
+    ("max_workers", 2.0, TypeError),
+    ("max_workers", "4", TypeError),
+    ("max_workers", True, TypeError),
+    ("max_workers", [4], TypeError),
+    ("chunksize", 0, ValueError),
+    ("chunksize", -5, ValueError),
+    ("chunksize", 1.5, TypeError),
+    ("chunksize", None, TypeError),
+    ("chunksize", "automatic", TypeError),
+    ("chunksize", False, TypeError),
+    ("on_error", "ignore", ValueError),
+    ("on_error", "Raise", ValueError),
+    ("on_error", None, TypeError),
+    ("on_error", True, TypeError),
+    ("star", 1, TypeError),
+    ("star", None, TypeError),
+    ("star", "yes", TypeError),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "error"), WRONG)
+def test_wrong_values_are_refused_in_a_sentence_that_names_the_option(
+    name: str, value: object, error: type[Exception]
+) -> None:
+    with pytest.raises(error, match=rf"^{name} must be .+\.$"):
+        validate({name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [(name, value) for name, value, _ in WRONG if not isinstance(value, type)],
+)
+def test_what_was_passed_is_named(name: str, value: object) -> None:
+    with pytest.raises((TypeError, ValueError)) as caught:
+        validate({name: value})
+    message = str(caught.value)
+    assert repr(value) in message or type(value).__name__ in message
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_option_is_checked(name: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=name):
+        validate({name: object()})
+
+
+@given(st.integers(max_value=0), st.sampled_from(["max_workers", "chunksize"]))
+@examples(50)
+def test_less_than_one_is_out_of_range(value: int, name: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        validate({name: value})
+
+
+def test_a_class_of_executors_is_answered_with_how_to_make_one() -> None:
+    with pytest.raises(TypeError, match=r"pass ThreadPoolExecutor\(\.\.\.\)"):
+        validate({"backend": ThreadPoolExecutor})
+
+
+@pytest.mark.parametrize(
+    ("unknown", "meant"),
+    [
+        ("max_worker", "max_workers"),
+        ("workers", "max_workers"),
+        ("chunk_size", "chunksize"),
+        ("onerror", "on_error"),
+        ("backends", "backend"),
+        ("starred", "star"),
+    ],
+)
+def test_an_unknown_option_is_answered_with_the_one_that_was_meant(
+    unknown: str, meant: str
+) -> None:
+    with pytest.raises(TypeError, match=f"no option '{unknown}'. Did you mean '{meant}'"):
+        validate({unknown: 1})
+
+
+def test_an_option_like_no_other_is_answered_with_all_there_are() -> None:
+    with pytest.raises(TypeError) as caught:
+        validate({"zzz": 1})
+    assert "Did you mean" not in str(caught.value)
+    assert all(name in str(caught.value) for name in NAMES)
+
+
+def test_something_that_only_looks_like_an_executor_is_refused() -> None:
+    class Lookalike:
+        submit = map = shutdown = Executor.submit
+
+    with pytest.raises(TypeError, match="not a Lookalike"):
+        validate({"backend": Lookalike()})
+
+
+# --- The function and the items --------------------------------------------------------------------
+
+
+class Once:
+    """Counts how often it is asked for an iterator."""
+
+    asked = 0
+
+    def __iter__(self) -> Iterator[int]:
+        self.asked += 1
+        return iter([1, 2])
+
+
+class Indexed:
+    """Iterable the old way."""
+
+    def __getitem__(self, index: int) -> int:
+        return [1, 2][index]
+
+
+class Breaking:
+    """Iterable, but its source cannot be opened."""
+
+    def __iter__(self) -> Iterator[int]:
+        raise TypeError("the file is in the wrong format")
+
+
+@pytest.mark.parametrize("items", [[1, 2], (1, 2), {1: "a", 2: "b"}, range(1, 3), Indexed()])
+def test_anything_iterable_will_do(items: Any) -> None:
+    assert list(check_call(len, items)) == [1, 2]
+
+
+def test_a_source_is_opened_once() -> None:
+    items = Once()
+    iterator = check_call(len, items)
+    assert list(iterator) == [1, 2]
+    assert items.asked == 1
+
+
+def test_a_generator_is_not_started() -> None:
+    started: list[bool] = []
+
+    def source() -> Iterator[int]:
+        started.append(True)
+        yield 1
+
+    iterator = check_call(len, source())
+    assert not started
+    assert list(iterator) == [1]
+
+
+@pytest.mark.parametrize("fn", [None, 3, "len", [len]])
+def test_what_cannot_be_called_is_refused(fn: object) -> None:
+    with pytest.raises(
+        TypeError, match=rf"^fn must be callable, but {type(fn).__name__} is not\.$"
+    ):
+        check_call(fn, [1])
+
+
+def test_swapped_arguments_are_noticed() -> None:
+    with pytest.raises(TypeError, match="The function comes first"):
+        check_call([1, 2], len)
+
+
+@pytest.mark.parametrize("items", [None, 3, object()])
+def test_what_cannot_be_iterated_over_is_refused(items: object) -> None:
+    with pytest.raises(TypeError, match=rf"^items must be iterable, but {type(items).__name__} is"):
+        check_call(len, items)
+
+
+def test_asynchronous_items_are_answered_with_how_to_collect_them() -> None:
+    async def source() -> AsyncIterator[int]:
+        yield 1
+
+    with pytest.raises(TypeError, match=r"\[item async for item in items\]"):
+        check_call(len, source())
+
+
+def test_an_error_of_the_items_own_is_not_hidden() -> None:
+    with pytest.raises(TypeError) as caught:
+        check_call(len, Breaking())
+    told = f"{caught.value} {caught.value.__cause__}"
+    assert "the file is in the wrong format" in told

@@ -1,0 +1,429 @@
+"""What is made of blocks and looks, fed by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import PAYLOAD, durations, examples, magnitudes
+
+from autoexec._profile import BEAT_S, Profiler
+from autoexec._types import Block, Chunk, Look, Profile, Running
+
+MS = 1e-3
+ON_TIME_S = 0.1 * MS
+LATE_S = 5.2 * MS
+
+
+def chunk_of(count: int) -> Chunk:
+    return Chunk(0, [None] * count, "threads", "threads")
+
+
+class Watch:
+    """Feeds a profiler: keeps the clocks that its looks show."""
+
+    def __init__(self) -> None:
+        self.profiler = Profiler(is_async=False)
+        self.now_s = self.process_cpu_s = self.child_cpu_s = 0.0
+
+    def ran(
+        self,
+        wall_s: float,
+        cpu_s: float = 0.0,
+        *,
+        calls: int = 1,
+        queued_s: float = 0.0,
+        error: BaseException | None = None,
+        local: bool = True,
+        alone: bool = True,
+    ) -> None:
+        """Calls returned that took this long together."""
+        chunk = chunk_of(calls + (error is not None))
+        block = Block(chunk, [None] * calls, error, wall_s, cpu_s, queued_s, last=True)
+        self.profiler.add(block, local=local, alone=alone)
+
+    def look(
+        self,
+        running: Sequence[Running] = (),
+        *,
+        late_s: float | None = None,
+        chunks: int = 1,
+        returned: int = 0,
+        has_children: bool = False,
+    ) -> None:
+        """A look at what runs, by the clocks as they are."""
+        seen = Look(
+            self.now_s,
+            late_s,
+            running,
+            self.process_cpu_s,
+            self.child_cpu_s,
+            has_children,
+            returned,
+        )
+        self.profiler.look(seen, chunks)
+
+    def beats(self, count: int, late_s: float, *, computing: float = 1.0) -> None:
+        """One call runs through that many beats, all as late, and computes for a share of it."""
+        chunk = chunk_of(1)
+        for beat in range(1, count + 1):
+            elapsed_s = beat * (BEAT_S + late_s)
+            self.look([Running(chunk, elapsed_s, computing * elapsed_s, 0.0)], late_s=late_s)
+
+    def overlapped(self, seconds: float, cpus: float, child_cpus: float = 0.0) -> None:
+        """Two calls ran side by side, with so much CPU a second."""
+        self.look(chunks=2)
+        self.now_s += seconds
+        self.process_cpu_s += cpus * seconds
+        self.child_cpu_s += child_cpus * seconds
+        self.look(chunks=2)
+
+    @property
+    def profile(self) -> Profile:
+        return self.profiler.profile(remaining=None, processes_ready=False)
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch()
+
+
+# --- How long calls take -----------------------------------------------------------------------------
+
+
+def test_nothing_seen_is_nothing_claimed(watch: Watch) -> None:
+    profile = watch.profile
+    assert (profile.calls, profile.done, profile.elapsed_s, profile.wall_s) == (0, 0, 0.0, 0.0)
+    assert (profile.gil_share, profile.overlap, profile.spread) == (None, None, 0.0)
+
+
+def test_a_call_that_runs_already_tells_how_long_it_takes(watch: Watch) -> None:
+    watch.look([Running(chunk_of(1), 30 * MS, 10 * MS, 0.0)])
+    profile = watch.profile
+    assert (profile.calls, profile.wall_s, profile.cpu_s) == (0, 30 * MS, 10 * MS)
+    assert profile.elapsed_s == 30 * MS
+
+
+def test_time_in_the_run_queue_is_not_the_calls_own(watch: Watch) -> None:
+    watch.look([Running(chunk_of(1), 30 * MS, 10 * MS, queued_s=15 * MS)])
+    assert watch.profile.wall_s == pytest.approx(15 * MS)
+    watch.ran(40 * MS, 10 * MS, queued_s=20 * MS)
+    assert watch.profile.wall_s == pytest.approx(20 * MS)
+
+
+def test_a_call_never_takes_less_than_it_computes(watch: Watch) -> None:
+    watch.ran(40 * MS, 30 * MS, queued_s=35 * MS)
+    assert watch.profile.wall_s == watch.profile.cpu_s == pytest.approx(30 * MS)
+
+
+def test_calls_in_a_block_share_its_time(watch: Watch) -> None:
+    watch.ran(20 * MS, 10 * MS, calls=10)
+    assert (watch.profile.calls, watch.profile.done) == (10, 10)
+    assert watch.profile.wall_s == pytest.approx(2 * MS)
+    assert watch.profile.cpu_s == pytest.approx(1 * MS)
+
+
+def test_a_call_that_raised_was_a_call(watch: Watch) -> None:
+    watch.ran(20 * MS, calls=1, error=ValueError())
+    assert watch.profile.done == 2
+    assert watch.profile.wall_s == pytest.approx(10 * MS)
+
+
+def test_a_block_without_calls_says_nothing(watch: Watch) -> None:
+    watch.ran(20 * MS)
+    watch.ran(5.0, calls=0)
+    assert (watch.profile.done, watch.profiler.blocks) == (1, 1)
+    assert watch.profile.wall_s == pytest.approx(20 * MS)
+
+
+def test_the_first_call_is_replaced_by_the_second(watch: Watch) -> None:
+    watch.ran(500 * MS, 400 * MS)
+    assert watch.profile.wall_s == pytest.approx(500 * MS)
+    watch.ran(10 * MS, 1 * MS)
+    assert watch.profile.wall_s == pytest.approx(10 * MS)
+    assert watch.profile.cpu_s == pytest.approx(1 * MS)
+    assert watch.profile.calls == 2
+
+
+def test_calls_after_the_second_are_averaged(watch: Watch) -> None:
+    for wall_s in (500 * MS, 10 * MS, 20 * MS):
+        watch.ran(wall_s)
+    assert watch.profile.wall_s == pytest.approx(15 * MS)
+    assert watch.profile.spread == pytest.approx(1 / 3)
+
+
+def test_old_calls_fade(watch: Watch) -> None:
+    for wall_s in [100 * MS] * 50 + [10 * MS] * 100:
+        watch.ran(wall_s)
+    assert watch.profile.wall_s == pytest.approx(10 * MS, rel=0.05)
+
+
+def test_the_quickest_call_is_remembered(watch: Watch) -> None:
+    for wall_s in (30 * MS, 10 * MS, 20 * MS):
+        watch.ran(wall_s)
+    assert watch.profile.least_s == pytest.approx(10 * MS)
+
+
+def test_one_long_call_is_noticed_while_it_runs(watch: Watch) -> None:
+    for _ in range(5):
+        watch.ran(10 * MS)
+    watch.look([Running(chunk_of(1), 1.01, 1.01, 0.0)])
+    assert watch.profile.wall_s > 100 * MS
+    assert watch.profile.cpu_s > 100 * MS
+
+
+def test_restart_lets_the_next_call_replace_what_was_known(watch: Watch) -> None:
+    for _ in range(5):
+        watch.ran(10 * MS, 10 * MS)
+    watch.profiler.restart()
+    assert watch.profile.wall_s == pytest.approx(10 * MS)
+    watch.ran(300 * MS, 0.0)
+    assert watch.profile.wall_s == pytest.approx(300 * MS)
+    assert watch.profile.cpu_s == 0.0
+    assert watch.profile.done == 6
+
+
+def test_restart_keeps_what_is_known_of_the_gil(watch: Watch) -> None:
+    watch.beats(10, LATE_S)
+    watch.ran(50 * MS, 50 * MS)
+    watch.profiler.restart()
+    assert watch.profile.gil_share == 1.0
+
+
+@given(st.lists(st.tuples(durations(), st.integers(0, 10)), min_size=1, max_size=20))
+@examples(100)
+def test_computing_is_part_of_the_time(calls: list[tuple[float, int]]) -> None:
+    watch = Watch()
+    for wall_s, tenths in calls:
+        watch.ran(wall_s, wall_s * tenths / 10)
+        profile = watch.profile
+        assert 0 <= profile.cpu_s <= profile.wall_s
+        assert profile.least_s <= profile.wall_s
+        assert profile.spread >= 0
+    assert watch.profile.elapsed_s == pytest.approx(sum(wall_s for wall_s, _ in calls))
+
+
+# --- Calls that slow each other down -------------------------------------------------------------------
+
+
+def test_calls_that_take_turns_do_not_look_as_if_they_waited(watch: Watch) -> None:
+    watch.ran(10 * MS, 10 * MS)
+    watch.ran(10 * MS, 10 * MS)
+    watch.overlapped(50 * MS, cpus=1.0)
+    watch.ran(40 * MS, 10 * MS, alone=False)
+    assert watch.profile.wall_s == pytest.approx(10 * MS)
+    assert watch.profiler.unclear == 1
+
+
+def test_calls_that_only_wait_beside_each_other_are_believed(watch: Watch) -> None:
+    watch.ran(10 * MS)
+    watch.overlapped(50 * MS, cpus=0.1)
+    watch.ran(40 * MS, alone=False)
+    assert watch.profile.wall_s == pytest.approx(40 * MS)
+    assert watch.profiler.unclear == 0
+
+
+def test_child_processes_that_fill_the_cores_count_as_contention(watch: Watch) -> None:
+    watch.ran(10 * MS)
+    watch.overlapped(50 * MS, cpus=0.0, child_cpus=2.0)
+    watch.ran(40 * MS, alone=False)
+    assert watch.profile.wall_s == pytest.approx(10 * MS)
+
+
+def test_a_call_alone_is_believed_whatever_was_before(watch: Watch) -> None:
+    watch.ran(10 * MS, 10 * MS)
+    watch.overlapped(50 * MS, cpus=1.0)
+    watch.ran(40 * MS, 10 * MS, alone=False)
+    watch.ran(20 * MS, 20 * MS, alone=True)
+    assert watch.profile.wall_s == pytest.approx(20 * MS)
+    assert watch.profiler.unclear == 0
+
+
+def test_calls_elsewhere_are_not_in_the_way_of_those_here(watch: Watch) -> None:
+    watch.ran(10 * MS, 10 * MS)
+    watch.overlapped(50 * MS, cpus=1.0)
+    watch.ran(40 * MS, 40 * MS, local=False, alone=False)
+    assert watch.profile.wall_s == pytest.approx(40 * MS)
+
+
+def test_only_calls_in_this_process_weigh_as_evidence(watch: Watch) -> None:
+    watch.ran(10 * MS)
+    watch.ran(40 * MS, local=False, alone=False)
+    assert watch.profile.elapsed_s == pytest.approx(10 * MS)
+
+
+@pytest.mark.parametrize("cpus", [0.0, 1.0, 1.9])
+def test_overlap_is_cpu_a_second_while_calls_overlap(watch: Watch, cpus: float) -> None:
+    watch.overlapped(50 * MS, cpus)
+    assert watch.profile.overlap == pytest.approx(cpus)
+
+
+def test_overlap_of_a_moment_is_no_evidence(watch: Watch) -> None:
+    watch.overlapped(2 * MS, 1.9)
+    assert watch.profile.overlap is None
+
+
+def test_what_ran_alone_is_not_overlap(watch: Watch) -> None:
+    watch.look(chunks=1)
+    watch.now_s += 1.0
+    watch.process_cpu_s += 1.0
+    watch.look(chunks=1)
+    watch.look(chunks=2)
+    assert watch.profile.overlap is None
+
+
+def test_new_overlap_outweighs_old(watch: Watch) -> None:
+    watch.overlapped(1.0, 1.0)
+    for _ in range(20):
+        watch.overlapped(100 * MS, 2.0)
+    assert watch.profile.overlap == pytest.approx(2.0, abs=0.05)
+
+
+# --- The GIL ---------------------------------------------------------------------------------------
+
+
+def test_late_beats_beside_a_computing_call_mean_that_it_holds_the_gil(watch: Watch) -> None:
+    watch.beats(1, LATE_S)
+    assert watch.profile.gil_share == 1.0
+    assert watch.profile.late_ms == pytest.approx(5.2)
+
+
+def test_beats_on_time_beside_a_computing_call_mean_that_it_does_not(watch: Watch) -> None:
+    watch.beats(3, ON_TIME_S)
+    assert watch.profile.gil_share == 0.0
+    assert watch.profile.late_ms == pytest.approx(0.1)
+
+
+def test_two_beats_on_time_are_not_enough_to_tell(watch: Watch) -> None:
+    watch.beats(2, ON_TIME_S)
+    assert watch.profile.gil_share is None
+
+
+def test_beats_beside_a_call_that_waits_say_nothing(watch: Watch) -> None:
+    watch.beats(20, LATE_S, computing=0.0)
+    assert watch.profile.gil_share is None
+
+
+def test_a_wait_that_was_cut_short_is_no_beat(watch: Watch) -> None:
+    watch.look([Running(chunk_of(1), 50 * MS, 50 * MS, 0.0)], late_s=None)
+    assert watch.profile.gil_share is None
+
+
+def test_a_beat_says_nothing_of_what_was_computed_before_it(watch: Watch) -> None:
+    # 50 ms of CPU time have passed since the last look, but the beat covers 1.1 of them.
+    watch.look([Running(chunk_of(1), 50 * MS, 50 * MS, 0.0)], late_s=ON_TIME_S)
+    assert watch.profile.gil_share is None
+
+
+def test_beats_that_disagree_need_more_of_them(watch: Watch) -> None:
+    watch.beats(1, LATE_S)
+    watch.beats(5, ON_TIME_S)
+    assert watch.profile.gil_share is None
+    watch.beats(1, LATE_S)
+    watch.beats(6, ON_TIME_S)
+    assert watch.profile.gil_share == pytest.approx(0.5, abs=0.1)
+
+
+def test_new_beats_outweigh_old(watch: Watch) -> None:
+    watch.beats(10, LATE_S)
+    watch.beats(300, ON_TIME_S)
+    assert watch.profile.gil_share == pytest.approx(0.0, abs=0.05)
+
+
+@given(st.integers(1, 30), magnitudes(-3, 0).filter(lambda late_s: late_s > 0.002))
+@examples(100)
+def test_the_second_call_does_not_undo_what_the_first_did_to_the_gil(
+    beats: int, late_s: float
+) -> None:
+    watch = Watch()
+    watch.beats(beats, late_s)
+    assert watch.profile.gil_share == 1.0
+    watch.ran(1.0, 1.0)
+    watch.ran(1.0, 1.0)
+    assert watch.profile.gil_share == 1.0
+
+
+def test_the_second_call_soon_outvotes_the_first(watch: Watch) -> None:
+    watch.beats(10, LATE_S)
+    watch.ran(60 * MS, 60 * MS)
+    watch.ran(60 * MS, 60 * MS)
+    watch.beats(16, ON_TIME_S)
+    assert watch.profile.gil_share is not None
+    assert watch.profile.gil_share < 0.2
+
+
+@given(st.lists(st.tuples(durations(), magnitudes(-5, 0)), min_size=1, max_size=30))
+@examples(100)
+def test_the_share_of_the_gil_is_a_share(beats: list[tuple[float, float]]) -> None:
+    watch = Watch()
+    chunk, cpu_s = chunk_of(1), 0.0
+    for computed_s, late_s in beats:
+        cpu_s += computed_s
+        watch.look([Running(chunk, cpu_s, cpu_s, 0.0)], late_s=late_s)
+        share = watch.profile.gil_share
+        assert share is None or 0.0 <= share <= 1.0
+
+
+# --- Child processes ---------------------------------------------------------------------------------
+
+
+def test_child_cpu_is_the_median_of_the_looks(watch: Watch) -> None:
+    watch.look()
+    for child_s in (0.10, 9.0, 0.11):  # in between, somebody else's child ended
+        watch.child_cpu_s += child_s
+        watch.look(returned=1)
+    assert watch.profile.child_s == pytest.approx(0.11)
+
+
+def test_child_cpu_is_shared_by_the_calls_that_returned(watch: Watch) -> None:
+    watch.look()
+    watch.child_cpu_s += 0.4
+    watch.look(returned=4)
+    assert watch.profile.child_s == pytest.approx(0.1)
+
+
+def test_child_cpu_before_the_run_is_not_counted(watch: Watch) -> None:
+    watch.child_cpu_s = 100.0
+    watch.look()
+    watch.look(returned=1)
+    assert watch.profile.child_s == 0.0
+
+
+def test_child_cpu_waits_for_the_call_that_used_it(watch: Watch) -> None:
+    watch.look()
+    watch.child_cpu_s += 0.2
+    watch.look(returned=0)
+    assert watch.profile.child_s == 0.0
+    watch.look(returned=1)
+    assert watch.profile.child_s == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(("before", "meanwhile"), [(False, True), (True, False)])
+def test_only_a_child_that_appeared_meanwhile_counts(
+    watch: Watch, before: bool, meanwhile: bool
+) -> None:
+    watch.look(has_children=before)
+    watch.look(has_children=True)
+    assert watch.profile.has_children is meanwhile
+
+
+# --- What is passed on -------------------------------------------------------------------------------
+
+
+def test_what_others_found_is_passed_on() -> None:
+    profiler = Profiler(is_async=True)
+    profiler.payload, profiler.effect, profiler.checks = PAYLOAD, "it changes", 2
+    profile = profiler.profile(remaining=7, processes_ready=True)
+    assert (profile.is_async, profile.remaining, profile.processes_ready) == (True, 7, True)
+    assert (profile.payload, profile.effect, profile.checks) == (PAYLOAD, "it changes", 2)
+
+
+def test_what_holds_the_gil_is_not_waiting() -> None:
+    watch = Watch()
+    watch.ran(30 * MS, 20 * MS)
+    assert watch.profile.wait_s == pytest.approx(10 * MS)
+    assert watch.profile.held_s == pytest.approx(20 * MS)  # as long as nobody knows better
+    watch.beats(3, ON_TIME_S)
+    assert watch.profile.held_s == 0.0
