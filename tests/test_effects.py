@@ -6,7 +6,7 @@ from __future__ import annotations
 import array
 import functools
 import math
-from collections import Counter, OrderedDict, defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -234,7 +234,7 @@ def test_code_that_plainly_has_an_effect(fn: Function, words: str) -> None:
     ],
 )
 def test_calls_that_are_seen_to_have_an_effect(fn: Function, words: str) -> None:
-    found = change(fn, 3, calls=2)
+    found = change(fn, 3)
     assert found is not None
     assert words in found
 
@@ -366,7 +366,7 @@ PURE: list[Function] = [
     lambda item: item + 1,
     math.sqrt,
     str,
-    Summer.__class__,
+    type,
     [1, 2, 3].count,
     {"a": 1}.get,
 ]
@@ -444,9 +444,6 @@ def stored(key: Any, value: Any) -> Function:
         pytest.param({"a": [1]}, lambda item: item["a"].append(2), id="list within a dict"),
         pytest.param(defaultdict(int), lambda item: item["new"], id="defaultdict"),
         pytest.param(Counter("ab"), lambda item: item.update("a"), id="Counter"),
-        pytest.param(
-            OrderedDict(a=1, b=2), lambda item: item.move_to_end("a"), id="OrderedDict order"
-        ),
         pytest.param({1, 2}, lambda item: item.add(3), id="set grows"),
         pytest.param({1, 2}, lambda item: (item.remove(1), item.add(3)), id="set element"),
         pytest.param(deque([1, 2]), lambda item: item.append(3), id="deque grows"),
@@ -480,7 +477,7 @@ def plain(leaves: st.SearchStrategy[Any]) -> st.SearchStrategy[Plain]:
         lambda parts: (
             st.lists(parts, max_size=4) | st.dictionaries(st.text(max_size=3), parts, max_size=4)
         ),
-        max_leaves=12,
+        max_leaves=8,
     )
 
 
@@ -495,13 +492,13 @@ def containers_in(value: Plain) -> Iterator[list[Any] | dict[str, Any]]:
 
 
 @given(values)
-@examples(100)
+@examples(50)
 def test_looking_at_an_item_shows_no_change(item: Plain) -> None:
     assert change(lambda item: None, item) is None
 
 
 @given(values.filter(lambda value: isinstance(value, (list, dict))), st.data())
-@examples(200)
+@examples(100)
 def test_a_change_anywhere_in_plain_data_is_seen(item: Plain, data: st.DataObject) -> None:
     target = data.draw(st.sampled_from(list(containers_in(item))))
 

@@ -259,7 +259,9 @@ class Scheduler:
     def next_action(self, now: float) -> Action:
         """The next thing for the driver to do."""
         if self._error is not None:
-            return Done(self._error)
+            # Given away: an inline call's traceback leads back to this object, in a cycle.
+            error, self._error = self._error, None
+            return Done(error)
         if self._ended and not self._hand.count and not self._in_flight:
             return Done(self._input_error)
         if self._due(now):
@@ -431,13 +433,19 @@ class Scheduler:
             self._stay_s *= 2  # so that it cannot swing to and fro for ever
         if (plan.route, plan.capacities.keys()) != (self.plan.route, self.plan.capacities.keys()):
             self.history.append((now - self._started, plan))
-        elif plan.kind != self.history[-1][1].kind:
+        elif plan.kind != self.history[-1][1].kind or self._early():
+            # What was known better soon afterwards explains the route better; what holds for the
+            # last few items ("too little is left") does not.
             self.history[-1] = (self.history[-1][0], plan)
         if plan.waiting and not (self.plan.waiting and self.plan.route == plan.route):
             first = _control.FIRST_TASKS if plan.route == "asyncio" else _control.FIRST_WAITING
             self._ramp = Ramp(first)
             self._round_from, self._round_calls = now, self.profiler.done
         self.plan = plan
+
+    def _early(self) -> bool:
+        remaining = self._remaining()
+        return remaining is None or remaining >= self.profiler.done
 
     def _consider_probe(self, now: float) -> None:
         """Run a few calls alone where threads are so busy that no wall time can be believed.

@@ -12,7 +12,7 @@ from .tasks import Way
 
 WIDTH = 100
 WAYS: tuple[Way, ...] = get_args(Way)
-NAME_WIDTH = len("fetch async ")
+NAME_WIDTH = len("fetch+compile ")
 CALLS_WIDTH = len("200,000")
 TIME_WIDTH = len("  63.2 ms")
 SPEEDUP_WIDTH = len(" 0.003x")

@@ -1,0 +1,426 @@
+"""Facts about the machine, and what stands in for them where a system does not tell."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import examples
+
+from autoexec import _host
+from autoexec._call import queued_ns, queued_ns_of
+from autoexec._host import (
+    COSTS,
+    child_cpu_s,
+    cores,
+    has_children,
+    look,
+    mark_worker,
+    read_host,
+    read_quota,
+    reimporting_main,
+    remember_process_start,
+    thread_cpu_ns,
+)
+from autoexec._types import Chunk, Running
+
+V1 = "sys/fs/cgroup/cpu"
+
+
+def tree(root: Path, files: dict[str, str]) -> str:
+    """Files as a system would have them below its root."""
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return str(root)
+
+
+# --- CPU quotas of cgroups -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("files", "quota"),
+    [
+        pytest.param({}, None, id="no proc at all"),
+        pytest.param({"proc/self/cgroup": ""}, None, id="no cgroup"),
+        pytest.param({"proc/self/cgroup": "0::/\n"}, None, id="v2 without a limit file"),
+        pytest.param(
+            {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "150000 100000\n"},
+            1.5,
+            id="v2 in a container",
+        ),
+        pytest.param(
+            {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "max 100000\n"},
+            None,
+            id="v2 without a limit",
+        ),
+        pytest.param(
+            {
+                "proc/self/cgroup": "0::/a/b\n",
+                "sys/fs/cgroup/a/b/cpu.max": "400000 100000\n",
+                "sys/fs/cgroup/a/cpu.max": "200000 100000\n",
+            },
+            2.0,
+            id="v2 with a tighter limit above",
+        ),
+        pytest.param(
+            {
+                "proc/self/cgroup": "0::/a/b\n",
+                "sys/fs/cgroup/a/b/cpu.max": "max 100000\n",
+                "sys/fs/cgroup/a/cpu.max": "50000 100000\n",
+            },
+            0.5,
+            id="v2 with the only limit above",
+        ),
+        pytest.param(
+            {
+                "proc/self/cgroup": "0::/a\n",
+                "sys/fs/cgroup/b/cpu.max": "100000 100000\n",
+            },
+            None,
+            id="v2 with a limit of somebody else's",
+        ),
+        pytest.param(
+            {
+                "proc/self/cgroup": "5:memory:/a\n3:cpu,cpuacct:/a\n",
+                f"{V1}/a/cpu.cfs_quota_us": "300000\n",
+                f"{V1}/a/cpu.cfs_period_us": "100000\n",
+            },
+            3.0,
+            id="v1",
+        ),
+        pytest.param(
+            {
+                "proc/self/cgroup": "3:cpu,cpuacct:/a\n",
+                "sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_quota_us": "300000\n",
+                "sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_period_us": "100000\n",
+            },
+            3.0,
+            id="v1 mounted by its full name",
+        ),
+        pytest.param(
+            {
+                "proc/self/cgroup": "3:cpu:/docker/5f3a\n",
+                f"{V1}/cpu.cfs_quota_us": "100000\n",
+                f"{V1}/cpu.cfs_period_us": "100000\n",
+            },
+            1.0,
+            id="v1 in a container, which sees its own group as the root",
+        ),
+        pytest.param(
+            {
+                "proc/self/cgroup": "3:cpu:/a\n",
+                f"{V1}/a/cpu.cfs_quota_us": "-1\n",
+                f"{V1}/a/cpu.cfs_period_us": "100000\n",
+            },
+            None,
+            id="v1 without a limit",
+        ),
+        pytest.param(
+            {
+                "proc/self/cgroup": "3:cpu:/a/b\n",
+                f"{V1}/a/b/cpu.cfs_quota_us": "300000\n",
+                f"{V1}/a/b/cpu.cfs_period_us": "100000\n",
+                f"{V1}/a/cpu.cfs_quota_us": "250000\n",
+                f"{V1}/a/cpu.cfs_period_us": "100000\n",
+            },
+            2.5,
+            id="v1 with a tighter limit above",
+        ),
+        pytest.param(
+            {"proc/self/cgroup": "3:cpu:/a\n", f"{V1}/a/cpu.cfs_quota_us": "100000\n"},
+            None,
+            id="v1 without a period",
+        ),
+        pytest.param(
+            {
+                "proc/self/cgroup": "5:cpuset,memory:/a\n",
+                f"{V1}/a/cpu.cfs_quota_us": "100000\n",
+                f"{V1}/a/cpu.cfs_period_us": "100000\n",
+            },
+            None,
+            id="v1 with other controllers only",
+        ),
+        pytest.param(
+            {
+                "proc/self/cgroup": "3:cpu:/a\n0::/a\n",
+                f"{V1}/a/cpu.cfs_quota_us": "200000\n",
+                f"{V1}/a/cpu.cfs_period_us": "100000\n",
+                "sys/fs/cgroup/a/cpu.max": "max 100000\n",
+            },
+            2.0,
+            id="both versions at once",
+        ),
+        pytest.param(
+            {"proc/self/cgroup": "0::/a:b\n", "sys/fs/cgroup/a:b/cpu.max": "100000 100000\n"},
+            1.0,
+            id="a colon in the name",
+        ),
+        pytest.param(
+            {"proc/self/cgroup": "0::/tâche\n", "sys/fs/cgroup/tâche/cpu.max": "100000 100000\n"},
+            1.0,
+            id="a name beyond ASCII",
+        ),
+    ],
+)
+def test_quota(tmp_path: Path, files: dict[str, str], quota: float | None) -> None:
+    assert read_quota(tree(tmp_path, files)) == quota
+
+
+@pytest.mark.parametrize("text", ["", "100000", "nonsense", "0 0", "100000 0"])
+def test_a_limit_that_cannot_be_read_is_none(tmp_path: Path, text: str) -> None:
+    files = {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": text}
+    assert read_quota(tree(tmp_path, files)) is None
+
+
+# --- Cores -----------------------------------------------------------------------------------------
+
+
+def test_there_is_a_core() -> None:
+    assert cores() >= 1
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no affinity on this system")
+def test_only_cores_of_the_affinity_mask_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0})
+    assert cores() == 1
+
+
+def test_without_affinity_all_cores_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    assert cores() == 1
+
+
+def test_a_system_that_does_not_count_its_cores_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert cores() == 1
+
+
+@given(affinity=st.integers(1, 256), quota=st.none() | st.floats(0.01, 1000))
+@examples(50)
+def test_the_quota_is_rounded_up_and_never_adds_cores(affinity: int, quota: float | None) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_host, "_affinity", lambda: affinity)
+        patch.setattr(_host, "_quota", lambda: quota)
+        usable = cores()
+    assert 1 <= usable <= affinity
+    if quota is not None:
+        assert usable < quota + 1
+        assert usable >= min(affinity, quota)
+
+
+# --- The process -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def _as_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Undoes, after each test, what is remembered for the rest of the process."""
+    monkeypatch.setattr(_host, "_inside_worker", False)
+    monkeypatch.setattr(_host, "_process_starts_s", deque([], maxlen=8))
+
+
+def test_the_host_as_it_is() -> None:
+    host = read_host()
+    assert host.cores == cores()
+    assert host.switch_interval_s == sys.getswitchinterval()
+    assert host.costs == COSTS
+    assert host.nested is False
+    assert host.processes_barred is None
+
+
+def test_the_gil_is_there_unless_the_interpreter_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
+    assert read_host().gil is False
+    monkeypatch.delattr(sys, "_is_gil_enabled")
+    assert read_host().gil is True
+
+
+def test_a_worker_process_is_nested_and_starts_no_others() -> None:
+    mark_worker()
+    host = read_host()
+    assert host.nested
+    assert host.processes_barred == "this is a worker process already"
+
+
+def test_the_quickest_start_that_was_seen_replaces_the_usual_figure() -> None:
+    for seconds in (0.7, 0.5, 0.9):
+        remember_process_start(seconds)
+    assert read_host().costs == COSTS._replace(process_start_s=0.5)
+
+
+def test_starts_of_long_ago_are_forgotten() -> None:
+    for seconds in (0.001, *[0.5] * 20):
+        remember_process_start(seconds)
+    assert read_host().costs.process_start_s == 0.5
+
+
+def as_process(monkeypatch: pytest.MonkeyPatch, **attributes: object) -> None:
+    """Have `multiprocessing` say this of the current process."""
+    module = SimpleNamespace(current_process=lambda: SimpleNamespace(**attributes))
+    monkeypatch.setitem(sys.modules, "multiprocessing.process", module)  # type: ignore[arg-type]
+
+
+def test_daemonic_processes_start_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    as_process(monkeypatch, daemon=True)
+    assert read_host().processes_barred == "daemonic processes cannot start processes"
+
+
+@pytest.mark.parametrize("platform", ["emscripten", "wasi"])
+def test_some_systems_have_no_processes(monkeypatch: pytest.MonkeyPatch, platform: str) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+    assert read_host().processes_barred == "this system has no processes"
+
+
+@pytest.mark.parametrize("importing", [True, False])
+def test_a_spawned_process_that_imports_the_main_module_is_known(
+    monkeypatch: pytest.MonkeyPatch, importing: bool
+) -> None:
+    as_process(monkeypatch, daemon=False, _inheriting=importing)
+    assert reimporting_main() is importing
+
+
+def test_multiprocessing_is_not_imported_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "multiprocessing.process", raising=False)
+    assert reimporting_main() is False
+    assert read_host().processes_barred is None
+    assert "multiprocessing.process" not in sys.modules
+
+
+# --- Clocks and counters, and their absence --------------------------------------------------------
+
+
+def test_cpu_time_of_children_never_runs_backwards() -> None:
+    before = child_cpu_s()
+    assert before >= 0.0
+    subprocess.run([sys.executable, "-c", ""], check=True)
+    assert child_cpu_s() >= before
+
+
+def test_without_such_a_counter_children_used_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert child_cpu_s() == 0.0
+
+
+@pytest.mark.skipif(not hasattr(os, "waitid"), reason="this system does not tell")
+def test_a_child_is_seen_and_not_taken_away() -> None:
+    command = [sys.executable, "-c", "import sys; sys.exit(int(sys.stdin.read() or 7))"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as child:
+        assert has_children()
+    assert child.returncode == 7
+
+
+def test_without_a_way_to_look_there_are_no_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "waitid", raising=False)
+    assert has_children() is False
+
+
+def test_no_children_is_not_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(*args: object) -> None:
+        raise ChildProcessError
+
+    monkeypatch.setattr(os, "waitid", none_left, raising=False)
+    assert has_children() is False
+
+
+@pytest.mark.skipif(not hasattr(time, "pthread_getcpuclockid"), reason="no clocks of threads")
+def test_the_clock_of_a_thread_can_be_read_by_another() -> None:
+    clock = time.pthread_getcpuclockid(threading.get_ident())
+    read: list[int | None] = []
+    thread = threading.Thread(target=lambda: read.append(thread_cpu_ns(clock)))
+    thread.start()
+    thread.join()
+    assert read[0] is not None
+    assert 0 < read[0] <= time.thread_time_ns()
+
+
+@pytest.mark.skipif(not hasattr(time, "pthread_getcpuclockid"), reason="no clocks of threads")
+def test_the_clock_of_a_thread_that_has_ended_shows_nothing() -> None:
+    clocks: list[int] = []
+    thread = threading.Thread(
+        target=lambda: clocks.append(time.pthread_getcpuclockid(threading.get_ident()))
+    )
+    thread.start()
+    thread.join()
+    assert thread_cpu_ns(clocks[0]) is None
+
+
+def test_a_clock_that_is_none_shows_nothing() -> None:
+    assert thread_cpu_ns(987_654) is None
+
+
+def test_without_such_clocks_nothing_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(time, "clock_gettime_ns", raising=False)
+    assert thread_cpu_ns(0) is None
+
+
+def test_a_look_shows_the_clocks_of_this_moment() -> None:
+    running = [Running(Chunk(0, [1], "threads", "threads"), 0.1, 0.05, 0.0)]
+    before = time.perf_counter()
+    seen = look(running, late_s=0.001, returned=2)
+    assert before <= seen.now_s <= time.perf_counter()
+    assert (seen.running, seen.late_s, seen.returned) == (running, 0.001, 2)
+    assert 0.0 <= seen.child_cpu_s <= child_cpu_s()
+
+
+# --- The run queue -----------------------------------------------------------------------------------
+
+
+def on_a_thread(monkeypatch: pytest.MonkeyPatch, name: str, replacement: object) -> int:
+    """What a new thread reads from its run queue where a function of `os` is replaced."""
+    found: list[int] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(os, name, replacement)
+        thread = threading.Thread(target=lambda: found.append(queued_ns()))
+        thread.start()
+        thread.join()
+    return found[0]
+
+
+def test_time_in_the_run_queue_never_runs_backwards() -> None:
+    first = queued_ns()
+    assert 0 <= first <= queued_ns()
+
+
+def test_without_proc_no_time_was_spent_in_the_run_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*args: object) -> int:
+        raise FileNotFoundError
+
+    assert on_a_thread(monkeypatch, "open", missing) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "pread"), reason="this system has no pread")
+@pytest.mark.parametrize("text", [b"", b"12", b"no numbers here"])
+def test_a_run_queue_that_cannot_be_understood_is_empty(
+    monkeypatch: pytest.MonkeyPatch, text: bytes
+) -> None:
+    assert on_a_thread(monkeypatch, "pread", lambda *args: text) == 0  # type: ignore[misc]
+
+
+@pytest.mark.skipif(not hasattr(os, "pread"), reason="this system has no pread")
+def test_a_run_queue_that_cannot_be_read_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: object) -> bytes:
+        raise OSError
+
+    assert on_a_thread(monkeypatch, "pread", broken) == 0
+
+
+def test_a_thread_that_does_not_exist_has_no_run_queue() -> None:
+    assert queued_ns_of(2**30) == 0
+
+
+def test_the_run_queue_of_this_thread_by_its_number() -> None:
+    assert queued_ns() <= queued_ns_of(threading.get_native_id()) + 1
