@@ -143,19 +143,22 @@ class Run:
         watched = [chunk for chunk in local if chunk.watched]
         queued = queued_ns() if watched else 0
         before = self._clock()
-        late, returned = None, 0
-        try:
-            event = self._inbox.get(timeout=seconds)
-        except Empty:
+        event = self._next_event(seconds)
+        late = None
+        if event is not None:
+            self._returned += self._dispatch(event)
+        elif watched and seconds <= BEAT_S:
             # Time spent ready but without a core is a busy machine, not a busy GIL.
-            if seconds <= BEAT_S:
-                waiting = (queued_ns() - queued) * 1e-9 if watched else 0.0
-                late = max(0.0, self._clock() - before - seconds - waiting)
-        else:
-            returned = self._dispatch(event)
-        self._returned += returned
+            waiting = (queued_ns() - queued) * 1e-9
+            late = max(0.0, self._clock() - before - seconds - waiting)
         if watched or (local and self._clock() > self._looked + LOOK_S):
             self._look(watched, late)
+
+    def _next_event(self, seconds: float) -> Event | None:
+        try:
+            return self._inbox.get(timeout=seconds)
+        except Empty:  # left at once, so that a Ctrl-C is not shown as an error within this one
+            return None
 
     def _look(self, chunks: Sequence[Chunk], late_s: float | None) -> None:
         running = _running([chunk for chunk in chunks if not chunk.finished])

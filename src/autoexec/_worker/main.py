@@ -1,6 +1,7 @@
 """A worker process: reads chunks of items, calls the function, sends the outcomes back.
 
-Messages in:   ("start", sys.path, function bytes), then ("chunk", number, together, [item bytes, ...])
+Messages in:   ("start", sys.argv, sys.path, function bytes), then
+               ("chunk", number, together, [item bytes, ...])
 Messages out:  ("up",) or ("broken", text), then
                ("outcomes", number, [(values, error bytes, traceback, wall_s, cpu_s), ...], last)
 
@@ -36,8 +37,7 @@ def main(stdout_fd: int) -> None:
     pipe_in, pipe_out = _take_pipes(stdout_fd)
     messages: SimpleQueue[Any] = SimpleQueue()
     threading.Thread(target=_read, args=(pipe_in, messages), daemon=True).start()
-    _, path, function = messages.get()
-    sys.path[:] = path
+    _, sys.argv[:], sys.path[:], function = messages.get()
     try:
         fn = _load(function)
     except BaseException as exc:

@@ -180,7 +180,7 @@ class _Worker:
         pipe = self._process.stdin
         assert pipe is not None
         try:
-            write_frame(pipe, ("start", sys.path, function))
+            write_frame(pipe, ("start", sys.argv, sys.path, function))
             while (number := self._todo.get()) is not None:
                 chunk = self._with_it[number]
                 items = [_dumps_item(item) for item in chunk.items]

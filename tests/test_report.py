@@ -1,0 +1,227 @@
+"""What a run says about itself, and the list that carries it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import COSTS, HOST, PAYLOAD, examples, hosts, magnitudes, profile, profiles
+
+from autoexec._decide import decide
+from autoexec._options import Settings
+from autoexec._report import Report, Results, seconds
+from autoexec._types import Host, Kind, Profile
+
+MS = 1e-3
+
+
+def report(
+    figures: Profile | None = None,
+    host: Host = HOST,
+    settings: Settings | None = None,
+    **others: Any,
+) -> Report:
+    """The report of a run that ended with these figures."""
+    figures = figures or profile(20 * MS)
+    plan = decide(figures, host, settings or Settings(), None)
+    values: dict[str, Any] = {
+        "function": "fetch",
+        "items": 1000,
+        "seconds": 2.0,
+        "calls_s": 20.0,
+        "ran": {"inline": 1, "threads": 999},
+        "at_once": 32,
+        "failures": 0,
+        "skipped": 0,
+        "kind": plan.kind,
+        "profile": figures,
+        "plan": plan,
+        "history": ((0.0, plan),),
+        "host": host,
+    }
+    return Report(**(values | others))
+
+
+def rows(text: str) -> dict[str, str]:
+    """The labelled lines of a report."""
+    pairs = (line[2:].split(maxsplit=1) for line in text.splitlines()[1:] if line[2] != " ")
+    return {label: rest for label, rest in pairs}
+
+
+# --- The text ----------------------------------------------------------------------------------------
+
+
+def test_a_report_reads_as_one_page() -> None:
+    assert str(report()).splitlines() == [
+        "fetch: 1,000 items in 2 s (calls of 20 s in all, 10.0 at a time)",
+        "  class     I/O-bound: 20 ms a call, 0% of it computing",
+        "  chosen    threads, at most 256 at once: the calls wait, so many can wait at once",
+        "  rejected  inline: 20 s predicted for what was left",
+        "            processes: the calls do not keep the GIL, so threads serve as well without"
+        " start-up",
+        "  ran       1 inline, 999 threads",
+    ]
+
+
+@pytest.mark.parametrize(("items", "words"), [(0, "0 items"), (1, "1 item "), (2, "2 items")])
+def test_items_are_counted_in_english(items: int, words: str) -> None:
+    assert f"fetch: {words}".rstrip() in str(report(items=items))
+
+
+def test_calls_one_after_another_are_not_said_to_overlap() -> None:
+    assert "at a time" not in str(report(calls_s=2.0))
+
+
+def test_a_run_that_took_no_time_can_be_reported() -> None:
+    assert "at a time" not in str(report(seconds=0.0))
+
+
+def test_nothing_ran_is_nothing_to_list() -> None:
+    empty = report(profile(0, calls=0, elapsed_s=0, done=0), items=0, ran={})
+    assert "ran" not in rows(str(empty))
+    assert "no call was measured" in rows(str(empty))["class"]
+
+
+def test_failures_are_counted_with_those_left_out() -> None:
+    assert "failed" not in rows(str(report()))
+    text = str(report(failures=1200, skipped=1000))
+    assert rows(text)["failed"] == "1,200 items, 1,000 left out"
+
+
+def test_plans_are_listed_if_there_was_more_than_one() -> None:
+    assert "plans" not in rows(str(report()))
+    once = report()
+    inline = once.plan._replace(route="inline")
+    text = str(once._replace(history=((0.0, inline), (0.025, once.plan))))
+    assert rows(text)["plans"] == "inline from 0 ns; threads from 25 ms"
+
+
+def test_a_single_worker_is_not_counted() -> None:
+    text = str(report(profile(1e-6, 1e-6)))
+    assert rows(text)["chosen"].startswith("inline: ")
+
+
+@pytest.mark.parametrize(
+    ("figures", "words"),
+    [
+        (profile(20 * MS, 20 * MS, gil_share=1.0, late_ms=5.2), "GIL held for 100% of the"),
+        (profile(20 * MS, 20 * MS, gil_share=1.0, late_ms=5.2), "heartbeat 5.2 ms late"),
+        (profile(20 * MS, 20 * MS), "the GIL was not watched for long enough"),
+        (profile(20 * MS, 10 * MS), "50% of it computing"),
+        (profile(50 * MS, child_s=45 * MS), "45 ms of CPU in child processes"),
+    ],
+)
+def test_the_figures_behind_the_class_are_named(figures: Profile, words: str) -> None:
+    assert words in rows(str(report(figures)))["class"]
+
+
+@pytest.mark.parametrize(
+    ("figures", "words"),
+    [
+        (profile(1e-6, 1e-6), "computing"),
+        (profile(20 * MS, is_async=True, gil_share=0.0), "GIL"),
+        (profile(50 * MS), "child"),
+    ],
+)
+def test_figures_that_say_nothing_are_left_out(figures: Profile, words: str) -> None:
+    assert words not in rows(str(report(figures)))["class"].split(":", 1)[1]
+
+
+@given(profiles(), hosts(), st.booleans())
+@examples(50)
+def test_every_report_can_be_printed_and_saved(figures: Profile, host: Host, asked: bool) -> None:
+    made = report(figures, host, Settings(backend="threads") if asked else Settings())
+    assert made.plan.reason in str(made)
+    assert json.loads(json.dumps(made.to_dict()))["route"] == made.plan.route
+
+
+# --- The data ----------------------------------------------------------------------------------------
+
+
+def test_the_dict_holds_what_the_records_hold() -> None:
+    data = report(profile(20 * MS, payload=PAYLOAD)).to_dict()
+    assert (data["function"], data["items"], data["ran"]) == (
+        "fetch",
+        1000,
+        {"inline": 1, "threads": 999},
+    )
+    assert data["profile"]["wall_s"] == 20 * MS
+    assert data["profile"]["payload"]["item_bytes"] == PAYLOAD.item_bytes
+    assert data["plan"]["capacities"] == {"threads": 256}
+    assert data["plan"]["rejected"][0]["route"] == "inline"
+    assert data["host"]["costs"]["process_start_s"] == COSTS.process_start_s
+    assert data["history"][0][0] == 0.0
+
+
+def test_the_dict_is_plain() -> None:
+    kind = report().to_dict()["kind"]
+    assert type(kind) is str
+    assert kind == Kind.IO.value
+
+
+# --- Times -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0 ns"),
+        (25e-9, "25 ns"),
+        (1e-6, "1 µs"),
+        (1.234e-3, "1.23 ms"),
+        (0.0999, "99.9 ms"),
+        (0.9999, "1 s"),
+        (1.0, "1 s"),
+        (59.94, "59.9 s"),
+        (1234.0, "1234 s"),
+        (86_400.0, "86400 s"),
+    ],
+)
+def test_times_in_the_unit_that_suits_them(value: float, text: str) -> None:
+    assert seconds(value).replace(",", "") == text
+
+
+@given(magnitudes(-9, 6))
+@examples(200)
+def test_times_read_as_what_they_are(value: float) -> None:
+    figure, unit = seconds(value).replace(",", "").split()
+    assert "e" not in figure
+    size = {"s": 1.0, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}[unit]
+    assert float(figure) * size == pytest.approx(value, rel=0.006)
+
+
+# --- Results -----------------------------------------------------------------------------------------
+
+
+def test_results_are_a_list() -> None:
+    results = Results([1, 2])
+    assert results == [1, 2]
+    assert isinstance(results, list)
+
+
+@given(st.lists(st.integers()), st.lists(st.integers()), st.booleans())
+@examples(100)
+def test_joined_results_are_in_order(first: list[int], second: list[int], plain: bool) -> None:
+    more = list(second) if plain else Results(second)
+    joined = Results(first).joined(more)
+    assert joined == [*first, *second]
+    assert type(joined) is Results
+
+
+def test_a_long_list_is_not_copied_behind_a_short_one() -> None:
+    few, many = Results([1]), Results(range(2, 100))
+    assert few.joined(many) is many
+
+
+def test_a_short_list_is_added_to_a_long_one() -> None:
+    many, few = Results(range(98)), Results([98, 99])
+    assert many.joined(few) is many
+
+
+def test_a_callers_own_list_is_never_grown() -> None:
+    values = [2, 3, 4]
+    assert Results([1]).joined(values) == [1, 2, 3, 4]
+    assert values == [2, 3, 4]
