@@ -146,7 +146,7 @@ def test_what_the_main_module_defines_travels_by_value() -> None:
         ((number for number in [1]), "generator"),
         (io.TextIOWrapper(io.BytesIO()), "TextIOWrapper"),
         (Stubborn(), "Stubborn"),
-        (Unspeakable(), "<Unspeakable>"),
+        (Unspeakable(), "Unspeakable instance"),
         ([{"deep": Stubborn()}], "Stubborn"),
     ],
     ids=lambda value: type(value).__name__ if not isinstance(value, str) else value,

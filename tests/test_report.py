@@ -173,19 +173,16 @@ def test_the_dict_is_plain() -> None:
         (1e-6, "1 µs"),
         (1.234e-3, "1.23 ms"),
         (0.0999, "99.9 ms"),
-        (0.9999, "1 s"),
         (1.0, "1 s"),
         (59.94, "59.9 s"),
-        (1234.0, "1234 s"),
-        (86_400.0, "86400 s"),
     ],
 )
 def test_times_in_the_unit_that_suits_them(value: float, text: str) -> None:
-    assert seconds(value).replace(",", "") == text
+    assert seconds(value) == text
 
 
-@given(magnitudes(-9, 6))
-@examples(200)
+@given(magnitudes(-9, 6) | st.sampled_from([0.9999, 0.9999e-3, 0.9999e-6]))
+@examples(100)
 def test_times_read_as_what_they_are(value: float) -> None:
     figure, unit = seconds(value).replace(",", "").split()
     assert "e" not in figure

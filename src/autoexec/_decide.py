@@ -77,7 +77,7 @@ def _holds(profile: Profile, host: Host) -> bool:
 def opening(host: Host, settings: Settings, length: int | None, is_async: bool) -> Plan:
     """The plan before anything is known of the calls."""
     route = settings.route
-    if route == "auto" and length is not None and length <= 1:
+    if route == "auto" and not is_async and length is not None and length <= 1:
         return _plan("inline", "inline", Kind.UNSEEN, 1, "there is nothing to run side by side")
     if route == "auto" and is_async:
         route = "asyncio"
@@ -251,7 +251,8 @@ def _processes(profile: Profile, host: Host, settings: Settings) -> Alternative:
         payload = profile.payload
         start_s = host.costs.process_start_s
         start_s += 2 * workers * (payload.fn_bytes if payload else 0) * host.costs.byte_s
-        rest = max(0.0, rest - start_s / max(1e-9, profile.wall_s))
+        if rate * profile.wall_s > 1:  # items run here meanwhile; else there is no use in waiting
+            rest = max(0.0, rest - start_s / max(1e-9, profile.wall_s))
     rest_s = start_s + max(rest / rate, profile.wall_s)
     return Alternative("processes", workers, rest_s, f"{workers} processes: {rest_s:.3g} s")
 

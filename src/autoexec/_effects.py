@@ -8,9 +8,9 @@ What is found keeps the work in this process. What neither way can see is docume
 
 from __future__ import annotations
 
-import builtins
 import dis
 import functools
+import itertools
 import types
 import zlib
 from collections import deque
@@ -38,13 +38,11 @@ Snapshot = dict[Path, Any]
 
 def effect_in_code(fn: Callable[..., Any]) -> str | None:
     """What the function's own code plainly changes outside itself, in words, or None."""
-    function = _function_of(fn)
-    if function is None:
-        return None
-    reach = _reach_of(function)
-    for code in _codes(function.__code__):
-        if found := _effect_in(code, reach):
-            return found
+    for function in _functions_of(fn):
+        reach = _reach_of(function)
+        for code in _codes(function.__code__):
+            if found := _effect_in(code, reach):
+                return found
     return None
 
 
@@ -93,28 +91,42 @@ def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
             yield from _codes(constant)
 
 
-def _function_of(fn: Callable[..., Any]) -> types.FunctionType | None:
-    """The Python function behind a partial, a bound method or an object with `__call__`."""
-    while isinstance(fn, functools.partial):
-        fn = fn.func
-    inner = getattr(fn, "__wrapped__", fn)
-    for candidate in (inner, getattr(type(inner), "__call__", None)):
-        candidate = getattr(candidate, "__func__", candidate)
-        if isinstance(candidate, types.FunctionType):
-            return candidate
-    return None
+def _functions_of(fn: Any) -> Iterator[types.FunctionType]:
+    """The Python functions behind a partial, a bound method, an object with `__call__`, a
+    decorated function: each of those that a call goes through."""
+    while fn is not None:
+        fn = getattr(fn, "__func__", fn)
+        if isinstance(fn, types.FunctionType):
+            yield fn
+        elif isinstance(fn, functools.partial):
+            fn = fn.func
+            continue
+        else:
+            call = getattr(type(fn), "__call__", None)
+            if isinstance(call, types.FunctionType):
+                yield call
+        fn = getattr(fn, "__wrapped__", None)
 
 
 def _reach_of(function: types.FunctionType) -> dict[str, Any]:
     """The captured variables of a function and the globals that its code names."""
     names = {name for code in _codes(function.__code__) for name in code.co_names}
     reach = {name: function.__globals__[name] for name in names if name in function.__globals__}
+    for position, value in enumerate(function.__defaults__ or ()):
+        reach[_argument_names(function)[position]] = value
+    reach.update(function.__kwdefaults__ or {})
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         try:
             reach[name] = cell.cell_contents
         except ValueError:  # not assigned yet
             reach[name] = None
     return reach
+
+
+def _argument_names(function: types.FunctionType) -> tuple[str, ...]:
+    """Names of the positional arguments that have defaults."""
+    code = function.__code__
+    return code.co_varnames[code.co_argcount - len(function.__defaults__ or ()) : code.co_argcount]
 
 
 # --- What a call did ----------------------------------------------------------------------------
@@ -124,8 +136,7 @@ def snapshot(fn: Callable[..., Any], item: Any) -> Snapshot:
     """What the function can reach, in a form that can be compared after the call."""
     seen: Snapshot = {}
     _visit("its item", item, seen, set())
-    function = _function_of(fn)
-    if function is not None:
+    for function in _functions_of(fn):
         for name, value in _reach_of(function).items():
             if not isinstance(value, (types.ModuleType, type, *_CODE)):
                 _visit(f"the variable {name!r}", value, seen, set())
@@ -151,44 +162,56 @@ _CODE = (
 )
 
 
-def _owners(fn: Callable[..., Any]) -> Iterator[Any]:
+def _owners(fn: Any) -> Iterator[Any]:
     """Objects that the callable carries: `self`, a partial's arguments."""
-    while isinstance(fn, functools.partial):
-        yield from fn.args
-        yield from fn.keywords.values()
-        fn = fn.func
-    owner = getattr(fn, "__self__", None)
-    if owner is not None and owner is not builtins and not isinstance(owner, types.ModuleType):
-        yield owner
-    elif not isinstance(fn, _CODE) and not isinstance(fn, type):
-        yield fn
+    while fn is not None:
+        if isinstance(fn, functools.partial):
+            yield from fn.args
+            yield from fn.keywords.values()
+            fn = fn.func
+            continue
+        owner = getattr(fn, "__self__", None)
+        if owner is not None and not isinstance(owner, types.ModuleType):
+            yield owner
+        elif not isinstance(fn, (*_CODE, type)):
+            yield fn
+        fn = getattr(fn, "__wrapped__", None)
 
 
 def _visit(path: Path, value: Any, seen: Snapshot, above: set[int]) -> None:
     """Record a value and, up to `NODES` in all, what it contains."""
     if len(seen) >= NODES:
         return
-    if isinstance(value, ATOMS):
-        # Numbers and short texts by value: the same object may be made anew, to the same effect.
-        small = not isinstance(value, (str, bytes)) or len(value) < 64
-        seen[path] = (type(value), repr(value) if small else id(value))
-        return
-    if id(value) in above or isinstance(value, (types.ModuleType, type, *_CODE)):
-        seen[path] = id(value)
-        return
-    seen[path] = (id(value), _extent(value))
-    for name, part in _parts(value):
-        _visit(f"{path}{name}", part, seen, above | {id(value)})
+    try:
+        if type(value) in ATOMS:
+            # Numbers and short texts by value: made anew, they are to the same effect.
+            small = not isinstance(value, (str, bytes)) or len(value) < 64
+            seen[path] = (type(value), repr(value) if small else id(value))
+        elif id(value) in above or isinstance(value, (types.ModuleType, type, *_CODE)):
+            seen[path] = id(value)
+        else:
+            seen[path] = (id(value), _extent(value))
+            for name, part in _parts(value):
+                _visit(f"{path}{name}", part, seen, above | {id(value)})
+    except Exception:  # A proxy that is not connected, a lazy object: whatever refuses to be read.
+        seen.setdefault(path, id(value))
 
 
 def _extent(value: Any) -> Any:
     """How much a container holds, or what a buffer holds."""
-    if isinstance(value, (list, tuple, dict, set, frozenset)):
+    if isinstance(value, (set, frozenset)):
+        # Order is stable while a set is unchanged; ids say which elements, without comparing them.
+        return len(value), hash(tuple(id(part) for part in itertools.islice(value, NODES)))
+    if isinstance(value, (list, tuple, dict, deque)):
         return len(value)
     try:
-        view = memoryview(value).cast("B")
+        view = memoryview(value)
     except (TypeError, ValueError, BufferError, NotImplementedError):
         return None
+    if not view.c_contiguous:  # crc32 wants one piece; a copy of the first 64 kB is cheap
+        step = max(1, view.nbytes >> 16)
+        return view.nbytes, zlib.crc32(view[::step].tobytes()) if view.ndim == 1 else None
+    view = view.cast("B")
     if view.nbytes <= BUFFER_BYTES:
         return view.nbytes, zlib.crc32(view)
     half = BUFFER_BYTES // 2
@@ -197,15 +220,23 @@ def _extent(value: Any) -> Any:
 
 def _parts(value: Any) -> Iterator[tuple[str, Any]]:
     """The things that a value holds, each with the text that leads to it."""
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple, deque)):
         shown = range(len(value)) if len(value) <= 64 else [*range(48), *range(-16, 0)]
         yield from ((f"[{i}]", value[i]) for i in shown)
     elif isinstance(value, dict):
-        for key in list(value)[:64]:
-            yield f"[{key!r}]" if isinstance(key, ATOMS) else f"[{id(key)}]", value.get(key)
-    else:
-        for name, part in list(getattr(value, "__dict__", {}).items())[:64]:
-            yield f".{name}", part
-        for name in getattr(type(value), "__slots__", ()):
-            if isinstance(name, str) and hasattr(value, name):
-                yield f".{name}", getattr(value, name)
+        for key in itertools.islice(tuple(value), 64):
+            yield f"[{key!r}]" if type(key) in ATOMS else f"[{id(key)}]", value.get(key)
+    for name, part in itertools.islice(tuple(getattr(value, "__dict__", {}).items()), 64):
+        yield f".{name}", part
+    for name in _slots(type(value)):
+        if hasattr(value, name):
+            yield f".{name}", getattr(value, name)
+
+
+def _slots(kind: type) -> Iterator[str]:
+    """Names of the slots of a class and its parents, private ones as they are stored."""
+    for parent in kind.__mro__:
+        declared = parent.__dict__.get("__slots__", ())
+        for name in (declared,) if isinstance(declared, str) else declared:
+            private = name.startswith("__") and not name.endswith("__")
+            yield f"_{parent.__name__.lstrip('_')}{name}" if private else name

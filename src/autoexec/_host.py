@@ -103,7 +103,7 @@ def read_quota(root: str) -> float | None:
         root: Where `proc` and `sys` are found, so that a test can bring its own.
     """
     found: list[float] = []
-    for line in (_read(os.path.join(root, "proc/self/cgroup")) or "").splitlines():
+    for line in _read(os.path.join(root, "proc/self/cgroup")).splitlines():
         _, controllers, path = line.split(":", 2)
         mounts = os.path.join(root, "sys/fs/cgroup")
         if not controllers:
@@ -122,22 +122,28 @@ def _quotas(mount: str, path: str, read: Callable[[str], float | None]) -> list[
 
 
 def _quota_v2(folder: str) -> float | None:
-    quota, _, period = (_read(os.path.join(folder, "cpu.max")) or "max 1").partition(" ")
-    return None if quota == "max" else int(quota) / int(period)
+    return _share(*(_read(os.path.join(folder, "cpu.max")).split() or [""]))
 
 
 def _quota_v1(folder: str) -> float | None:
-    quota = int(_read(os.path.join(folder, "cpu.cfs_quota_us")) or -1)
-    period = int(_read(os.path.join(folder, "cpu.cfs_period_us")) or 0)
-    return quota / period if quota > 0 and period > 0 else None
+    files = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+    return _share(*(_read(os.path.join(folder, name)).strip() for name in files))
 
 
-def _read(path: str) -> str | None:
-    try:
-        with open(path, encoding="ascii") as file:
-            return file.read().strip()
-    except OSError:
+def _share(quota: str, period: str = "", *_: str) -> float | None:
+    """Cores by quota and period; None for "max", -1, and whatever else is no limit."""
+    if not (quota.isdecimal() and period.isdecimal()):
         return None
+    return int(quota) / int(period) if int(quota) and int(period) else None
+
+
+def _read(path: str) -> str:
+    """The text of a file of the kernel's; empty if it cannot be read."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
 
 
 def child_cpu_s() -> float:

@@ -74,11 +74,14 @@ def validate(options: Mapping[str, Any]) -> Settings:
     settings = Settings(**options)
     _check_backend(settings.backend)
     if settings.max_workers is not None:
-        _check_count("max_workers", settings.max_workers, "or None to leave it to the machine")
+        most = _count("max_workers", settings.max_workers, "or None to leave it to the machine")
+        settings = settings._replace(max_workers=most)
     if settings.chunksize != "auto":
-        _check_count("chunksize", settings.chunksize, "or 'auto'")
+        size = _count("chunksize", settings.chunksize, "or 'auto'")
+        settings = settings._replace(chunksize=size)
     if settings.on_error not in get_args(OnError):
-        raise ValueError(f"on_error must be one of {_listed(OnError)}, not {settings.on_error!r}.")
+        kind = ValueError if isinstance(settings.on_error, str) else TypeError
+        raise kind(f"on_error must be one of {_listed(OnError)}, not {settings.on_error!r}.")
     _check_flag("star", settings.star)
     return settings
 
@@ -107,11 +110,13 @@ def _is_executor(backend: object) -> bool:
     return module is not None and isinstance(backend, module.Executor)
 
 
-def _check_count(name: str, value: object, otherwise: str) -> None:
+def _count(name: str, value: object, otherwise: str) -> int:
     if isinstance(value, bool) or not hasattr(type(value), "__index__"):
         raise TypeError(f"{name} must be a whole number of at least 1, {otherwise}, not {value!r}.")
-    if operator.index(value) < 1:  # type: ignore[arg-type]
+    count = operator.index(value)  # type: ignore[arg-type]
+    if count < 1:
         raise ValueError(f"{name} must be at least 1, {otherwise}, not {value!r}.")
+    return count
 
 
 def _check_flag(name: str, value: object) -> None:
@@ -140,10 +145,9 @@ def check_call(fn: object, items: object) -> Iterator[Any]:
             f"items must be an ordinary iterable, but {type(items).__name__} is asynchronous;"
             " collect it first: [item async for item in items]."
         )
-    try:
-        return iter(items)  # type: ignore[call-overload, no-any-return]
-    except TypeError:
+    if not hasattr(type(items), "__iter__") and not hasattr(type(items), "__getitem__"):
         raise TypeError(
             f"items must be iterable, but {type(items).__name__} is not;"
             " for a single item pass [item]."
-        ) from None
+        )
+    return iter(items)  # type: ignore[call-overload, no-any-return]

@@ -121,8 +121,9 @@ class Profiler:
         """Keep what the first call did to the GIL, but let the next ones outvote it soon."""
         seen = self._held_s + self._free_s
         if seen > GIL_EVIDENCE_S:
-            self._held_s *= GIL_EVIDENCE_S / seen
-            self._free_s *= GIL_EVIDENCE_S / seen
+            enough = 1.01 * GIL_EVIDENCE_S
+            self._held_s *= enough / seen
+            self._free_s *= enough / seen
 
     def look(self, look: Look, local_chunks: int) -> None:
         """Account for calls that are still running, and for the heartbeat."""

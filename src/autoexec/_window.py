@@ -93,4 +93,6 @@ class Window:
             count, values = run
             self._next += count
             ready.append(values)
+            if count > 1 and self._waiting and min(self._waiting) < self._next:
+                raise AssertionError(f"item {min(self._waiting)} has two outcomes")
         return ready

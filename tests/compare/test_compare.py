@@ -18,6 +18,7 @@ from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple, cast
+from unittest.mock import Mock
 from urllib.parse import urlsplit
 
 import pytest
@@ -82,25 +83,30 @@ def url_in(log: str) -> str:
     return found[1]
 
 
-def start() -> subprocess.Popen[str]:
+def start() -> subprocess.Popen[bytes]:
     """Start the command as the leader of a process group, as a shell does."""
     return subprocess.Popen(
         COMPARE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
+        bufsize=0,  # what `read_until` leaves unread, `finish` should get
         start_new_session=True,
     )
 
 
-def finish(process: subprocess.Popen[str]) -> Finished:
+def finish(process: subprocess.Popen[bytes]) -> Finished:
     """Wait for the command to end, and end it where that takes too long."""
     try:
         out, log = process.communicate(timeout=DEADLINE_S)
     except subprocess.TimeoutExpired:
         process.kill()
         raise
-    return Finished(process.returncode, out, log, process.pid)
+    return Finished(process.returncode, text(out), text(log), process.pid)
+
+
+def text(output: bytes) -> str:
+    """Output as Python would read it."""
+    return io.TextIOWrapper(io.BytesIO(output), encoding="utf-8").read()
 
 
 # --- A quick run, from outside ------------------------------------------------------------------
@@ -171,7 +177,8 @@ def test_ctrl_c_ends_it_quietly(during: str) -> None:
         os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to the whole group
         ended = finish(process)
     assert ended.code == 130
-    assert re.fullmatch(r"(compile: )?(\w+ )?(\.\.\..*)?\n?", ended.log), ended.log
+    for line in (log + ended.log).splitlines():
+        assert re.fullmatch(r"server: .*|\w+: \w+ \.\.\.( [\d.]+ \S+)?", line), line
     wait_until_gone(url_in(log), process.pid)
 
 
@@ -184,15 +191,15 @@ def test_the_server_does_not_outlive_a_parent_that_was_killed() -> None:
     wait_until_gone(url, process.pid)
 
 
-def read_until(process: subprocess.Popen[str], text: str) -> str:
+def read_until(process: subprocess.Popen[bytes], wanted: str) -> str:
     """What the run wrote about its progress up to this text."""
     assert process.stderr is not None
-    log = ""
-    while text not in log:
-        character = process.stderr.read(1)
-        assert character, f"it ended before {text!r}: {log}"
-        log += character
-    return log
+    log = b""
+    while wanted.encode() not in log:
+        byte = process.stderr.read(1)
+        assert byte, f"it ended before {wanted!r}: {log!r}"
+        log += byte
+    return text(log)
 
 
 # --- The command line ---------------------------------------------------------------------------
@@ -226,10 +233,20 @@ def test_help_is_not_an_error(words: list[str]) -> None:
     assert "compare" in ended.stdout
 
 
+def library_in(folder: Path) -> SimpleNamespace:
+    """A `sysconfig` that finds the standard library in this folder."""
+
+    def get_path(name: str) -> str:
+        assert name == "stdlib"
+        return str(folder)
+
+    return SimpleNamespace(get_path=get_path)
+
+
 def test_a_library_without_sources_is_said_and_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(files.sysconfig, "get_path", lambda name: str(tmp_path))
+    monkeypatch.setattr(files, "sysconfig", library_in(tmp_path))
     assert main(["compare", "--quick"]) == 1
     output = capsys.readouterr()
     assert output.err.startswith("error: The standard library has no source files in ")
@@ -251,7 +268,7 @@ def test_files_are_the_same_each_time_and_of_medium_size() -> None:
 def test_files_are_spread_over_the_library_and_leave_out_its_tests(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files.sysconfig, "get_path", lambda name: str(tmp_path))
+    monkeypatch.setattr(files, "sysconfig", library_in(tmp_path))
     sizes = {f"{letter}.py": 5_000 for letter in "abcdefgh"}
     sizes |= {"inner/i.py": 60_000, "small.py": 3_999, "large.py": 60_001, "text.txt": 5_000}
     sizes |= {"test/t.py": 5_000, "inner/tests/t.py": 5_000, "site-packages/s.py": 5_000}
@@ -307,6 +324,33 @@ def test_a_bad_request_disturbs_no_other(
         client.shutdown(socket.SHUT_WR)
         assert client.recv(1) == b""
     assert tasks.fetch(f"{running.url}/{page[0]}") == zlib.crc32(page[1].read_bytes())
+
+
+def test_no_more_than_64_requests_are_answered_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[str] = []
+
+    def for_ever(name: str) -> float:
+        begun.append(name)
+        return 3600.0
+
+    async def begun_of(times: int) -> int:
+        pages = server.Pages({})
+        asked = [asyncio.create_task(pages.answer(request(), Mock())) for _ in range(times)]
+        for _ in range(times):  # as many turns of the loop as any of them could need
+            await asyncio.sleep(0)
+        count = len(begun)
+        for task in asked:
+            task.cancel()
+        await asyncio.wait(asked)
+        return count
+
+    def request() -> asyncio.StreamReader:
+        reader = asyncio.StreamReader()
+        reader.feed_data(b"GET /a.py HTTP/1.0\r\n\r\n")
+        return reader
+
+    monkeypatch.setattr(server, "latency_s", for_ever)
+    assert asyncio.run(begun_of(100)) == server.AT_ONCE == 64
 
 
 def test_a_server_that_does_not_start_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -392,7 +436,7 @@ def test_coroutines_are_awaited_one_by_one_and_on_a_loop() -> None:
 
 def test_the_fastest_of_several_runs_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 3.0, 10.0, 11.0, 20.0, 22.0])  # runs of 3, 1 and 2 seconds
-    monkeypatch.setattr(measure.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(measure, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     task = Task("t", "does a thing", tasks.path_length, ["a"], ("serial",))
     row = measure.measure(task, 5.0, io.StringIO())
     assert row.timings["serial"].seconds == 1.0

@@ -142,7 +142,7 @@ class Sizes:
     tiny: int
 
 
-QUICK = Sizes(files=80, compile=80, hash=40, fetch=20, mixed=20, tiny=50_000)
+QUICK = Sizes(files=60, compile=60, hash=40, fetch=20, mixed=20, tiny=50_000)
 FULL = Sizes(files=150, compile=300, hash=250, fetch=150, mixed=150, tiny=200_000)
 """Every way takes a few seconds at most, on two cores."""
 
