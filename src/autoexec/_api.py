@@ -13,6 +13,7 @@ from ._window import Failure
 
 T = TypeVar("T")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 P = ParamSpec("P")
 
 
@@ -128,16 +129,18 @@ def _collect(fn: Callable[..., Any], items: Iterable[Any], settings: Settings) -
     return _run.run(plain, _run.Source(items, iterator), settings)
 
 
-class ParallelFunction(Generic[P, R]):
+class ParallelFunction(Generic[P, R_co]):
     """A function that is called as before and has `map` besides."""
 
-    __wrapped__: Callable[P, R]
+    __wrapped__: Callable[P, R_co]
+    __name__: str
+    __qualname__: str
 
-    def __init__(self, fn: Callable[P, R], settings: Settings) -> None:
+    def __init__(self, fn: Callable[P, R_co], settings: Settings) -> None:
         functools.update_wrapper(self, fn)
         self._settings = settings
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Call the function itself."""
         return self.__wrapped__(*args, **kwargs)
 
@@ -155,7 +158,7 @@ class ParallelFunction(Generic[P, R]):
         self: ParallelFunction[P, Coroutine[Any, Any, T]], items: Iterable[Any]
     ) -> Results[T]: ...
     @overload
-    def map(self, items: Iterable[Any]) -> Results[R]: ...
+    def map(self, items: Iterable[Any]) -> Results[R_co]: ...
     def map(self, items: Iterable[Any]) -> Results[Any]:
         """`run_parallel` of this function over the items, with the decorator's options."""
         return _collect(self.__wrapped__, items, self._settings)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Sequence
+from types import CoroutineType
 from typing import Any, NamedTuple
 
 from . import _control
@@ -221,6 +222,8 @@ class Scheduler:
 
     def _settle(self, block: Block) -> None:
         chunk = block.chunk
+        if not self.profiler.done and block.values and chunk.lane in _LOCAL:
+            self._refuse_coroutine(block.values[0])
         first = chunk.first + chunk.done
         self.window.put_values(first, block.values)
         chunk.done += len(block.values)
@@ -253,6 +256,14 @@ class Scheduler:
             if chunk.recalled and self._overran:
                 self._overran = False
                 self.profiler.restart()
+
+    def _refuse_coroutine(self, value: Any) -> None:
+        if isinstance(value, CoroutineType):
+            value.close()
+            self._error = TypeError(
+                f"{self._name} returned a coroutine, though it is not an async def function itself:"
+                " pass the async def function, or backend='asyncio'."
+            )
 
     # --- What to do -------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ import pytest
 
 from autoexec import executors
 from autoexec._options import Settings
-from autoexec._types import Block, Broken, Chunk, Event, Executor, Lane, Ready
+from autoexec._types import Block, Broken, Chunk, Event, Executor, Lane, Ready, Route
 
 DEADLINE_S = 60
 
@@ -64,7 +64,7 @@ class Bench:
         self.executor.open(2)
 
     def chunk(self, first: int, items: list[Any]) -> Chunk:
-        return Chunk(first, items, self.lane, self.lane)
+        return Chunk(first, items, self.lane, cast(Route, self.lane))
 
     def run(self, *chunks: Chunk) -> list[Block]:
         """Submit the chunks and collect blocks until each has said that it is done."""
