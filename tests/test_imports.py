@@ -66,7 +66,7 @@ def inside(module: str) -> Iterator[str]:
 
 
 def layer(module: str) -> str:
-    return module.split(".")[0]
+    return module.partition(".")[0]
 
 
 # --- The map -----------------------------------------------------------------------------------------

@@ -47,8 +47,8 @@ def report(
 
 def rows(text: str) -> dict[str, str]:
     """The labelled lines of a report."""
-    pairs = (line[2:].split(maxsplit=1) for line in text.splitlines()[1:] if line[2] != " ")
-    return {label: rest for label, rest in pairs}
+    labelled = (line[2:] for line in text.splitlines()[1:] if line[2] != " ")
+    return {line[:9].strip(): line[10:] for line in labelled}
 
 
 # --- The text ----------------------------------------------------------------------------------------
