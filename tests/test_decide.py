@@ -56,7 +56,7 @@ left_to_us = given(profiles() | computing(), hosts(), auto(), currents())
 
 
 @anything
-@examples(100)
+@examples(60)
 def test_every_profile_gets_a_plan_that_can_be_carried_out(
     figures: Profile, host: Host, settings: Settings, current: Route | None
 ) -> None:
@@ -68,7 +68,7 @@ def test_every_profile_gets_a_plan_that_can_be_carried_out(
 
 
 @anything
-@examples(100)
+@examples(60)
 def test_every_choice_and_every_rejection_has_a_reason(
     figures: Profile, host: Host, settings: Settings, current: Route | None
 ) -> None:
@@ -79,7 +79,7 @@ def test_every_choice_and_every_rejection_has_a_reason(
 
 
 @anything
-@examples(100)
+@examples(60)
 def test_the_same_figures_give_the_same_plan(
     figures: Profile, host: Host, settings: Settings, current: Route | None
 ) -> None:
@@ -87,7 +87,7 @@ def test_the_same_figures_give_the_same_plan(
 
 
 @anything
-@examples(100)
+@examples(60)
 def test_max_workers_is_never_exceeded(
     figures: Profile, host: Host, settings: Settings, current: Route | None
 ) -> None:
@@ -103,7 +103,7 @@ def test_max_workers_is_never_exceeded(
     asked(),
     currents(),
 )
-@examples(100)
+@examples(60)
 def test_a_backend_that_was_asked_for_is_used(
     figures: Profile, host: Host, settings: Settings, current: Route | None
 ) -> None:
@@ -114,7 +114,7 @@ def test_a_backend_that_was_asked_for_is_used(
 
 
 @given(profiles().map(lambda figures: figures._replace(is_async=True)), hosts(), auto(), currents())
-@examples(100)
+@examples(60)
 def test_async_functions_run_on_an_event_loop(
     figures: Profile, host: Host, settings: Settings, current: Route | None
 ) -> None:
@@ -129,7 +129,7 @@ def test_async_functions_run_on_an_event_loop(
     auto(),
     currents(),
 )
-@examples(100)
+@examples(60)
 def test_ordinary_functions_run_inline_on_threads_or_in_processes(
     figures: Profile, host: Host, settings: Settings, current: Route | None
 ) -> None:
@@ -149,7 +149,7 @@ def assert_no_processes(plan: Plan) -> None:
 
 
 @given(computing() | profiles(), hosts(), auto(), currents(), st.just(BARRED))
-@examples(100)
+@examples(60)
 def test_no_processes_where_they_cannot_be_started(
     figures: Profile, host: Host, settings: Settings, current: Route | None, why: str
 ) -> None:
@@ -158,7 +158,7 @@ def test_no_processes_where_they_cannot_be_started(
 
 
 @given(computing() | profiles(), hosts(), auto(), currents())
-@examples(100)
+@examples(60)
 def test_no_processes_for_a_function_that_changes_the_callers_objects(
     figures: Profile, host: Host, settings: Settings, current: Route | None
 ) -> None:
@@ -167,7 +167,7 @@ def test_no_processes_for_a_function_that_changes_the_callers_objects(
 
 
 @given(computing() | profiles(), payloads(), hosts(), auto(), currents())
-@examples(100)
+@examples(60)
 def test_no_processes_for_what_cannot_be_pickled(
     figures: Profile, payload: Payload, host: Host, settings: Settings, current: Route | None
 ) -> None:
@@ -176,7 +176,7 @@ def test_no_processes_for_what_cannot_be_pickled(
 
 
 @given(computing() | profiles(), hosts(), currents(), st.sampled_from(["cores", "max_workers"]))
-@examples(100)
+@examples(60)
 def test_no_processes_where_only_one_could_run(
     figures: Profile, host: Host, current: Route | None, limit: str
 ) -> None:
@@ -191,7 +191,7 @@ def test_no_processes_where_only_one_could_run(
     auto(),
     currents(),
 )
-@examples(100)
+@examples(60)
 def test_processes_are_only_started_for_calls_that_were_seen_to_hold_the_gil(
     figures: Profile, host: Host, settings: Settings, current: Route | None
 ) -> None:
@@ -222,7 +222,7 @@ def test_processes_are_only_started_for_calls_that_were_seen_to_hold_the_gil(
     "processes",
     9.4,
 )
-@examples(300)
+@examples(150)
 def test_slower_start_never_speaks_for_processes(
     figures: Profile, host: Host, settings: Settings, current: Route | None, longer_s: float
 ) -> None:
@@ -233,7 +233,7 @@ def test_slower_start_never_speaks_for_processes(
 
 
 @left_to_us
-@examples(100)
+@examples(60)
 def test_a_route_gives_way_only_for_a_saving_of_a_tenth(
     figures: Profile, host: Host, settings: Settings, current: Route | None
 ) -> None:
@@ -245,7 +245,7 @@ def test_a_route_gives_way_only_for_a_saving_of_a_tenth(
 
 
 @left_to_us
-@examples(100)
+@examples(150)
 def test_nothing_much_quicker_is_rejected(
     figures: Profile, host: Host, settings: Settings, current: Route | None
 ) -> None:
@@ -258,7 +258,7 @@ def test_nothing_much_quicker_is_rejected(
 
 
 @given(profiles() | computing(), hosts())
-@examples(100)
+@examples(60)
 def test_without_a_gil_nothing_holds_it(figures: Profile, host: Host) -> None:
     free = host._replace(gil=False)
     assert classify(figures, free) is not Kind.CPU_HELD
@@ -266,7 +266,7 @@ def test_without_a_gil_nothing_holds_it(figures: Profile, host: Host) -> None:
 
 
 @given(profiles() | computing(), hosts(), auto(), currents())
-@examples(100)
+@examples(60)
 def test_computing_calls_never_get_more_threads_than_cores(
     figures: Profile, host: Host, settings: Settings, current: Route | None
 ) -> None:
@@ -276,7 +276,7 @@ def test_computing_calls_never_get_more_threads_than_cores(
 
 
 @given(profiles() | computing(), hosts(), auto(), currents())
-@examples(100)
+@examples(60)
 def test_only_waiting_calls_are_ramped_up(
     figures: Profile, host: Host, settings: Settings, current: Route | None
 ) -> None:
@@ -290,7 +290,7 @@ def test_only_waiting_calls_are_ramped_up(
 
 
 @given(hosts(), auto() | asked(), st.none() | st.integers(0, 10**9), st.booleans())
-@examples(100)
+@examples(60)
 def test_every_run_can_open(
     host: Host, settings: Settings, length: int | None, is_async: bool
 ) -> None:
@@ -534,7 +534,7 @@ def test_a_trip_costs_the_pickling_and_the_bytes_of_its_item() -> None:
 
 
 @given(profiles(), hosts())
-@examples(100)
+@examples(60)
 def test_dispatch_in_chunks_costs_at_most_one_trip_for_an_item(
     figures: Profile, host: Host
 ) -> None:

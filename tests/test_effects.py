@@ -8,7 +8,7 @@ import functools
 import math
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -504,8 +504,9 @@ values = plain(st.none() | st.booleans() | st.integers() | st.floats() | st.text
 
 def containers_in(value: Plain) -> Iterator[list[Any] | dict[str, Any]]:
     if isinstance(value, (list, dict)):
-        yield value
-        for part in value.values() if isinstance(value, dict) else value:
+        container = cast("list[Any] | dict[str, Any]", value)
+        yield container
+        for part in container.values() if isinstance(container, dict) else container:
             yield from containers_in(part)
 
 
@@ -571,8 +572,8 @@ def test_both_ends_of_a_large_buffer_are_compared() -> None:
 class NoDict:
     """Works like the proxies of web frameworks outside of a request."""
 
-    @property  # type: ignore[misc]
-    def __dict__(self) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleVariableOverride]
+    @property
+    def __dict__(self) -> dict[str, Any]:  # type: ignore[override]
         raise RuntimeError("working outside of request context")
 
 

@@ -192,7 +192,10 @@ def test_there_is_a_core() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no affinity on this system")
 def test_only_cores_of_the_affinity_mask_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0})
+    def only_the_first(pid: int) -> set[int]:
+        return {0}
+
+    monkeypatch.setattr(os, "sched_getaffinity", only_the_first)
     assert cores() == 1
 
 
@@ -396,7 +399,10 @@ def test_without_proc_no_time_was_spent_in_the_run_queue(monkeypatch: pytest.Mon
 def test_a_run_queue_that_cannot_be_understood_is_empty(
     monkeypatch: pytest.MonkeyPatch, text: bytes
 ) -> None:
-    assert on_a_thread(monkeypatch, "pread", lambda *args: text) == 0
+    def read(*args: int) -> bytes:
+        return text
+
+    assert on_a_thread(monkeypatch, "pread", read) == 0
 
 
 @pytest.mark.skipif(not hasattr(os, "pread"), reason="this system has no pread")

@@ -17,8 +17,9 @@ import autoexec
 ROOT = Path(autoexec.__file__).parent
 ENTRIES = ("__main__", "_compare")
 """May import anything: nothing imports them."""
-PURE = ("_decide", "_control", "_window", "_scheduler")
-IMPURE_MODULES = ("time", "os", "threading", "subprocess", "random")
+TOUCHING = ("_run", "executors", "_worker", "_pickling", "_call", "_host")
+"""The layers that may read clocks, start things and ask the system. All others are pure."""
+SYSTEM = {"time", "os", "threading", "subprocess", "random"}
 
 
 @cache
@@ -123,9 +124,13 @@ def test_the_far_side_of_a_process_knows_nothing_of_scheduling(module: str) -> N
 # --- Purity ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", [*PURE, "_types", "_profile", "_report", "_options"])
+@pytest.mark.parametrize("module", [name for name in modules() if layer(name) not in TOUCHING])
 def test_what_decides_has_no_clock_and_no_machine(module: str) -> None:
-    assert not set(outside(module)) & set(IMPURE_MODULES)
+    assert not set(outside(module)) & SYSTEM
+
+
+def test_the_deciding_parts_are_among_the_pure_ones() -> None:
+    assert {"_decide", "_control", "_window", "_scheduler"} <= set(layers()) - set(TOUCHING)
 
 
 @pytest.mark.parametrize("module", modules())

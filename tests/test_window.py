@@ -1,10 +1,11 @@
-"""Outcomes in any order become results in input order, each once."""
+"""Items leave in order; outcomes in any order become results in input order, each once."""
 
 from __future__ import annotations
 
 import copy
 import pickle
 from itertools import accumulate, pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,57 @@ from hypothesis import strategies as st
 from strategies import examples
 
 from autoexec._options import OnError
-from autoexec._window import Failure, Window
+from autoexec._window import Failure, Hand, Window
+
+# --- Items in hand -----------------------------------------------------------------------------------
+
+
+def takes(hand: Hand, count: int) -> list[tuple[int, object]]:
+    """The items of one take, each with its index."""
+    first, source, start = hand.take(count)
+    return list(enumerate(source[start:], start=first))
+
+
+@given(st.lists(st.integers(1, 6), max_size=6), st.data())
+@examples(100)
+def test_items_leave_the_hand_in_order_once_each(sizes: list[int], data: st.DataObject) -> None:
+    hand = Hand()
+    total = sum(sizes)
+    for first, end in pairwise(accumulate(sizes, initial=0)):
+        hand.add(first, [f"item {index}" for index in range(first, end)])
+    left: list[tuple[int, object]] = []
+    while hand.count:
+        assert hand.count == total - len(left)
+        assert hand.peek() == f"item {len(left)}"
+        count = data.draw(st.integers(1, 8))
+        taken = takes(hand, count)
+        assert 1 <= len(taken) <= count
+        left += taken
+    assert left == [(index, f"item {index}") for index in range(total)]
+
+
+def test_items_that_come_back_leave_first() -> None:
+    hand = Hand()
+    hand.add(0, ["a", "b", "c", "d", "e"])
+    assert takes(hand, 3) == [(0, "a"), (1, "b"), (2, "c")]
+    hand.add(1, ["b", "c"], front=True)
+    assert (hand.count, hand.peek()) == (4, "b")
+    assert takes(hand, 10) == [(1, "b"), (2, "c")]
+    assert takes(hand, 10) == [(3, "d"), (4, "e")]
+    assert hand.count == 0
+
+
+def test_the_rest_of_a_list_is_not_copied() -> None:
+    hand = Hand()
+    items: list[object] = ["a", "b", "c"]
+    hand.add(0, items)
+    hand.take(1)
+    first, source, start = hand.take(10)
+    assert source is items
+    assert (first, start) == (1, 1)
+
+
+# --- Outcomes ----------------------------------------------------------------------------------------
 
 Delivery = tuple[int, list[int] | None]
 """The first index, and the values of a run; None is an error."""
@@ -153,11 +204,12 @@ def test_return_puts_a_failure_in_the_place_of_the_result() -> None:
     error = ValueError("no")
     window.put_values(1, [11])
     window.put_error(0, "item", error, seconds=0.25)
-    failure, value = taken(window)
-    assert isinstance(failure, Failure)
+    results: list[Any] = taken(window)
+    failure: Failure[str] = results[0]
+    assert type(failure) is Failure
     assert (failure.index, failure.item, failure.seconds) == (0, "item", 0.25)
     assert failure.exception is error
-    assert value == 11
+    assert results[1:] == [11]
     assert window.skipped == 0
 
 

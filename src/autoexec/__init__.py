@@ -12,14 +12,16 @@ The map of the package, from the top down; each module imports only from those b
     executors/   ways to run calls, one file each, behind one seam
     _worker/     the far side of a process
     _scheduler   a state machine without I/O: what happened goes in, what to do comes out
-    _report      what a run did and why
     _decide      decide(profile, host, settings) -> Plan: pure
     _profile     outcomes and looks -> Profile
+    _pace        when to look again, how many waiting calls at once
+    _actions     what the scheduler tells its driver to do
     _control     feedback policies: chunk size, concurrency; pure
-    _window      bounded window: order, errors; pure
+    _window      items in hand, outcomes in order, errors; pure
     _effects     does a function change the caller's objects?
     _pickling    bytes of functions, items and results
     _call        the one code path by which an item is run
+    _report      what a run did and why; the list of results
     _host        the only reader of facts about the machine -> Host
     _options     the options: one definition, validated once
     _errors      the error classes

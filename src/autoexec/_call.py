@@ -62,6 +62,15 @@ def queued_ns_of(native_id: int) -> int:
         return 0
 
 
+def is_runnable(native_id: int) -> bool:
+    """Whether a thread of this process runs or waits for a core (Linux; elsewhere False)."""
+    try:
+        with open(f"/proc/self/task/{native_id}/stat", "rb", buffering=0) as file:
+            return file.read(512).rpartition(b")")[2].split()[0] == b"R"
+    except (OSError, IndexError):
+        return False
+
+
 def _parse_schedstat(text: bytes) -> int:
     try:
         return int(text.split()[1])

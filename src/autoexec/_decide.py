@@ -62,7 +62,7 @@ def classify(profile: Profile, host: Host) -> Kind:
         return Kind.CHILDREN
     if computing < WAITS:
         # While the first call runs, a child process that has appeared is the best guess.
-        return Kind.CHILDREN if profile.has_children and not profile.calls else Kind.IO
+        return Kind.CHILDREN if profile.new_child and not profile.calls else Kind.IO
     if computing < COMPUTES:
         return Kind.MIXED
     return Kind.CPU_HELD if _holds(profile, host) else Kind.CPU_FREE

@@ -165,6 +165,31 @@ def has_children() -> bool:
     return True
 
 
+def has_child_since(boot_s: float) -> bool:
+    """Whether a child process exists that was started after that time of `boot_clock`.
+
+    Only the 64 processes that the system started last are looked at (Linux, 1 ms at most): it is
+    asked about the last few milliseconds. Elsewhere any child counts.
+    """
+    if not has_children():
+        return False
+    newest = _read("/proc/loadavg").split()
+    if not newest:
+        return True
+    last, own, tick_s = int(newest[-1]), os.getpid(), 1 / os.sysconf("SC_CLK_TCK")
+    for pid in range(last, max(1, last - 64), -1):
+        fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+        if fields and int(fields[1]) == own and int(fields[19]) * tick_s >= boot_s - tick_s:
+            return True
+    return False
+
+
+def boot_clock() -> float:
+    """Seconds since the system started, as processes' start times are given on Linux; else 0."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return 0.0 if clock is None else time.clock_gettime(clock)
+
+
 def thread_cpu_ns(clock_id: int) -> int | None:
     """What the CPU clock of another thread shows (Linux), or None if it cannot be read."""
     try:
@@ -173,7 +198,9 @@ def thread_cpu_ns(clock_id: int) -> int | None:
         return None
 
 
-def look(running: list[Running], late_s: float | None, returned: int) -> Look:
+def look(
+    running: list[Running], late_s: float | None, returned: int, new_child: bool = False
+) -> Look:
     """A look with the clocks of this moment filled in; call it on the driver's thread."""
     return Look(
         now_s=time.perf_counter(),
@@ -181,6 +208,6 @@ def look(running: list[Running], late_s: float | None, returned: int) -> Look:
         running=running,
         process_cpu_s=time.process_time() - time.thread_time(),
         child_cpu_s=child_cpu_s(),
-        has_children=has_children(),
+        new_child=new_child,
         returned=returned,
     )

@@ -9,7 +9,7 @@ import math
 from collections import deque
 from collections.abc import Iterable
 
-from ._types import Block, Chunk, Look, Payload, Profile
+from ._types import Block, Chunk, Look, Payload, Profile, Running
 
 LATE_S = 0.0003
 """A heartbeat later than this found the GIL taken. Measured: 0.07 to 0.11 ms beside work that
@@ -67,9 +67,9 @@ class Profiler:
         self._overlap_cpu_s = self._overlap_child_s = self._overlap_s = 0.0
         self._child_last: float | None = None
         self._child: deque[float] = deque(maxlen=9)
-        self._had_children = self._has_children = False
-        self._running_s = self._running_cpu_s = 0.0
-        self._seen_cpu: dict[Chunk, float] = {}
+        self._new_child = False
+        self._running_wait_s = self._running_cpu_s = 0.0
+        self._seen: dict[Chunk, Running] = {}
         self._last_look: Look | None = None
         self._provisional = True
         self._forget()
@@ -94,13 +94,13 @@ class Profiler:
         """
         calls = len(block.values) + (block.error is not None)
         if block.last:
-            self._seen_cpu.pop(block.chunk, None)
+            self._seen.pop(block.chunk, None)
         if not calls:
             return
         self.done += calls
         self.blocks += 1
         self._measured += calls
-        self._running_s = self._running_cpu_s = 0.0
+        self._running_wait_s = self._running_cpu_s = 0.0
         if local:
             self._local_s += block.wall_s
         # Under contention a call's wall time says nothing of its waiting: k threads of pure
@@ -128,29 +128,44 @@ class Profiler:
     def look(self, look: Look, local_chunks: int) -> None:
         """Account for calls that are still running, and for the heartbeat."""
         computing_s = 0.0
+        if len(look.running) == 1 and look.running[0].chunk.count == 1:
+            self._only_call(look.running[0], look.late_s)
         for running in look.running:
-            computing_s += max(0.0, running.cpu_s - self._seen_cpu.get(running.chunk, 0.0))
-            self._seen_cpu[running.chunk] = running.cpu_s
+            last = self._seen.get(running.chunk)
+            computing_s += max(0.0, running.cpu_s - (last.cpu_s if last else 0.0))
+            self._seen[running.chunk] = running
         if look.late_s is not None and computing_s > 0:
             # No more than the beat itself took: what ran before it, it says nothing about.
             self._beat(look.late_s, min(computing_s, BEAT_S + look.late_s))
-        if len(look.running) == 1 and look.running[0].chunk.count == 1:
-            only = look.running[0]
-            self._running_s = max(only.cpu_s, only.elapsed_s - only.queued_s)
-            self._running_cpu_s = only.cpu_s
         self._overlapping(look, local_chunks)
         self._children(look)
 
+    def _only_call(self, now: Running, late_s: float | None) -> None:
+        """A call that runs alone, and how much of its time it has been waiting.
+
+        A thread that wants a core and has none does not show it until it gets one, so a gap is
+        counted as waiting only if the thread is seen to be blocked at its end. And no more than
+        the beat is counted: before it the driver may have been the one that held the GIL.
+        """
+        last = self._seen.get(now.chunk) or Running(now.chunk, 0.0, 0.0, 0.0, False)
+        gap_s = (now.elapsed_s - last.elapsed_s) - (now.cpu_s - last.cpu_s)
+        if late_s is not None and not now.runnable:
+            waited_s = max(0.0, gap_s - (now.queued_s - last.queued_s))
+            self._running_wait_s += min(waited_s, BEAT_S + late_s)
+        self._running_cpu_s = now.cpu_s
+
+    @property
+    def _running_s(self) -> float:
+        return self._running_cpu_s + self._running_wait_s
+
     def _children(self, look: Look) -> None:
-        if self._child_last is None:
-            self._had_children = look.has_children
-        elif look.returned:
+        if self._child_last is not None and look.returned:
             # Per look that followed calls, and the median of those: somebody else's child that
             # ends meanwhile (the workers of a pool that was closed) is one outlier.
             self._child.append((look.child_cpu_s - self._child_last) / look.returned)
         if self._child_last is None or look.returned:
             self._child_last = look.child_cpu_s
-        self._has_children = look.has_children and not self._had_children
+        self._new_child = look.new_child
 
     def _beat(self, late_s: float, computing_s: float) -> None:
         if self._held_s + self._free_s > 20 * GIL_EVIDENCE_S:  # let what is new weigh more
@@ -229,7 +244,7 @@ class Profiler:
             remaining=remaining,
             done=self.done,
             is_async=self.is_async,
-            has_children=self._has_children,
+            new_child=self._new_child,
             checks=self.checks,
             effect=self.effect,
             payload=self.payload,

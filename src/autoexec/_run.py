@@ -13,7 +13,8 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from . import _host, executors
-from ._call import RunCoroutine, Star, is_async, name_of, queued_ns, queued_ns_of
+from ._actions import Done, Open, Recall, Send, Take, Wait, Weigh
+from ._call import RunCoroutine, Star, is_async, is_runnable, name_of, queued_ns, queued_ns_of
 from ._decide import classify
 from ._effects import difference, effect_in_code, snapshot
 from ._errors import AutoexecError
@@ -21,7 +22,7 @@ from ._options import Settings
 from ._pickling import weigh
 from ._profile import BEAT_S
 from ._report import Report, Results
-from ._scheduler import Done, Open, Recall, Scheduler, Send, Take, Wait, Weigh
+from ._scheduler import Scheduler
 from ._types import Block, Broken, Chunk, Event, Executor, Lane, Ready, Running
 
 PULL_S = 0.005
@@ -92,6 +93,9 @@ class Run:
             now=self.started,
         )
 
+        self._boot_s = _host.boot_clock()
+        # Where start times of processes are not known, a child that was there before tells nothing.
+        self._had_children = not self._boot_s and _host.has_children()
         if settings.route == "auto" and source.length != 1:
             self._look((), None)  # what the clocks show before the first call
 
@@ -113,8 +117,8 @@ class Run:
                 chunk.recall()
             case Weigh(item, result):
                 scheduler.weighed(weigh(self._call, item, result), effect_in_code(self.fn))
-            case Wait(seconds, local):
-                self._wait(seconds, local)
+            case Wait(seconds, watch, here):
+                self._wait(seconds, watch, here)
             case Done():
                 return action
         return None
@@ -139,19 +143,18 @@ class Run:
 
     # --- Waiting is watching ------------------------------------------------------------------------
 
-    def _wait(self, seconds: float, local: Sequence[Chunk]) -> None:
-        watched = [chunk for chunk in local if chunk.watched]
+    def _wait(self, seconds: float, watched: Sequence[Chunk], here: bool) -> None:
         queued = queued_ns() if watched else 0
         before = self._clock()
         event = self._next_event(seconds)
         late = None
         if event is not None:
             self._returned += self._dispatch(event)
-        elif watched and seconds <= BEAT_S:
+        elif watched:
             # Time spent ready but without a core is a busy machine, not a busy GIL.
             waiting = (queued_ns() - queued) * 1e-9
             late = max(0.0, self._clock() - before - seconds - waiting)
-        if watched or (local and self._clock() > self._looked + LOOK_S):
+        if watched or (here and self._clock() > self._looked + LOOK_S):
             self._look(watched, late)
 
     def _next_event(self, seconds: float) -> Event | None:
@@ -162,7 +165,10 @@ class Run:
 
     def _look(self, chunks: Sequence[Chunk], late_s: float | None) -> None:
         running = _running([chunk for chunk in chunks if not chunk.finished])
-        self.scheduler.looked(_host.look(running, late_s, self._returned))
+        # While the first call waits: for a child process, perhaps, which is not like waiting.
+        first = bool(running) and not self.scheduler.profiler.done and not self._had_children
+        new_child = first and _host.has_child_since(self._boot_s)
+        self.scheduler.looked(_host.look(running, late_s, self._returned, new_child))
         self._returned = 0
         self._looked = self._clock()
 
@@ -207,7 +213,8 @@ def _running(chunks: Sequence[Chunk]) -> list[Running]:
         else:
             cpu_s = (cpu - began.cpu_ns) * 1e-9
         queued = queued_ns_of(chunk.native_id) - began.queued_ns if chunk.native_id else 0
-        found.append(Running(chunk, elapsed * 1e-9, cpu_s, max(0, queued) * 1e-9))
+        runnable = is_runnable(chunk.native_id) if chunk.native_id else False
+        found.append(Running(chunk, elapsed * 1e-9, cpu_s, max(0, queued) * 1e-9, runnable))
     return found
 
 

@@ -13,102 +13,25 @@ what has not goes elsewhere, so there are no special cases for transitions.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Sequence
 from types import CoroutineType
-from typing import Any, NamedTuple
+from typing import Any
 
 from . import _control
-from ._control import Ramp
+from ._actions import Action, Done, Open, Recall, Send, Take, Wait, Weigh
 from ._decide import CHECKS, FIRST_LOOK_S, WAITS, decide, opening
 from ._errors import AutoexecError, annotate, short_repr
 from ._options import Settings
+from ._pace import Pace
 from ._profile import BEAT_S, Profiler
 from ._types import Block, Broken, Chunk, Host, Lane, Look, Payload, Plan, Profile, Ready
-from ._window import Window
+from ._window import Hand, Window
 
 LONGEST_WAIT_S = 0.5
+WATCHED = 4
+"""Calls watched at a time: to look at one costs 10 µs a beat, and more tell nothing new."""
 _LOCAL: tuple[Lane, ...] = ("inline", "threads")
-
-
-class Take(NamedTuple):
-    """Take up to this many items from the input and say `took`."""
-
-    most: int
-
-
-class Open(NamedTuple):
-    """Get a lane ready for this many chunks at once."""
-
-    lane: Lane
-    workers: int
-
-
-class Send(NamedTuple):
-    """Hand these chunks to a lane."""
-
-    lane: Lane
-    chunks: Sequence[Chunk]
-    check: bool
-    """Compare the caller's state before and after, and say `checked`."""
-
-
-class Recall(NamedTuple):
-    """Ask for the unstarted items of a chunk."""
-
-    chunk: Chunk
-
-
-class Weigh(NamedTuple):
-    """Find what a process would take, and say `weighed`."""
-
-    item: Any
-    result: Any
-
-
-class Wait(NamedTuple):
-    """Wait for an event; look at these chunks if none comes."""
-
-    seconds: float
-    local: Sequence[Chunk]
-
-
-class Done(NamedTuple):
-    """The run is over."""
-
-    error: BaseException | None
-
-
-Action = Take | Open | Send | Recall | Weigh | Wait | Done
-
-
-class _Hand:
-    """Items taken from the input and not sent yet; recalled ones go first."""
-
-    def __init__(self) -> None:
-        self._runs: deque[list[Any]] = deque()  # [first index, items, position]
-        self.count = 0
-
-    def add(self, first: int, items: list[Any], *, front: bool = False) -> None:
-        (self._runs.appendleft if front else self._runs.append)([first, items, 0])
-        self.count += len(items)
-
-    def take(self, count: int) -> tuple[int, list[Any], int]:
-        """The next consecutive items, at most `count`: the index of the first, a list, and where
-        in that list they start; they end with it."""
-        run = self._runs[0]
-        first, items, position = run
-        if position + count >= len(items):
-            self._runs.popleft()
-            self.count -= len(items) - position
-            return first + position, items, position
-        run[2] += count
-        self.count -= count
-        return first + position, items[position : position + count], 0
-
-    def peek(self) -> Any:
-        _, items, position = self._runs[0]
-        return items[position]
 
 
 class _LaneState:
@@ -142,22 +65,15 @@ class Scheduler:
         self._name = name
         self._length = length
         self._started = now
-        self._hand = _Hand()
+        self._hand = Hand()
         self._taken = 0
         self._ended = length == 0
         self._input_error: BaseException | None = None
         self._error: BaseException | None = None
         self._lanes: dict[Lane, _LaneState] = {}
-        self._ramp: Ramp | None = None
-        self._round_from, self._round_calls = now, 0
+        self._pace = Pace(now)
         self.at_once = 0  # the most calls in flight at the same time
-        self._fresh = False
-        self._review_at = now
-        self._stay_until = now
-        self._stay_s = 0.005
         self._last_value: Any = None
-        self._probing = 0  # calls yet to be run alone
-        self._probe_at = now
         self._may_leave = settings.route == "auto" and not is_async and not host.processes_barred
         self._overran = False
 
@@ -175,18 +91,18 @@ class Scheduler:
         """Calls have returned."""
         for block in blocks:
             self._settle(block)
-        self._fresh = True
-        self._measure_round(now)
+        self._pace.fresh = True
+        self._pace.count_round(self.plan, now, self.profiler.done)
 
     def looked(self, look: Look) -> None:
         """A wait ended and calls were still running."""
         self.profiler.look(look, self._local_chunks)
-        self._fresh = True
+        self._pace.fresh = True
 
     def ready(self, event: Ready) -> None:
         """A lane can be used at full width."""
         self._lane(event.lane).workers = event.workers
-        self._review_soon()
+        self._pace.review_soon()
 
     def broken(self, event: Broken) -> None:
         """A lane cannot be used any more."""
@@ -197,13 +113,13 @@ class Scheduler:
                 " Use backend='auto' or 'threads'."
             )
         self._host = self._host._replace(processes_barred=event.reason)
-        self._review_soon()
+        self._pace.review_soon()
 
     def weighed(self, payload: Payload, effect: str | None) -> None:
         """What a process would take is known, and what the function's code plainly changes."""
         self.profiler.payload = payload
         self.profiler.effect = self.profiler.effect or effect
-        self._review_soon()
+        self._pace.review_soon()
 
     def checked(self, effect: str | None, *, of_item: bool) -> None:
         """The caller's state was compared around a call.
@@ -214,11 +130,7 @@ class Scheduler:
         self.profiler.checks += 1
         if effect is not None and (of_item or self.profiler.checks > 1):
             self.profiler.effect = effect
-            self._review_soon()
-
-    def _review_soon(self) -> None:
-        self._fresh = True
-        self._review_at = self._stay_until = 0.0
+            self._pace.review_soon()
 
     def _settle(self, block: Block) -> None:
         chunk = block.chunk
@@ -244,10 +156,8 @@ class Scheduler:
         local = chunk.lane in _LOCAL
         alone = local and self._local_chunks == 1
         self.profiler.add(block, local=local, alone=alone)
-        if alone and self._probing:
-            self._probing -= 1
-            if not self._probing:
-                self._review_soon()
+        if alone and self._pace.probing:
+            self._pace.probed()
         if block.last:
             chunk.finished = True
             del self._lanes[chunk.lane].in_flight[chunk]
@@ -282,7 +192,7 @@ class Scheduler:
             or self._opening()
             or self._sending(now)
             or self._recalling(now)
-            or Wait(self._wait_s(now), self._local_running())
+            or self._waiting(now)
         )
 
     def _weighing(self) -> Action | None:
@@ -324,10 +234,8 @@ class Scheduler:
             sure = self.settings.route != "auto" or self._may_send_away()
             chunk_s = self.profiler.wall_s * self._chunk_size(name)
             capacity = min(capacity, lane.workers) * _control.prefetch(chunk_s) if sure else 0
-        elif self._probing and name == "threads":
-            capacity = 1
-        elif self._ramp is not None and self.plan.waiting:
-            capacity = min(capacity, self._ramp.limit)
+        else:
+            capacity = self._pace.limit(self.plan, capacity)
         return capacity - len(lane.in_flight)
 
     def _may_send_away(self) -> bool:
@@ -348,7 +256,7 @@ class Scheduler:
             route = "inline"
         chunk = Chunk(first, source, name, route, start)
         chunk.sent_s = now
-        chunk.watched = name == "threads" and (self._watching() or self._measurable())
+        chunk.watched = name == "threads" and self._clocked()
         if self.profiler.done:
             chunk.expected_s = self.profiler.wall_s * chunk.count
         self._lane(name).in_flight[chunk] = None
@@ -388,7 +296,9 @@ class Scheduler:
             if chunk.recalled or chunk.count == 1 or chunk.expected_s is None:
                 continue
             overran = now - chunk.sent_s > _control.overrun_s(chunk.expected_s)
-            if overran or (chunk.route == "inline" and self.plan.route != "inline"):
+            # One after another is over: these items can run side by side, or elsewhere.
+            over = self.plan.route == "threads" or "threads" not in self.plan.capacities
+            if overran or (over and chunk.route == "inline"):
                 self._overran = self._overran or overran
                 return Recall(chunk)
         return None
@@ -408,40 +318,40 @@ class Scheduler:
         computing = profile.cpu_s >= WAITS * profile.wall_s
         return profiler.blocks < 4 or (computing and profile.gil_share is None)
 
-    def _measurable(self) -> bool:
-        """Whether the next call runs alone and is long enough to bear reading the run queue."""
-        alone = self._probing or not self._local_chunks
-        return bool(alone) and self.profiler.wall_s > 10 * self._host.costs.thread_trip_s
+    def _clocked(self) -> bool:
+        """Whether the next call's run-queue delay is read, which takes 4 µs and a descriptor."""
+        few = self._local_chunks < max(WATCHED, 2 * self._host.cores)
+        long = self.profiler.wall_s > 10 * self._host.costs.thread_trip_s
+        return few and (long or self._watching())
 
-    def _wait_s(self, now: float) -> float:
+    def _waiting(self, now: float) -> Wait:
+        """Wait for a beat while the heartbeat has something to tell, else until something is due."""
         running = self._local_running()
         if running and self._watching() and (self.profiler.done or self.plan.route == "inline"):
-            return BEAT_S
+            watch = [chunk for chunk in running if chunk.watched][:WATCHED]
+            return Wait(BEAT_S, watch, here=True)
         until = now + LONGEST_WAIT_S
-        if self._fresh:
-            until = min(until, self._review_at)
+        if self._pace.fresh:
+            until = min(until, self._pace.review_at)
         for chunk in running:
             if chunk.expected_s is not None and chunk.count > 1 and not chunk.recalled:
                 until = min(until, chunk.sent_s + _control.overrun_s(chunk.expected_s))
-        return max(BEAT_S, until - now)
+        return Wait(max(BEAT_S, until - now), (), here=bool(running))
 
     def _due(self, now: float) -> bool:
-        if not self._fresh or (self._ended and not self._hand.count):
+        if not self._pace.fresh or (self._ended and not self._hand.count):
             return False
         if self.profiler.done == 0 and self.profiler.wall_s < FIRST_LOOK_S:
             return False
-        return now >= self._review_at or 0 < self.profiler.blocks <= 3
+        return now >= self._pace.review_at or 0 < self.profiler.blocks <= 3
 
     def _review(self, now: float) -> None:
-        self._fresh = False
-        self._consider_probe(now)
-        self._review_at = now + _control.review_after(now - self._started)
+        self._pace.reviewed(now)
+        if self._pace.should_probe(self.plan, now, self.profiler.unclear):
+            self.profiler.restart()
         plan = decide(self._profile(), self._host, self.settings, self.plan.route)
-        if plan.route != self.plan.route:
-            if now < self._stay_until:
-                return
-            self._stay_until = now + self._stay_s
-            self._stay_s *= 2  # so that it cannot swing to and fro for ever
+        if plan.route != self.plan.route and not self._pace.may_change_route(now):
+            return
         if (plan.route, plan.capacities.keys()) != (self.plan.route, self.plan.capacities.keys()):
             self.history.append((now - self._started, plan))
         elif plan.kind != self.history[-1][1].kind or self._early():
@@ -449,35 +359,12 @@ class Scheduler:
             # last few items ("too little is left") does not.
             self.history[-1] = (self.history[-1][0], plan)
         if plan.waiting and not (self.plan.waiting and self.plan.route == plan.route):
-            first = _control.FIRST_TASKS if plan.route == "asyncio" else _control.FIRST_WAITING
-            self._ramp = Ramp(first)
-            self._round_from, self._round_calls = now, self.profiler.done
+            self._pace.begin_ramp(plan, now, self.profiler.done)
         self.plan = plan
 
     def _early(self) -> bool:
         remaining = self._remaining()
         return remaining is None or remaining >= self.profiler.done
-
-    def _consider_probe(self, now: float) -> None:
-        """Run a few calls alone where threads are so busy that no wall time can be believed.
-
-        What waited at first may compute now, and in threads that take turns the two look alike.
-        """
-        crowded = self.plan.route == "threads" and self.plan.workers > 1 and not self._probing
-        if crowded and now >= self._probe_at and self.profiler.unclear > _control.PROBE_AFTER:
-            self._probing = _control.PROBE_CALLS
-            self._probe_at = now + (now - self._started)  # ever more rarely
-            self.profiler.restart()
-
-    def _measure_round(self, now: float) -> None:
-        """After as many calls as the limit allows at once, see whether it should be higher."""
-        if self._ramp is None or not self.plan.waiting or self._ramp.settled:
-            return
-        calls = self.profiler.done - self._round_calls
-        if calls >= self._ramp.limit and now > self._round_from:
-            rate = calls / (now - self._round_from)
-            self._ramp = _control.ramp(self._ramp, rate, self.plan.workers)
-            self._round_from, self._round_calls = now, self.profiler.done
 
     # --- Figures ----------------------------------------------------------------------------------
 

@@ -156,6 +156,9 @@ class Running(NamedTuple):
     elapsed_s: float
     cpu_s: float
     queued_s: float
+    runnable: bool
+    """It has a core or wants one: its time without one does not show in `queued_s` yet. False
+    where the system does not tell."""
 
 
 class Look(NamedTuple):
@@ -170,8 +173,8 @@ class Look(NamedTuple):
     """CPU time of this process, all threads, less that of the driver."""
     child_cpu_s: float
     """CPU time of child processes that have ended; 0 where the system does not tell."""
-    has_children: bool
-    """Child processes exist now; False where the system does not tell."""
+    new_child: bool
+    """A child process appeared since the run began; False where nobody looked or can tell."""
     returned: int
     """Calls whose outcome ended the wait."""
 
@@ -216,7 +219,7 @@ class Profile(NamedTuple):
     done: int
     """Items that have an outcome."""
     is_async: bool
-    has_children: bool = False
+    new_child: bool = False
     """A child process appeared while the first call ran."""
     checks: int = 0
     """Calls around which the caller's state was compared."""

@@ -353,6 +353,23 @@ def test_no_more_than_64_requests_are_answered_at_once(monkeypatch: pytest.Monke
     assert asyncio.run(begun_of(100)) == server.AT_ONCE == 64
 
 
+def test_the_server_ends_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(process: object) -> None:
+        raise AssertionError("it had to be killed")
+
+    monkeypatch.setattr(subprocess.Popen, "kill", refuse)
+    with server.serving(3) as started:
+        assert is_listening(started.url)
+    assert not is_listening(started.url)
+
+
+def test_a_server_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "STOP_S", 0.0)
+    with server.serving(3) as started:
+        assert is_listening(started.url)
+    assert not is_listening(started.url)
+
+
 def test_a_server_that_does_not_start_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "__name__", "autoexec.absent")
     with pytest.raises(AutoexecError, match="ended with code 1"), server.serving(3):

@@ -1,0 +1,61 @@
+"""What the scheduler tells its driver to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ._types import Chunk, Lane
+
+
+class Take(NamedTuple):
+    """Take up to this many items from the input and say `took`."""
+
+    most: int
+
+
+class Open(NamedTuple):
+    """Get a lane ready for this many chunks at once."""
+
+    lane: Lane
+    workers: int
+
+
+class Send(NamedTuple):
+    """Hand these chunks to a lane."""
+
+    lane: Lane
+    chunks: Sequence[Chunk]
+    check: bool
+    """Compare the caller's state before and after, and say `checked`."""
+
+
+class Recall(NamedTuple):
+    """Ask for the unstarted items of a chunk."""
+
+    chunk: Chunk
+
+
+class Weigh(NamedTuple):
+    """Find what a process would take, and say `weighed`."""
+
+    item: Any
+    result: Any
+
+
+class Wait(NamedTuple):
+    """Wait for an event, and look at these chunks afterwards."""
+
+    seconds: float
+    watch: Sequence[Chunk]
+    here: bool
+    """Calls run in this process."""
+
+
+class Done(NamedTuple):
+    """The run is over."""
+
+    error: BaseException | None
+
+
+Action = Take | Open | Send | Recall | Weigh | Wait | Done

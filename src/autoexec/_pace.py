@@ -1,0 +1,93 @@
+"""The rhythm of a run: when the plan is looked at again, how many waiting calls run at once, and
+when some are run alone. Pure: it is told the time."""
+
+from __future__ import annotations
+
+from . import _control
+from ._control import Ramp
+from ._types import Plan
+
+FIRST_STAY_S = 0.005
+"""A new route is kept at least this long, and twice as long each time, so that the plan cannot
+swing to and fro for ever."""
+
+
+class Pace:
+    """Times and counts that the scheduler goes by."""
+
+    def __init__(self, now: float) -> None:
+        self.review_at = now
+        self.fresh = False
+        """Something was seen since the last review."""
+        self.probing = 0
+        """Calls yet to be run alone."""
+        self._started = now
+        self._stay_until = now
+        self._stay_s = FIRST_STAY_S
+        self._probe_at = now
+        self._ramp: Ramp | None = None
+        self._round_from, self._round_calls = now, 0
+
+    # --- Reviews ------------------------------------------------------------------------------------
+
+    def review_soon(self) -> None:
+        """Something has happened that may change everything."""
+        self.fresh = True
+        self.review_at = self._stay_until = 0.0
+
+    def reviewed(self, now: float) -> None:
+        """The plan was looked at."""
+        self.fresh = False
+        self.review_at = now + _control.review_after(now - self._started)
+
+    def may_change_route(self, now: float) -> bool:
+        """Whether the present route has had its time; if so, the next one gets more."""
+        if now < self._stay_until:
+            return False
+        self._stay_until = now + self._stay_s
+        self._stay_s *= 2
+        return True
+
+    # --- How many waiting calls at once ---------------------------------------------------------------
+
+    def begin_ramp(self, plan: Plan, now: float, done: int) -> None:
+        """The search for the best number starts."""
+        first = _control.FIRST_TASKS if plan.route == "asyncio" else _control.FIRST_WAITING
+        self._ramp = Ramp(first)
+        self._round_from, self._round_calls = now, done
+
+    def limit(self, plan: Plan, capacity: int) -> int:
+        """Calls that may be in flight now."""
+        if self.probing and plan.route == "threads":
+            return 1
+        if self._ramp is None or not plan.waiting:
+            return capacity
+        return min(capacity, self._ramp.limit)
+
+    def count_round(self, plan: Plan, now: float, done: int) -> None:
+        """After as many calls as the limit allows at once, see whether it should be higher."""
+        if self._ramp is None or not plan.waiting or self._ramp.settled:
+            return
+        calls = done - self._round_calls
+        if calls >= self._ramp.limit and now > self._round_from:
+            rate = calls / (now - self._round_from)
+            self._ramp = _control.ramp(self._ramp, rate, plan.workers)
+            self._round_from, self._round_calls = now, done
+
+    # --- Calls alone ----------------------------------------------------------------------------------
+
+    def should_probe(self, plan: Plan, now: float, unclear: int) -> bool:
+        """Whether to run a few calls alone now, because threads are so busy that no wall time can
+        be believed: what waited at first may compute now, and taking turns looks like waiting."""
+        crowded = plan.route == "threads" and plan.workers > 1 and not self.probing
+        if not crowded or now < self._probe_at or unclear <= _control.PROBE_AFTER:
+            return False
+        self.probing = _control.PROBE_CALLS
+        self._probe_at = now + (now - self._started)  # ever more rarely
+        return True
+
+    def probed(self) -> None:
+        """One of those calls has returned."""
+        self.probing -= 1
+        if not self.probing:
+            self.review_soon()
