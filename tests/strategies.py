@@ -118,7 +118,7 @@ def profiles(draw: st.DrawFn) -> Profile:
         remaining=draw(perhaps(0.8, magnitudes(-1, 9).map(int))),
         done=calls,
         is_async=draw(st.booleans()),
-        has_children=draw(st.booleans()),
+        new_child=draw(st.booleans()),
         checks=2,
         effect=draw(perhaps(0.1, texts())),
         payload=draw(perhaps(0.5, payloads())),

@@ -345,10 +345,10 @@ def test_an_async_function_opens_on_an_event_loop(length: int | None) -> None:
         pytest.param(profile(50 * MS, 20 * MS), Kind.MIXED, id="waits and computes"),
         pytest.param(profile(50 * MS, 1 * MS, child_s=45 * MS), Kind.CHILDREN, id="children"),
         pytest.param(
-            profile(50 * MS, 0, calls=0, has_children=True), Kind.CHILDREN, id="a child appeared"
+            profile(50 * MS, 0, calls=0, new_child=True), Kind.CHILDREN, id="a child appeared"
         ),
         pytest.param(
-            profile(50 * MS, 0, has_children=True), Kind.IO, id="a child that did not compute"
+            profile(50 * MS, 0, new_child=True), Kind.IO, id="a child that did not compute"
         ),
         pytest.param(
             profile(50 * MS, 50 * MS, child_s=50 * MS), Kind.CPU_HELD, id="computes beside a child"

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,11 +18,13 @@ from hypothesis import strategies as st
 from strategies import examples
 
 from autoexec import _host
-from autoexec._call import queued_ns, queued_ns_of
+from autoexec._call import is_runnable, queued_ns, queued_ns_of
 from autoexec._host import (
     COSTS,
+    boot_clock,
     child_cpu_s,
     cores,
+    has_child_since,
     has_children,
     look,
     mark_worker,
@@ -320,10 +323,47 @@ def test_without_such_a_counter_children_used_nothing(monkeypatch: pytest.Monkey
 
 @pytest.mark.skipif(not hasattr(os, "waitid"), reason="this system does not tell")
 def test_a_child_is_seen_and_not_taken_away() -> None:
-    command = [sys.executable, "-c", "import sys; sys.exit(int(sys.stdin.read() or 7))"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as child:
+    with subprocess.Popen([sys.executable, "-c", "import sys; sys.exit(7)"]) as child:
         assert has_children()
     assert child.returncode == 7
+
+
+@pytest.fixture
+def child() -> Iterator[subprocess.Popen[bytes]]:
+    """A child process that lives as long as the test."""
+    command = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        yield process
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="this system does not tell")
+def test_a_child_counts_only_if_it_is_younger_than_the_run() -> None:
+    began = boot_clock()
+    with subprocess.Popen([sys.executable, "-c", ""]):
+        assert has_child_since(began)
+        assert not has_child_since(boot_clock() + 3600)
+
+
+def test_where_ages_are_not_told_any_child_counts(
+    monkeypatch: pytest.MonkeyPatch, child: subprocess.Popen[bytes]
+) -> None:
+    def missing(*args: object, **kwargs: object) -> None:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(_host, "open", missing, raising=False)
+    assert has_child_since(boot_clock() + 3600) is has_children()
+
+
+def test_without_children_none_is_young(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "waitid", raising=False)
+    assert has_child_since(0.0) is False
+
+
+def test_a_system_without_such_a_clock_has_always_just_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(time, "CLOCK_BOOTTIME", raising=False)
+    assert boot_clock() == 0.0
 
 
 def test_without_a_way_to_look_there_are_no_children(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -360,11 +400,12 @@ def test_without_such_clocks_nothing_is_shown(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_look_shows_the_clocks_of_this_moment() -> None:
-    running = [Running(Chunk(0, [1], "threads", "threads"), 0.1, 0.05, 0.0)]
+    running = [Running(Chunk(0, [1], "threads", "threads"), 0.1, 0.05, 0.0, runnable=False)]
     before = time.perf_counter()
-    seen = look(running, late_s=0.001, returned=2)
+    seen = look(running, late_s=0.001, returned=2, new_child=True)
     assert before <= seen.now_s <= time.perf_counter()
     assert (seen.running, seen.late_s, seen.returned) == (running, 0.001, 2)
+    assert seen.new_child
     assert 0.0 <= seen.child_cpu_s <= child_cpu_s()
 
 
@@ -419,3 +460,24 @@ def test_a_thread_that_does_not_exist_has_no_run_queue() -> None:
 
 def test_the_run_queue_of_this_thread_by_its_number() -> None:
     assert queued_ns() <= queued_ns_of(threading.get_native_id()) + 1
+
+
+def test_a_thread_that_does_not_exist_is_not_runnable() -> None:
+    assert is_runnable(2**30) is False
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="this system does not tell")
+def test_a_thread_that_runs_is_runnable_and_one_that_waits_is_not() -> None:
+    assert is_runnable(threading.get_native_id())
+    waiting = threading.get_native_id()
+    blocked = threading.Event()
+
+    def watch() -> None:
+        while is_runnable(waiting):  # until it has come to wait for us
+            pass
+        blocked.set()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    thread.join(timeout=60)
+    assert blocked.is_set()

@@ -51,7 +51,7 @@ class Watch:
         late_s: float | None = None,
         chunks: int = 1,
         returned: int = 0,
-        has_children: bool = False,
+        new_child: bool = False,
     ) -> None:
         """A look at what runs, by the clocks as they are."""
         seen = Look(
@@ -60,17 +60,40 @@ class Watch:
             running,
             self.process_cpu_s,
             self.child_cpu_s,
-            has_children,
+            new_child,
             returned,
         )
         self.profiler.look(seen, chunks)
 
-    def beats(self, count: int, late_s: float, *, computing: float = 1.0) -> None:
-        """One call runs through that many beats, all as late, and computes for a share of it."""
-        chunk = chunk_of(1)
+    def beats(
+        self,
+        count: int,
+        late_s: float = ON_TIME_S,
+        *,
+        computing: float = 1.0,
+        queued: float = 0.0,
+        runnable: bool = False,
+    ) -> float:
+        """One call runs through that many beats, all as late.
+
+        Args:
+            count: How many beats.
+            late_s: How late each is.
+            computing: The share of the time for which it has a core.
+            queued: The share for which it is known to have waited for one.
+            runnable: It wants a core at the end of each beat.
+
+        Returns:
+            How long it has been running.
+        """
+        chunk, elapsed_s = chunk_of(1), 0.0
         for beat in range(1, count + 1):
             elapsed_s = beat * (BEAT_S + late_s)
-            self.look([Running(chunk, elapsed_s, computing * elapsed_s, 0.0)], late_s=late_s)
+            self.look(
+                [Running(chunk, elapsed_s, computing * elapsed_s, queued * elapsed_s, runnable)],
+                late_s=late_s,
+            )
+        return elapsed_s
 
     def overlapped(self, seconds: float, cpus: float, child_cpus: float = 0.0) -> None:
         """Two calls ran side by side, with so much CPU a second."""
@@ -100,17 +123,34 @@ def test_nothing_seen_is_nothing_claimed(watch: Watch) -> None:
 
 
 def test_a_call_that_runs_already_tells_how_long_it_takes(watch: Watch) -> None:
-    watch.look([Running(chunk_of(1), 30 * MS, 10 * MS, 0.0)])
+    elapsed_s = watch.beats(20, computing=0.25)
     profile = watch.profile
-    assert (profile.calls, profile.wall_s, profile.cpu_s) == (0, 30 * MS, 10 * MS)
-    assert profile.elapsed_s == 30 * MS
+    assert (profile.calls, profile.done) == (0, 0)
+    assert profile.wall_s == profile.elapsed_s == pytest.approx(elapsed_s)
+    assert profile.cpu_s == pytest.approx(0.25 * elapsed_s)
+
+
+def test_a_call_that_returned_is_no_longer_running(watch: Watch) -> None:
+    watch.beats(20)
+    watch.ran(2 * MS)
+    assert watch.profile.wall_s == watch.profile.elapsed_s == pytest.approx(2 * MS)
 
 
 def test_time_in_the_run_queue_is_not_the_calls_own(watch: Watch) -> None:
-    watch.look([Running(chunk_of(1), 30 * MS, 10 * MS, queued_s=15 * MS)])
-    assert watch.profile.wall_s == pytest.approx(15 * MS)
+    elapsed_s = watch.beats(20, computing=0.25, queued=0.5)
+    assert watch.profile.wall_s == pytest.approx(0.5 * elapsed_s)
     watch.ran(40 * MS, 10 * MS, queued_s=20 * MS)
     assert watch.profile.wall_s == pytest.approx(20 * MS)
+
+
+def test_a_call_that_wants_a_core_is_not_waiting(watch: Watch) -> None:
+    elapsed_s = watch.beats(20, computing=0.25, runnable=True)
+    assert watch.profile.wall_s == watch.profile.cpu_s == pytest.approx(0.25 * elapsed_s)
+
+
+def test_a_beat_says_nothing_of_the_waiting_before_it(watch: Watch) -> None:
+    watch.look([Running(chunk_of(1), 50 * MS, 0.0, 0.0, runnable=False)], late_s=ON_TIME_S)
+    assert watch.profile.wall_s == pytest.approx(BEAT_S + ON_TIME_S)
 
 
 def test_a_call_never_takes_less_than_it_computes(watch: Watch) -> None:
@@ -169,7 +209,7 @@ def test_the_quickest_call_is_remembered(watch: Watch) -> None:
 def test_one_long_call_is_noticed_while_it_runs(watch: Watch) -> None:
     for _ in range(5):
         watch.ran(10 * MS)
-    watch.look([Running(chunk_of(1), 1.01, 1.01, 0.0)])
+    watch.look([Running(chunk_of(1), 1.01, 1.01, 0.0, runnable=True)])
     assert watch.profile.wall_s > 100 * MS
     assert watch.profile.cpu_s > 100 * MS
 
@@ -291,13 +331,13 @@ def test_late_beats_beside_a_computing_call_mean_that_it_holds_the_gil(watch: Wa
 
 
 def test_beats_on_time_beside_a_computing_call_mean_that_it_does_not(watch: Watch) -> None:
-    watch.beats(3, ON_TIME_S)
+    watch.beats(3)
     assert watch.profile.gil_share == 0.0
     assert watch.profile.late_ms == pytest.approx(0.1)
 
 
 def test_two_beats_on_time_are_not_enough_to_tell(watch: Watch) -> None:
-    watch.beats(2, ON_TIME_S)
+    watch.beats(2)
     assert watch.profile.gil_share is None
 
 
@@ -307,13 +347,13 @@ def test_beats_beside_a_call_that_waits_say_nothing(watch: Watch) -> None:
 
 
 def test_a_wait_that_was_cut_short_is_no_beat(watch: Watch) -> None:
-    watch.look([Running(chunk_of(1), 50 * MS, 50 * MS, 0.0)], late_s=None)
+    watch.look([Running(chunk_of(1), 50 * MS, 50 * MS, 0.0, runnable=True)], late_s=None)
     assert watch.profile.gil_share is None
 
 
 def test_a_beat_says_nothing_of_what_was_computed_before_it(watch: Watch) -> None:
     # 50 ms of CPU time have passed since the last look, but the beat covers 1.1 of them.
-    watch.look([Running(chunk_of(1), 50 * MS, 50 * MS, 0.0)], late_s=ON_TIME_S)
+    watch.look([Running(chunk_of(1), 50 * MS, 50 * MS, 0.0, runnable=True)], late_s=ON_TIME_S)
     assert watch.profile.gil_share is None
 
 
@@ -328,7 +368,7 @@ def test_beats_that_disagree_need_more_of_them(watch: Watch) -> None:
 
 def test_new_beats_outweigh_old(watch: Watch) -> None:
     watch.beats(10, LATE_S)
-    watch.beats(300, ON_TIME_S)
+    watch.beats(300)
     assert watch.profile.gil_share == pytest.approx(0.0, abs=0.05)
 
 
@@ -361,7 +401,7 @@ def test_the_share_of_the_gil_is_a_share(beats: list[tuple[float, float]]) -> No
     chunk, cpu_s = chunk_of(1), 0.0
     for computed_s, late_s in beats:
         cpu_s += computed_s
-        watch.look([Running(chunk, cpu_s, cpu_s, 0.0)], late_s=late_s)
+        watch.look([Running(chunk, cpu_s, cpu_s, 0.0, runnable=True)], late_s=late_s)
         share = watch.profile.gil_share
         assert share is None or 0.0 <= share <= 1.0
 
@@ -400,13 +440,10 @@ def test_child_cpu_waits_for_the_call_that_used_it(watch: Watch) -> None:
     assert watch.profile.child_s == pytest.approx(0.2)
 
 
-@pytest.mark.parametrize(("before", "meanwhile"), [(False, True), (True, False)])
-def test_only_a_child_that_appeared_meanwhile_counts(
-    watch: Watch, before: bool, meanwhile: bool
-) -> None:
-    watch.look(has_children=before)
-    watch.look(has_children=True)
-    assert watch.profile.has_children is meanwhile
+@pytest.mark.parametrize("new_child", [False, True])
+def test_a_child_that_appeared_is_passed_on(watch: Watch, new_child: bool) -> None:
+    watch.look(new_child=new_child)
+    assert watch.profile.new_child is new_child
 
 
 # --- What is passed on -------------------------------------------------------------------------------
@@ -425,5 +462,5 @@ def test_what_holds_the_gil_is_not_waiting() -> None:
     watch.ran(30 * MS, 20 * MS)
     assert watch.profile.wait_s == pytest.approx(10 * MS)
     assert watch.profile.held_s == pytest.approx(20 * MS)  # as long as nobody knows better
-    watch.beats(3, ON_TIME_S)
+    watch.beats(3)
     assert watch.profile.held_s == 0.0

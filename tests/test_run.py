@@ -191,6 +191,17 @@ def test_each_item_is_called_exactly_once(backend: Any) -> None:
     assert results == [burn(2_000) + x for x in range(300)]
 
 
+@pytest.mark.parametrize("backend", ["auto", "inline", "threads"])
+def test_a_list_that_grows_while_it_is_worked_on_does_not_lengthen_the_run(backend: Any) -> None:
+    items = [1, 2, 3]
+
+    def grow(x: int) -> int:
+        items.append(x)
+        return x
+
+    assert run_parallel(grow, items, backend=backend) == [1, 2, 3]
+
+
 def test_each_item_is_called_exactly_once_across_processes(tmp_path: Any) -> None:
     log = tmp_path / "calls"
 

@@ -7,6 +7,7 @@ side of a process imports it too.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import os
 import threading
@@ -17,6 +18,8 @@ from typing import Any
 from ._report import Results
 from ._types import Block, Chunk, Clocks
 
+DEPTH = 10
+"""Wrappers that are looked through; some objects claim to have every attribute, for ever."""
 _cpu_clock = getattr(time, "pthread_getcpuclockid", None)
 
 
@@ -161,13 +164,17 @@ class RunCoroutine:
 
 def is_async(fn: Callable[..., Any]) -> bool:
     """Whether calling `fn` gives a coroutine: `async def`, a partial of one, or such a `__call__`."""
-    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(
-        getattr(fn, "__call__", None)  # noqa: B004 - the method itself is wanted
-    )
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    call = getattr(type(fn), "__call__", None)
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(call)
 
 
 def name_of(fn: Callable[..., Any]) -> str:
     """The name by which a report calls the function."""
-    while (inner := getattr(fn, "func", None) or getattr(fn, "__wrapped__", None)) is not None:
+    for _ in range(DEPTH):
+        inner = fn.func if isinstance(fn, functools.partial) else getattr(fn, "__wrapped__", None)
+        if inner is None:
+            break
         fn = inner
     return getattr(fn, "__qualname__", None) or type(fn).__qualname__

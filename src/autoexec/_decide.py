@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 
 from ._options import Settings
+from ._report import seconds
 from ._types import Alternative, Costs, Host, Kind, Lane, Plan, Profile, Route
 
 WAITS = 0.1
@@ -233,8 +234,8 @@ def _why_one_thread(profile: Profile, host: Host, settings: Settings) -> str:
         return "the calls hold the GIL, so threads would take turns"
     if kind is Kind.TINY:
         return (
-            f"handing a call to a thread costs {_time(host.costs.thread_trip_s)},"
-            f" the call itself {_time(profile.wall_s)}"
+            f"handing a call to a thread costs {seconds(host.costs.thread_trip_s)},"
+            f" the call itself {seconds(profile.wall_s)}"
         )
     return "nothing would run side by side" if kind is not Kind.UNSEEN else "nothing is known yet"
 
@@ -318,14 +319,8 @@ def _reason(
         )
     if kind is Kind.UNSEEN:
         return "the first call is being watched"
+    if kind is Kind.TINY:
+        return f"a call takes {seconds(profile.wall_s)}, less than handing it to a thread"
     if options["processes"].predicted_s is None and kind in (Kind.CPU_HELD, Kind.MIXED):
         return f"the calls hold the GIL, and processes are out: {options['processes'].reason}"
     return "what is left is too little to be worth a pool"
-
-
-def _time(seconds: float) -> str:
-    """Seconds in the unit that suits them."""
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds * 1e9:.3g} ns"

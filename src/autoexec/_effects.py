@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import dis
 import functools
+import inspect
 import itertools
 import types
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
+
+from ._call import DEPTH
 
 MUTATORS = frozenset(
     "add append appendleft clear difference_update discard extend extendleft insert"
@@ -91,21 +94,42 @@ def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
             yield from _codes(constant)
 
 
-def _functions_of(fn: Any) -> Iterator[types.FunctionType]:
-    """The Python functions behind a partial, a bound method, an object with `__call__`, a
-    decorated function: each of those that a call goes through."""
-    while fn is not None:
-        fn = getattr(fn, "__func__", fn)
-        if isinstance(fn, types.FunctionType):
-            yield fn
-        elif isinstance(fn, functools.partial):
+def _layers(fn: Any) -> Iterator[Any]:
+    """A callable and those that it wraps: partials, decorated functions.
+
+    Nothing is asked for that an object could make up: one with a `__getattr__` of its own might
+    claim to wrap something, for ever, or count how often it was asked.
+    """
+    for _ in range(DEPTH):
+        yield fn
+        if isinstance(fn, functools.partial):
             fn = fn.func
-            continue
+        elif isinstance(fn, types.MethodType):
+            fn = fn.__func__.__dict__.get("__wrapped__") if _has_dict(fn.__func__) else None
         else:
-            call = getattr(type(fn), "__call__", None)
-            if isinstance(call, types.FunctionType):
-                yield call
-        fn = getattr(fn, "__wrapped__", None)
+            fn = (
+                object.__getattribute__(fn, "__dict__").get("__wrapped__")
+                if _has_dict(fn)
+                else None
+            )
+        if fn is None:
+            return
+
+
+def _has_dict(value: Any) -> bool:
+    return isinstance(
+        inspect.getattr_static(value, "__dict__", None), (dict, types.GetSetDescriptorType)
+    )
+
+
+def _functions_of(fn: Any) -> Iterator[types.FunctionType]:
+    """The Python functions that a call goes through."""
+    for layer in _layers(fn):
+        call = layer.__func__ if isinstance(layer, types.MethodType) else layer
+        if not isinstance(call, (types.FunctionType, functools.partial)):
+            call = getattr(type(call), "__call__", None)
+        if isinstance(call, types.FunctionType):
+            yield call
 
 
 def _reach_of(function: types.FunctionType) -> dict[str, Any]:
@@ -164,18 +188,15 @@ _CODE = (
 
 def _owners(fn: Any) -> Iterator[Any]:
     """Objects that the callable carries: `self`, a partial's arguments."""
-    while fn is not None:
-        if isinstance(fn, functools.partial):
-            yield from fn.args
-            yield from fn.keywords.values()
-            fn = fn.func
-            continue
-        owner = getattr(fn, "__self__", None)
-        if owner is not None and not isinstance(owner, types.ModuleType):
-            yield owner
-        elif not isinstance(fn, (*_CODE, type)):
-            yield fn
-        fn = getattr(fn, "__wrapped__", None)
+    for layer in _layers(fn):
+        if isinstance(layer, functools.partial):
+            yield from layer.args
+            yield from layer.keywords.values()
+        elif isinstance(layer, (types.MethodType, types.BuiltinFunctionType)):
+            if not isinstance(layer.__self__, types.ModuleType):
+                yield layer.__self__
+        elif not isinstance(layer, (*_CODE, type)):
+            yield layer
 
 
 def _visit(path: Path, value: Any, seen: Snapshot, above: set[int]) -> None:
@@ -208,9 +229,8 @@ def _extent(value: Any) -> Any:
         view = memoryview(value)
     except (TypeError, ValueError, BufferError, NotImplementedError):
         return None
-    if not view.c_contiguous:  # crc32 wants one piece; a copy of the first 64 kB is cheap
-        step = max(1, view.nbytes >> 16)
-        return view.nbytes, zlib.crc32(view[::step].tobytes()) if view.ndim == 1 else None
+    if not view.c_contiguous:  # crc32 wants one piece, so it costs a copy
+        return view.nbytes, view.nbytes <= BUFFER_BYTES and zlib.crc32(view.tobytes("A"))
     view = view.cast("B")
     if view.nbytes <= BUFFER_BYTES:
         return view.nbytes, zlib.crc32(view)

@@ -135,9 +135,13 @@ def _count(n: int, noun: str) -> str:
 def seconds(value: float) -> str:
     """A time in the unit that suits it, to three figures."""
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if value >= size:
-            return f"{value / size:.3g} {unit}"
-    return f"{value * 1e9:.3g} ns"
+        if value >= 0.9995 * size:  # what would be rounded to 1,000 of the smaller unit
+            return f"{_three_figures(value / size)} {unit}"
+    return f"{_three_figures(value * 1e9)} ns"
+
+
+def _three_figures(value: float) -> str:
+    return f"{value:.3g}" if value < 999.5 else f"{value:,.0f}"
 
 
 def _plain(value: Any) -> Any:
