@@ -94,7 +94,7 @@ def test_print_and_input_in_a_worker() -> None:
 import sys
 from autoexec import run_parallel
 def talk(x):
-    print("said", x, flush=True)
+    print("said", x)
     return sys.stdin.read()
 print(run_parallel(talk, [7], backend="processes"))
 """

@@ -74,8 +74,8 @@ def _why_no_processes() -> str | None:
         return "this is a worker process already"
     if getattr(_multiprocessing(), "daemon", False):
         return "daemonic processes cannot start processes"
-    if sys.platform in ("emscripten", "wasi"):
-        return "this system has no processes"
+    if sys.platform in ("emscripten", "wasi") or not sys.executable:
+        return "no Python can be started from here"
     return None
 
 

@@ -92,7 +92,17 @@ def _serve(
         chunk = Chunk(0, part, "processes", "processes")
         chunk.watched = True
         run_chunk(fn, chunk, lambda block: outcomes.append(_wire(block)))
+        _flush_prints()
         write_frame(pipe, ("outcomes", number, outcomes, i == len(parts) - 1))
+
+
+def _flush_prints() -> None:
+    """What a call printed must not be lost when this process ends without ceremony."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):  # closed, or replaced by the call
+            continue
 
 
 def _wire(block: Block) -> tuple[Any, ...]:

@@ -67,7 +67,7 @@ class ProcessesExecutor:
         try:
             self._function = self._function or dumps(self._fn)
         except NotPicklable as error:
-            self.sink(Broken("processes", f"the function cannot be pickled ({error.__cause__})"))
+            self._give_up(f"the function cannot be pickled ({error.__cause__})")
             return
         while len(self._workers) < self._wanted and self._add():
             pass
@@ -79,12 +79,21 @@ class ProcessesExecutor:
                 return False
             try:
                 self._workers.append(_Worker(self, self._function))
+                return True
             except OSError as error:  # no processes, descriptors or memory left
                 self._wanted = len(self._workers)  # it runs with those that could be had
-                if not self._workers:
-                    self.sink(Broken("processes", f"no worker process can be started ({error})"))
-                return False
-        return True
+                why = f"no worker process can be started ({error})"
+        if not self._workers:
+            self._give_up(why)
+        return False
+
+    def _give_up(self, why: str) -> None:
+        """No worker will serve what still waits: let it come back, and say so."""
+        with self._lock:
+            waiting = list(self._waiting)
+            self._waiting.clear()
+        self.sink([Block(chunk, [], None, 0.0, 0.0, 0.0, True) for chunk in waiting])
+        self.sink(Broken("processes", why))
 
     def submit(self, chunks: Sequence[Chunk]) -> None:
         """Deal the chunks out to the workers."""
@@ -128,10 +137,11 @@ class ProcessesExecutor:
             was_up = worker in self._up
             if was_up:
                 self._up.remove(worker)
-        if not was_up:
-            self.sink(Broken("processes", why))
-        else:
+            others = bool(self._up)
+        if was_up:
             self._add()
+        elif not others:
+            self._give_up(why)
 
     def close(self, *, abandon: bool) -> None:
         """End the workers. They have no unfinished business, or none that anybody waits for."""
