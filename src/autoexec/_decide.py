@@ -115,10 +115,17 @@ def decide(profile: Profile, host: Host, settings: Settings, current: Route | No
     lane: Lane = "threads" if (chosen.route, settings.route) == ("inline", "auto") else chosen.route
     plan = _plan(chosen.route, lane, kind, chosen.workers, chosen.reason)
     waiting = chosen.route in ("threads", "asyncio") and kind in (Kind.IO, Kind.MIXED, Kind.ASYNC)
-    if chosen.route == "processes" and settings.route == "auto" and not profile.processes_ready:
-        # Items go on here while workers start, so that start-up is hidden behind work.
-        plan = plan._replace(capacities={"threads": 1, **plan.capacities})
+    if chosen.route == "processes" and settings.route == "auto":
+        # Items go on here while workers start, so that start-up is hidden behind work, and until
+        # enough calls have been seen to leave the caller's objects alone.
+        if not profile.processes_ready or not may_leave(profile):
+            plan = plan._replace(capacities={"threads": 1, **plan.capacities})
     return plan._replace(predicted_s=chosen.predicted_s, waiting=waiting, rejected=rejected)
+
+
+def may_leave(profile: Profile) -> bool:
+    """Whether items may go to a process: enough calls were compared, or none has returned yet."""
+    return profile.effect is None and (profile.checks >= CHECKS or not profile.calls)
 
 
 def _forced(settings: Settings, is_async: bool) -> tuple[Route, str] | None:

@@ -74,8 +74,10 @@ def _why_no_processes() -> str | None:
         return "this is a worker process already"
     if getattr(_multiprocessing(), "daemon", False):
         return "daemonic processes cannot start processes"
-    if sys.platform in ("emscripten", "wasi") or not sys.executable:
-        return "no Python can be started from here"
+    if sys.platform in ("emscripten", "wasi"):
+        return "this system has no processes"
+    if not sys.executable:
+        return "this Python does not know where its own executable is"
     return None
 
 

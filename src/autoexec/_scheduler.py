@@ -20,7 +20,7 @@ from typing import Any
 
 from . import _control
 from ._actions import Action, Done, Open, Recall, Send, Take, Wait, Weigh
-from ._decide import CHECKS, FIRST_LOOK_S, WAITS, decide, opening
+from ._decide import CHECKS, FIRST_LOOK_S, WAITS, decide, may_leave, opening
 from ._errors import AutoexecError, annotate, short_repr
 from ._options import Settings
 from ._pace import Pace
@@ -231,16 +231,12 @@ class Scheduler:
         lane = self._lane(name)
         capacity = self.plan.capacities[name]
         if name == "processes":
-            sure = self.settings.route != "auto" or self._may_send_away()
+            sure = self.settings.route != "auto" or may_leave(self._profile())
             chunk_s = self.profiler.wall_s * self._chunk_size(name)
             capacity = min(capacity, lane.workers) * _control.prefetch(chunk_s) if sure else 0
         else:
             capacity = self._pace.limit(self.plan, capacity)
         return capacity - len(lane.in_flight)
-
-    def _may_send_away(self) -> bool:
-        profiler = self.profiler
-        return profiler.effect is None and (profiler.checks >= CHECKS or profiler.done == 0)
 
     def _checking(self, name: Lane) -> bool:
         # The first call, and as many before items leave for another process as it takes; always
