@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Executor
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -33,6 +34,7 @@ from autoexec._decide import (
     TIE,
     classify,
     decide,
+    may_leave,
     opening,
     process_trip_s,
 )
@@ -393,11 +395,40 @@ def test_calls_that_hold_the_gil_get_processes() -> None:
 
 
 def test_items_go_on_here_while_processes_start() -> None:
-    figures = profile(20 * MS, 20 * MS, gil_share=1.0)
+    figures = profile(20 * MS, 20 * MS, gil_share=1.0, checks=2)
     starting = decide(figures, HOST, AUTO, "inline")
     started = decide(figures._replace(processes_ready=True), HOST, AUTO, "processes")
     assert starting.capacities == {"threads": 1, "processes": HOST.cores}
     assert started.capacities == {"processes": HOST.cores}
+
+
+def test_items_go_on_here_until_enough_calls_were_compared() -> None:
+    figures = profile(20 * MS, 20 * MS, gil_share=1.0, processes_ready=True)
+    unsure = decide(figures._replace(checks=1), HOST, AUTO, "processes")
+    assert unsure.capacities == {"threads": 1, "processes": HOST.cores}
+
+
+def test_processes_that_were_asked_for_wait_for_nothing() -> None:
+    figures = profile(20 * MS, 20 * MS, gil_share=1.0, checks=0)
+    assert decide(figures, HOST, Settings(backend="processes"), None).capacities == {
+        "processes": HOST.cores
+    }
+
+
+@pytest.mark.parametrize(
+    ("known", "leaves"),
+    [
+        ({"calls": 0, "checks": 0}, True),
+        ({"calls": 1, "checks": 1}, False),
+        ({"calls": 5, "checks": 2}, True),
+        ({"calls": 5, "checks": 2, "effect": "it changes"}, False),
+        ({"calls": 0, "checks": 0, "effect": "it changes"}, False),
+    ],
+)
+def test_items_leave_once_calls_were_seen_to_change_nothing(
+    known: dict[str, Any], leaves: bool
+) -> None:
+    assert may_leave(profile(20 * MS)._replace(**known)) is leaves
 
 
 def test_calls_that_release_the_gil_get_a_thread_for_each_core() -> None:
@@ -596,6 +627,11 @@ def test_worker_processes_say_that_they_start_none_of_their_own() -> None:
 def test_why_one_thread_is_no_help(figures: Profile, settings: Settings, words: str) -> None:
     plan = decide(figures, HOST, settings, "inline")
     assert words in find(plan, "threads").reason
+
+
+def test_long_times_are_not_told_in_powers_of_ten() -> None:
+    plan = decide(profile(20.0, 20.0, gil_share=1.0, remaining=10**6), HOST, AUTO, None)
+    assert not [other.reason for other in plan.rejected if "e+" in other.reason]
 
 
 @pytest.mark.parametrize("backend", ["threads", "processes"])

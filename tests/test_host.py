@@ -291,6 +291,11 @@ def test_some_systems_have_no_processes(monkeypatch: pytest.MonkeyPatch, platfor
     assert read_host().processes_barred == "this system has no processes"
 
 
+def test_without_an_executable_there_is_nothing_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "")
+    assert "executable" in (read_host().processes_barred or "")
+
+
 @pytest.mark.parametrize("importing", [True, False])
 def test_a_spawned_process_that_imports_the_main_module_is_known(
     monkeypatch: pytest.MonkeyPatch, importing: bool

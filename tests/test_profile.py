@@ -37,12 +37,12 @@ class Watch:
         queued_s: float = 0.0,
         error: BaseException | None = None,
         local: bool = True,
-        alone: bool = True,
+        crowd: int = 1,
     ) -> None:
-        """Calls returned that took this long together."""
+        """Calls returned that took this long together, with so many dispatches in flight here."""
         chunk = chunk_of(calls + (error is not None))
         block = Block(chunk, [None] * calls, error, wall_s, cpu_s, queued_s, last=True)
-        self.profiler.add(block, local=local, alone=alone)
+        self.profiler.add(block, local=local, crowd=crowd)
 
     def look(
         self,
@@ -131,9 +131,9 @@ def test_a_call_that_runs_already_tells_how_long_it_takes(watch: Watch) -> None:
 
 
 def test_a_call_that_returned_is_no_longer_running(watch: Watch) -> None:
-    watch.beats(20)
-    watch.ran(2 * MS)
-    assert watch.profile.wall_s == watch.profile.elapsed_s == pytest.approx(2 * MS)
+    elapsed_s = watch.beats(20)
+    watch.ran(elapsed_s, elapsed_s)
+    assert watch.profile.wall_s == watch.profile.elapsed_s == pytest.approx(elapsed_s)
 
 
 def test_time_in_the_run_queue_is_not_the_calls_own(watch: Watch) -> None:
@@ -148,9 +148,11 @@ def test_a_call_that_wants_a_core_is_not_waiting(watch: Watch) -> None:
     assert watch.profile.wall_s == watch.profile.cpu_s == pytest.approx(0.25 * elapsed_s)
 
 
-def test_a_beat_says_nothing_of_the_waiting_before_it(watch: Watch) -> None:
-    watch.look([Running(chunk_of(1), 50 * MS, 0.0, 0.0, runnable=False)], late_s=ON_TIME_S)
-    assert watch.profile.wall_s == pytest.approx(BEAT_S + ON_TIME_S)
+def test_a_beat_says_nothing_of_the_waiting_before_a_late_one(watch: Watch) -> None:
+    chunk = chunk_of(1)
+    watch.look([Running(chunk, 5 * MS, 5 * MS, 0.0, runnable=True)], late_s=LATE_S * 9)
+    watch.look([Running(chunk, 50 * MS, 5 * MS, 0.0, runnable=False)], late_s=ON_TIME_S)
+    assert watch.profile.wall_s == pytest.approx(5 * MS + BEAT_S + ON_TIME_S)
 
 
 def test_a_call_never_takes_less_than_it_computes(watch: Watch) -> None:
@@ -251,32 +253,51 @@ def test_computing_is_part_of_the_time(calls: list[tuple[float, int]]) -> None:
 def test_calls_that_take_turns_do_not_look_as_if_they_waited(watch: Watch) -> None:
     watch.ran(10 * MS, 10 * MS)
     watch.ran(10 * MS, 10 * MS)
-    watch.overlapped(50 * MS, cpus=1.0)
-    watch.ran(40 * MS, 10 * MS, alone=False)
+    watch.ran(40 * MS, 10 * MS, crowd=4)
     assert watch.profile.wall_s == pytest.approx(10 * MS)
     assert watch.profiler.unclear == 1
 
 
 def test_calls_that_only_wait_beside_each_other_are_believed(watch: Watch) -> None:
     watch.ran(10 * MS)
-    watch.overlapped(50 * MS, cpus=0.1)
-    watch.ran(40 * MS, alone=False)
+    watch.ran(40 * MS, crowd=4)
     assert watch.profile.wall_s == pytest.approx(40 * MS)
     assert watch.profiler.unclear == 0
 
 
-def test_child_processes_that_fill_the_cores_count_as_contention(watch: Watch) -> None:
+def test_so_many_calls_that_compute_a_little_get_in_each_others_way(watch: Watch) -> None:
+    watch.ran(10 * MS, 1 * MS)
+    watch.ran(10 * MS, 1 * MS)
+    watch.ran(11 * MS, 1 * MS, crowd=4)
+    assert watch.profiler.unclear == 0
+    watch.ran(40 * MS, 1 * MS, crowd=32)
+    assert watch.profiler.unclear == 1
+
+
+def test_calls_of_others_that_fill_the_process_are_contention(watch: Watch) -> None:
     watch.ran(10 * MS)
-    watch.overlapped(50 * MS, cpus=0.0, child_cpus=2.0)
-    watch.ran(40 * MS, alone=False)
+    watch.overlapped(50 * MS, cpus=1.0)
+    watch.ran(40 * MS, crowd=2)
     assert watch.profile.wall_s == pytest.approx(10 * MS)
+
+
+@pytest.mark.parametrize(("child_cpus", "wall_s"), [(2.0, 10 * MS), (0.1, 40 * MS)])
+def test_child_processes_that_fill_the_cores_are_contention(
+    watch: Watch, child_cpus: float, wall_s: float
+) -> None:
+    watch.ran(10 * MS)
+    watch.child_cpu_s = 100.0  # of children before
+    watch.overlapped(50 * MS, cpus=0.0, child_cpus=child_cpus)
+    watch.ran(40 * MS, crowd=2)
+    assert watch.profile.wall_s == pytest.approx(wall_s)
 
 
 def test_a_call_alone_is_believed_whatever_was_before(watch: Watch) -> None:
     watch.ran(10 * MS, 10 * MS)
     watch.overlapped(50 * MS, cpus=1.0)
-    watch.ran(40 * MS, 10 * MS, alone=False)
-    watch.ran(20 * MS, 20 * MS, alone=True)
+    watch.ran(40 * MS, 10 * MS, crowd=2)
+    assert watch.profiler.unclear == 1
+    watch.ran(20 * MS, 20 * MS, crowd=1)
     assert watch.profile.wall_s == pytest.approx(20 * MS)
     assert watch.profiler.unclear == 0
 
@@ -284,13 +305,21 @@ def test_a_call_alone_is_believed_whatever_was_before(watch: Watch) -> None:
 def test_calls_elsewhere_are_not_in_the_way_of_those_here(watch: Watch) -> None:
     watch.ran(10 * MS, 10 * MS)
     watch.overlapped(50 * MS, cpus=1.0)
-    watch.ran(40 * MS, 40 * MS, local=False, alone=False)
+    watch.ran(40 * MS, 40 * MS, local=False, crowd=4)
     assert watch.profile.wall_s == pytest.approx(40 * MS)
+
+
+def test_a_first_call_that_others_joined_is_believed_as_far_as_it_was_watched(
+    watch: Watch,
+) -> None:
+    elapsed_s = watch.beats(40, computing=0.5)
+    watch.ran(5 * elapsed_s, 0.5 * elapsed_s, crowd=8)
+    assert watch.profile.wall_s == pytest.approx(elapsed_s)
 
 
 def test_only_calls_in_this_process_weigh_as_evidence(watch: Watch) -> None:
     watch.ran(10 * MS)
-    watch.ran(40 * MS, local=False, alone=False)
+    watch.ran(40 * MS, local=False, crowd=4)
     assert watch.profile.elapsed_s == pytest.approx(10 * MS)
 
 
@@ -354,6 +383,15 @@ def test_a_wait_that_was_cut_short_is_no_beat(watch: Watch) -> None:
 def test_a_beat_says_nothing_of_what_was_computed_before_it(watch: Watch) -> None:
     # 50 ms of CPU time have passed since the last look, but the beat covers 1.1 of them.
     watch.look([Running(chunk_of(1), 50 * MS, 50 * MS, 0.0, runnable=True)], late_s=ON_TIME_S)
+    assert watch.profile.gil_share is None
+
+
+def test_a_beat_beside_a_call_that_has_stopped_computing_says_nothing(watch: Watch) -> None:
+    chunk = chunk_of(1)
+    watch.look([Running(chunk, 2 * MS, 2 * MS, 0.0, runnable=True)], late_s=ON_TIME_S)
+    for beat in range(1, 100):
+        elapsed_s = 2 * MS + beat * (BEAT_S + LATE_S)
+        watch.look([Running(chunk, elapsed_s, 2 * MS, 0.0, runnable=False)], late_s=LATE_S)
     assert watch.profile.gil_share is None
 
 

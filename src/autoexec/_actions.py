@@ -49,7 +49,7 @@ class Wait(NamedTuple):
     seconds: float
     watch: Sequence[Chunk]
     here: bool
-    """Calls run in this process."""
+    """Several calls run in this process: look now and then how busy they keep it."""
 
 
 class Done(NamedTuple):

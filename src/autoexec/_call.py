@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping
@@ -17,6 +18,9 @@ from typing import Any
 
 from ._report import Results
 from ._types import Block, Chunk, Clocks
+
+if sys.platform != "win32":
+    import resource
 
 DEPTH = 10
 """Wrappers that are looked through; some objects claim to have every attribute, for ever."""
@@ -54,6 +58,13 @@ def queued_ns() -> int:
         return _per_thread.queue.read_ns()
     except OSError:
         return 0
+
+
+def times_blocked() -> int:
+    """How often this thread gave up its core to wait for something (Linux; elsewhere -1)."""
+    if sys.platform != "linux":
+        return -1
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
 
 
 def queued_ns_of(native_id: int) -> int:
@@ -110,7 +121,7 @@ def _run_block(fn: Callable[[Any], Any], chunk: Chunk) -> Block:
     values: Results[Any] = Results()  # may become the caller's list as it is, see `joined`
     error: BaseException | None = None
     todo, watched = chunk.todo, chunk.watched
-    queued = queued_ns() if watched else 0
+    queued, blocked = (queued_ns(), times_blocked()) if watched else (0, 0)
     cpu = time.thread_time_ns()
     wall = time.perf_counter_ns()
     # Written out, `values.append` is specialised by CPython and the loop costs 1.05 of a list
@@ -124,7 +135,11 @@ def _run_block(fn: Callable[[Any], Any], chunk: Chunk) -> Block:
     # The wall clock is the innermost: reading the run queue takes 2 µs and lets go of the GIL.
     wall = time.perf_counter_ns() - wall
     cpu = time.thread_time_ns() - cpu
-    queued = queued_ns() - queued if watched else 0
+    if watched:
+        # A thread that was never blocked has waited for a core only, whoever had it: on a virtual
+        # machine time that the host took is in neither the CPU clock nor the run queue.
+        never_blocked = blocked >= 0 and times_blocked() == blocked
+        queued = max(0, wall - cpu) if never_blocked else queued_ns() - queued
     last = error is None or not todo.__length_hint__()  # type: ignore[attr-defined]
     try:
         return Block(chunk, values, error, wall * 1e-9, cpu * 1e-9, queued * 1e-9, last)

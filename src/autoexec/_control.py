@@ -32,6 +32,9 @@ of the same calls vary by a third on a shared machine, and one recalled in vain 
 
 PROBE_AFTER = 16
 """Calls under contention after which some are run alone to see what they are like now."""
+PROBE_BUSY = 0.8
+"""CPU seconds per second of the process from which that is worth the threads that stand idle
+meanwhile: below it, waiting is what they do."""
 PROBE_CALLS = 3
 """How many: the first replaces what was known, and is replaced by the second."""
 

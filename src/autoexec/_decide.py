@@ -24,7 +24,7 @@ WAITS = 0.1
 at a time. Downloads with urllib show 0.02 to 0.05, SQLite and parsing 0.9 and more."""
 COMPUTES = 0.7
 """Share above which a call is CPU-bound; between the two it is mixed."""
-HOLDS = 0.5
+HOLDS = 0.7
 """Share of the CPU time under the GIL from which a call counts as holding it. Measured shares lie
 near 0 (hashlib, zlib, large arrays) or near 1 (Python code)."""
 OVERLAPS = 1.4
@@ -61,9 +61,10 @@ def classify(profile: Profile, host: Host) -> Kind:
     # Children of many calls at once slow each other down, so the quickest call is the measure.
     if profile.child_s > CHILD_SHARE * profile.least_s and computing < COMPUTES:
         return Kind.CHILDREN
+    if profile.new_child and not profile.calls and computing < COMPUTES:
+        return Kind.CHILDREN  # while the first call runs, a child that has appeared is a good guess
     if computing < WAITS:
-        # While the first call runs, a child process that has appeared is the best guess.
-        return Kind.CHILDREN if profile.new_child and not profile.calls else Kind.IO
+        return Kind.IO
     if computing < COMPUTES:
         return Kind.MIXED
     return Kind.CPU_HELD if _holds(profile, host) else Kind.CPU_FREE

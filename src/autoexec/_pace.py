@@ -76,11 +76,12 @@ class Pace:
 
     # --- Calls alone ----------------------------------------------------------------------------------
 
-    def should_probe(self, plan: Plan, now: float, unclear: int) -> bool:
+    def should_probe(self, plan: Plan, now: float, unclear: int, busy: float) -> bool:
         """Whether to run a few calls alone now, because threads are so busy that no wall time can
         be believed: what waited at first may compute now, and taking turns looks like waiting."""
         crowded = plan.route == "threads" and plan.workers > 1 and not self.probing
-        if not crowded or now < self._probe_at or unclear <= _control.PROBE_AFTER:
+        idle = busy < _control.PROBE_BUSY or unclear <= _control.PROBE_AFTER
+        if not crowded or idle or now < self._probe_at:
             return False
         self.probing = _control.PROBE_CALLS
         self._probe_at = now + (now - self._started)  # ever more rarely

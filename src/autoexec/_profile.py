@@ -21,6 +21,9 @@ GIL_EVIDENCE_S = 0.003
 were on time, or one that was 5 ms late. Six times that where the beats disagree."""
 MEMORY_BLOCKS = 16
 """Blocks over which the running means reach back."""
+SEEN_WHOLE = 0.6
+"""Share of a call's wall time under beats from which it counts as watched throughout; between
+beats the watcher itself takes its time."""
 CONTENDED = 0.8
 """CPU seconds per second from which calls that overlap are taken to slow each other down."""
 
@@ -63,13 +66,15 @@ class Profiler:
         self._measured = 0
         self._local_s = 0.0
         self._held_s = self._free_s = 0.0
+        self._clear_share: float | None = None  # the last that the beats agreed on
         self._late: deque[float] = deque(maxlen=15)
         self._overlap_cpu_s = self._overlap_child_s = self._overlap_s = 0.0
         self._child_last: float | None = None
         self._child: deque[float] = deque(maxlen=9)
         self._new_child = False
-        self._running_wait_s = self._running_cpu_s = 0.0
+        self._running_wait_s = self._running_cpu_s = self._running_seen_s = 0.0
         self._seen: dict[Chunk, Running] = {}
+        self._watched: Running | None = None  # the call that is watched by itself
         self._last_look: Look | None = None
         self._provisional = True
         self._forget()
@@ -84,13 +89,13 @@ class Profiler:
         self._provisional = True
         self.blocks = 0
 
-    def add(self, block: Block, *, local: bool, alone: bool) -> None:
+    def add(self, block: Block, *, local: bool, crowd: int) -> None:
         """Account for calls that have returned.
 
         Args:
             block: Their outcome.
             local: They ran in this process.
-            alone: No other call ran in this process meanwhile.
+            crowd: Dispatches that were in flight in this process, this one included.
         """
         calls = len(block.values) + (block.error is not None)
         if block.last:
@@ -100,22 +105,55 @@ class Profiler:
         self.done += calls
         self.blocks += 1
         self._measured += calls
-        self._running_wait_s = self._running_cpu_s = 0.0
         if local:
             self._local_s += block.wall_s
-        # Under contention a call's wall time says nothing of its waiting: k threads of pure
-        # Python each look as if they waited (k-1)/k of the time. The last clear view is kept.
-        clear = alone or not local or self._busy < CONTENDED
+        watched = self._watched is not None and self._watched.chunk is block.chunk
+        clear = not local or crowd <= 1 or not self._crowded(block, calls, crowd)
         if clear and self._provisional and self._wall.n:
             # The first call pays for imports and empty caches; the second replaces it.
             self._forget()
             self._provisional = False
             self._weaken_gil_evidence()
-        if clear or not self._wall.n:
-            self._wall.add(max(block.cpu_s, block.wall_s - block.queued_s) / calls)
+        if clear:
+            self._wall.add(self._clear_s(block) / calls)
+        elif not self._wall.n and watched:
+            self._wall.add(self._own_s(block) / calls)
+        if watched or crowd <= 1:
+            self._running_wait_s = self._running_cpu_s = self._running_seen_s = 0.0
         self.unclear = 0 if clear else self.unclear + calls
         self._least = min(self._least, block.wall_s / calls)
         self._cpu.add(block.cpu_s / calls)
+
+    def _crowded(self, block: Block, calls: int, crowd: int) -> bool:
+        """Whether so many calls at once must wait for each other, for the GIL or for cores.
+
+        Under contention a call's wall time says nothing of its waiting: k threads of pure Python
+        each look as if they waited (k-1)/k of the time. The last clear view is kept then.
+        """
+        own_s = self._wall.mean if self._wall.n else self._own_s(block) / calls
+        busy_s = block.cpu_s / calls + _median(self._child)
+        return crowd * busy_s > CONTENDED * own_s or self.busy >= CONTENDED
+
+    def _clear_s(self, block: Block) -> float:
+        """Seconds of a call that had no others in its way."""
+        wall_s = max(block.cpu_s, block.wall_s - block.queued_s)
+        watched = self._watched is not None and self._watched.chunk is block.chunk
+        if watched and self._running_seen_s > SEEN_WHOLE * block.wall_s:
+            # It was watched from begin to end: what was seen of its waiting leaves out the time
+            # that the host of a virtual machine took, and the GIL's way to the watcher and back.
+            wall_s = min(wall_s, block.cpu_s + self._running_wait_s + BEAT_S)
+        return wall_s
+
+    def _own_s(self, block: Block) -> float:
+        """Seconds of the first call without what it waited for those that were sent after it.
+
+        At least what it computed and was seen to wait; at most its wall time. Once many threads
+        run, the watcher is starved like everybody, so the two may be far apart: the geometric
+        mean, which is wrong by the same factor whichever is true.
+        """
+        least = block.cpu_s + self._running_wait_s
+        most = max(least, block.wall_s - block.queued_s)
+        return math.sqrt(least * most)
 
     def _weaken_gil_evidence(self) -> None:
         """Keep what the first call did to the GIL, but let the next ones outvote it soon."""
@@ -129,7 +167,7 @@ class Profiler:
         """Account for calls that are still running, and for the heartbeat."""
         computing_s = 0.0
         if len(look.running) == 1 and look.running[0].chunk.count == 1:
-            self._only_call(look.running[0], look.late_s)
+            self._only_call(look.running[0], look.late_s, crowded=local_chunks > 1)
         for running in look.running:
             last = self._seen.get(running.chunk)
             computing_s += max(0.0, running.cpu_s - (last.cpu_s if last else 0.0))
@@ -140,19 +178,29 @@ class Profiler:
         self._overlapping(look, local_chunks)
         self._children(look)
 
-    def _only_call(self, now: Running, late_s: float | None) -> None:
-        """A call that runs alone, and how much of its time it has been waiting.
+    def _only_call(self, now: Running, late_s: float | None, crowded: bool) -> None:
+        """A call that is watched by itself, and how much of its time it has been waiting.
 
-        A thread that wants a core and has none does not show it until it gets one, so a gap is
-        counted as waiting only if the thread is seen to be blocked at its end. And no more than
-        the beat is counted: before it the driver may have been the one that held the GIL.
+        A beat that is on time found the GIL free, so a thread that is blocked then waits for
+        something of its own. A thread that wants a core does not show it until it gets one, so the
+        time since the beat before counts as waiting only if the thread is seen to be blocked. All
+        of it counts if it was blocked at both; else no more than the beat, since between beats the
+        driver may have been the one that held the GIL.
         """
-        last = self._seen.get(now.chunk) or Running(now.chunk, 0.0, 0.0, 0.0, False)
-        gap_s = (now.elapsed_s - last.elapsed_s) - (now.cpu_s - last.cpu_s)
-        if late_s is not None and not now.runnable:
-            waited_s = max(0.0, gap_s - (now.queued_s - last.queued_s))
-            self._running_wait_s += min(waited_s, BEAT_S + late_s)
         self._running_cpu_s = now.cpu_s
+        if late_s is None:
+            return
+        last = self._watched if self._watched and self._watched.chunk is now.chunk else None
+        before = last or Running(now.chunk, 0.0, 0.0, 0.0, False)
+        gap_s = (now.elapsed_s - before.elapsed_s) - (now.cpu_s - before.cpu_s)
+        gap_s -= now.queued_s - before.queued_s
+        on_time = late_s <= LATE_S
+        if not now.runnable and (on_time or not crowded):
+            whole = on_time and not before.runnable
+            self._running_wait_s += max(0.0, gap_s if whole else min(gap_s, BEAT_S + late_s))
+        self._running_seen_s += now.elapsed_s - before.elapsed_s
+        # What was late says nothing of the time before: as if the thread had wanted a core.
+        self._watched = now if on_time else now._replace(runnable=True)
 
     @property
     def _running_s(self) -> float:
@@ -195,8 +243,8 @@ class Profiler:
         return self._overlap_cpu_s / self._overlap_s if self._overlap_s > 0.005 else None
 
     @property
-    def _busy(self) -> float:
-        """The same with what child processes used."""
+    def busy(self) -> float:
+        """The same with what child processes used; 0 where no calls overlapped."""
         if self._overlap_s <= 0.005:
             return 0.0
         return (self._overlap_cpu_s + self._overlap_child_s) / self._overlap_s
@@ -208,8 +256,9 @@ class Profiler:
         if seen < GIL_EVIDENCE_S:
             return None
         share = self._held_s / seen
-        clear = share < 0.15 or share > 0.85 or seen >= 6 * GIL_EVIDENCE_S
-        return share if clear else None
+        if share < 0.15 or share > 0.85 or seen >= 6 * GIL_EVIDENCE_S:
+            self._clear_share = share
+        return self._clear_share
 
     @property
     def wall_s(self) -> float:

@@ -23,7 +23,7 @@ from ._pickling import weigh
 from ._profile import BEAT_S
 from ._report import Report, Results
 from ._scheduler import Scheduler
-from ._types import Block, Broken, Chunk, Event, Executor, Kind, Lane, Ready, Running
+from ._types import Block, Broken, Chunk, Event, Executor, Lane, Ready, Running
 
 PULL_S = 0.005
 """Seconds after which what came from the input goes on its way, though more was asked for."""
@@ -258,7 +258,7 @@ def _report(run: Run) -> Report:
         at_once=scheduler.at_once,
         failures=scheduler.window.failures,
         skipped=scheduler.window.skipped,
-        kind=classify(profile, run.host) if plan.kind is Kind.UNSEEN else plan.kind,
+        kind=classify(profile, run.host),
         profile=profile,
         plan=plan,
         history=tuple(scheduler.history),

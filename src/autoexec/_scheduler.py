@@ -29,6 +29,8 @@ from ._types import Block, Broken, Chunk, Host, Lane, Look, Payload, Plan, Profi
 from ._window import Hand, Window
 
 LONGEST_WAIT_S = 0.5
+FIRST_WATCH_S = 0.25
+"""A first call is watched no longer than this once it was judged: what it waits for is clear."""
 WATCHED = 4
 """Calls watched at a time: to look at one costs 10 µs a beat, and more tell nothing new."""
 _LOCAL: tuple[Lane, ...] = ("inline", "threads")
@@ -74,6 +76,8 @@ class Scheduler:
         self._pace = Pace(now)
         self.at_once = 0  # the most calls in flight at the same time
         self._last_value: Any = None
+        self._last_local: Chunk | None = None
+        self._local_peak = 1
         self._may_leave = settings.route == "auto" and not is_async and not host.processes_barred
         self._overran = False
 
@@ -154,9 +158,10 @@ class Scheduler:
         self.ran[chunk.route] += len(block.values) + (block.error is not None)
         self.calls_s += block.wall_s
         local = chunk.lane in _LOCAL
-        alone = local and self._local_chunks == 1
-        self.profiler.add(block, local=local, alone=alone)
-        if alone and self._pace.probing:
+        # Alone: sent when no other ran here, and none was sent since.
+        alone = chunk.crowd == 1 and self._last_local is chunk
+        self.profiler.add(block, local=local, crowd=1 if alone else self._local_peak)
+        if local and alone and self._pace.probing:
             self._pace.probed()
         if block.last:
             chunk.finished = True
@@ -256,6 +261,10 @@ class Scheduler:
         if self.profiler.done:
             chunk.expected_s = self.profiler.wall_s * chunk.count
         self._lane(name).in_flight[chunk] = None
+        if name in _LOCAL:
+            chunk.crowd = self._local_chunks
+            self._local_peak = max(self._local_peak, chunk.crowd)
+            self._last_local = chunk
         return chunk
 
     def _chunk_size(self, name: Lane) -> int:
@@ -323,16 +332,20 @@ class Scheduler:
     def _waiting(self, now: float) -> Wait:
         """Wait for a beat while the heartbeat has something to tell, else until something is due."""
         running = self._local_running()
-        if running and self._watching() and (self.profiler.done or self.plan.route == "inline"):
-            watch = [chunk for chunk in running if chunk.watched][:WATCHED]
-            return Wait(BEAT_S, watch, here=True)
+        if running and self._watching():
+            # The first call is watched to its end, since it began alone: what it waits for is its
+            # own affair, where those that overlap wait for each other too.
+            most = WATCHED if self.profiler.done else 1
+            watch = [chunk for chunk in running if chunk.watched][:most]
+            if watch and (self.profiler.done or now - watch[0].sent_s < FIRST_WATCH_S):
+                return Wait(BEAT_S, watch, here=True)
         until = now + LONGEST_WAIT_S
         if self._pace.fresh:
             until = min(until, self._pace.review_at)
         for chunk in running:
             if chunk.expected_s is not None and chunk.count > 1 and not chunk.recalled:
                 until = min(until, chunk.sent_s + _control.overrun_s(chunk.expected_s))
-        return Wait(max(BEAT_S, until - now), (), here=bool(running))
+        return Wait(max(BEAT_S, until - now), (), here=len(running) > 1)
 
     def _due(self, now: float) -> bool:
         if not self._pace.fresh or (self._ended and not self._hand.count):
@@ -343,7 +356,7 @@ class Scheduler:
 
     def _review(self, now: float) -> None:
         self._pace.reviewed(now)
-        if self._pace.should_probe(self.plan, now, self.profiler.unclear):
+        if self._pace.should_probe(self.plan, now, self.profiler.unclear, self.profiler.busy):
             self.profiler.restart()
         plan = decide(self._profile(), self._host, self.settings, self.plan.route)
         if plan.route != self.plan.route and not self._pace.may_change_route(now):

@@ -52,8 +52,8 @@ class Chunk:
     """
 
     __slots__ = (
-        "arrived", "began", "clock_id", "count", "done", "expected_s", "finished", "first", "lane", "native_id",
-        "process_cpu_s", "recalled", "route", "sent_s", "source", "start", "todo", "watched",
+        "arrived", "began", "clock_id", "count", "crowd", "done", "expected_s", "finished", "first",
+        "lane", "native_id", "process_cpu_s", "recalled", "route", "sent_s", "source", "start", "todo", "watched",
     )  # fmt: skip
 
     def __init__(
@@ -70,6 +70,8 @@ class Chunk:
         self.sent_s = 0.0
         self.expected_s: float | None = None
         self.watched = False
+        self.crowd = 1
+        """Dispatches in flight in this process when it was sent, itself included."""
         self.recalled = False
         self.finished = False
         self.done = 0

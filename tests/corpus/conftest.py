@@ -68,15 +68,16 @@ def machine(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def plain(site: Site) -> Callable[[Task], list[Any]]:
-    """What a plain loop makes of a task; each is run once."""
-    known: dict[str, list[Any]] = {}
+    """What a plain loop makes of a task; equal items are called once, to save time."""
+    known: dict[tuple[str, str], Any] = {}
 
-    def results(task: Task) -> list[Any]:
-        if task.name not in known:
-            known[task.name] = [_call(task.fn, item) for item in task.items(site)]
-        return known[task.name]
+    def result(task: Task, item: Any) -> Any:
+        key = task.name, repr(item)
+        if key not in known:
+            known[key] = _call(task.fn, item)
+        return known[key]
 
-    return results
+    return lambda task: [result(task, item) for item in task.items(site)]
 
 
 def _call(fn: Callable[[Any], Any], item: Any) -> Any:

@@ -99,12 +99,6 @@ def sort_array(count: int) -> float:
     return float(_module("numpy").sort(numbers(count))[count // 2])
 
 
-def multiply_arrays(size: int) -> float:
-    """The trace of the product of two large matrices."""
-    matrix = numbers(size * size).reshape(size, size)
-    return round(float((matrix @ matrix).trace()), 6)
-
-
 def small_arrays(seed: int) -> float:
     """Many operations on arrays of eight numbers: all call overhead, and that holds the GIL."""
     array, total = numbers(8), 0.0

@@ -134,7 +134,7 @@ async def async_compute(rounds: int) -> float:
 
 def pause_and_compute(rounds: int) -> float:
     """Sleep, then compute in Python for about as long."""
-    time.sleep(0.008)
+    time.sleep(0.03)
     return compute(rounds)
 
 
@@ -146,5 +146,5 @@ def fetch_and_count(url: str) -> int:
 
 def pause_and_digest(seed: int) -> str:
     """Sleep, then compute without the GIL for about as long."""
-    time.sleep(0.005)
+    time.sleep(0.015)
     return digest(seed)
