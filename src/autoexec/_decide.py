@@ -184,7 +184,7 @@ def _weigh_up(
 def _tasks(profile: Profile, host: Host, settings: Settings) -> Alternative:
     workers = settings.max_workers or TASK_CEILING
     rest_s = _rest(profile) / _rate(profile, host, workers, host.costs.task_trip_s, profile.cpu_s)
-    return Alternative("asyncio", workers, rest_s, f"up to {workers} tasks: {rest_s:.3g} s")
+    return Alternative("asyncio", workers, rest_s, f"up to {workers} tasks: {seconds(rest_s)}")
 
 
 def _rest(profile: Profile) -> int:
@@ -195,7 +195,7 @@ def _rest(profile: Profile) -> int:
 
 def _inline(profile: Profile) -> Alternative:
     rest_s = _rest(profile) * profile.wall_s
-    return Alternative("inline", 1, rest_s, f"one after another: {rest_s:.3g} s")
+    return Alternative("inline", 1, rest_s, f"one after another: {seconds(rest_s)}")
 
 
 def _threads(profile: Profile, host: Host, settings: Settings, running: bool) -> Alternative:
@@ -208,7 +208,7 @@ def _threads(profile: Profile, host: Host, settings: Settings, running: bool) ->
     rest_s = max(rest_s, profile.wall_s)  # the last call takes as long as any
     if not running:
         rest_s += min(workers, rest) * host.costs.thread_start_s
-    return Alternative("threads", workers, rest_s, f"{workers} threads: {rest_s:.3g} s")
+    return Alternative("threads", workers, rest_s, f"{workers} threads: {seconds(rest_s)}")
 
 
 def _rate(profile: Profile, host: Host, workers: int, trip_s: float, held_s: float) -> float:
@@ -263,7 +263,7 @@ def _processes(profile: Profile, host: Host, settings: Settings) -> Alternative:
         if rate * profile.wall_s > 1:  # items run here meanwhile; else there is no use in waiting
             rest = max(0.0, rest - start_s / max(1e-9, profile.wall_s))
     rest_s = start_s + max(rest / rate, profile.wall_s)
-    return Alternative("processes", workers, rest_s, f"{workers} processes: {rest_s:.3g} s")
+    return Alternative("processes", workers, rest_s, f"{workers} processes: {seconds(rest_s)}")
 
 
 def process_trip_s(profile: Profile, costs: Costs) -> float:

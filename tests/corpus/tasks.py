@@ -168,8 +168,8 @@ CPU_FREE = (
     _frees(native.compress_lzma, lambda site: list(range(25))),
     # A database is I/O to a textbook. This query reads no disk: it computes, without the GIL.
     _frees(native.aggregate, lambda site: list(range(25))),
-    # So is reading a file, but one in the page cache is copied, not waited for: without the GIL,
-    # while the memory for it is had and given back under the GIL, which takes about as long.
+    # So is reading a file, but one in the page cache is copied, not waited for. The kernel may be
+    # slow to let a watcher in meanwhile, which a busy machine cannot be told from a held GIL by.
     Task(
         native.read_file,
         lambda site: [site.file("cached", 16_000_000)] * 100,
