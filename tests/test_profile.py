@@ -401,7 +401,7 @@ def test_beats_that_disagree_need_more_of_them(watch: Watch) -> None:
     assert watch.profile.gil_share is None
     watch.beats(1, LATE_S)
     watch.beats(6, ON_TIME_S)
-    assert watch.profile.gil_share == pytest.approx(0.5, abs=0.1)
+    assert watch.profile.gil_share == pytest.approx(0.33, abs=0.05)
 
 
 def test_new_beats_outweigh_old(watch: Watch) -> None:

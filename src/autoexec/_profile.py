@@ -18,7 +18,7 @@ BEAT_S = 0.001
 """The wait that is the GIL heartbeat."""
 GIL_EVIDENCE_S = 0.003
 """CPU time that must have passed under the heartbeat before it says anything: three beats that
-were on time, or two that were late. Six times that where the beats disagree."""
+were on time, or one that was late. Six times that where the beats disagree."""
 MEMORY_BLOCKS = 16
 """Blocks over which the running means reach back."""
 SEEN_WHOLE = 0.6
@@ -173,8 +173,8 @@ class Profiler:
             computing_s += max(0.0, running.cpu_s - (last.cpu_s if last else 0.0))
             self._seen[running.chunk] = running
         if look.late_s is not None and computing_s > 0:
-            # No more than two beats' worth: one that is late by accident must not outvote many.
-            self._beat(look.late_s, min(computing_s, 2 * BEAT_S))
+            # No more than three beats' worth: one that is late by accident must not outvote many.
+            self._beat(look.late_s, min(computing_s, BEAT_S + look.late_s, 3 * BEAT_S))
         self._overlapping(look, local_chunks)
         self._children(look)
 
