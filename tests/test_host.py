@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from strategies import examples
 
 from autoexec import _host
-from autoexec._call import is_runnable, queued_ns, queued_ns_of
+from autoexec._call import is_runnable, queued_ns, queued_ns_of, times_blocked
 from autoexec._host import (
     COSTS,
     boot_clock,
@@ -486,3 +486,16 @@ def test_a_thread_that_runs_is_runnable_and_one_that_waits_is_not() -> None:
     thread.start()
     thread.join(timeout=60)
     assert blocked.is_set()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="this system does not tell")
+def test_a_thread_that_waits_is_blocked_once_more() -> None:
+    before = times_blocked()
+    subprocess.run([sys.executable, "-c", ""], check=True)
+    assert before >= 0
+    assert times_blocked() > before
+
+
+def test_elsewhere_it_is_not_known_how_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert times_blocked() == -1

@@ -30,7 +30,7 @@ near 0 (hashlib, zlib, large arrays) or near 1 (Python code)."""
 OVERLAPS = 1.4
 """CPU seconds per second of overlapping calls that are proof of computing without the GIL, whatever
 the heartbeat says: under the GIL it is 1.0, and 1.05 with the rest of the process."""
-CHILD_SHARE = 0.2
+CHILD_SHARE = 0.15
 """CPU of child processes per wall time from which a call counts as work of child processes."""
 THREAD_CEILING = 256
 """Default limit of waiting calls at once: it protects the other side, and threads beyond it gain

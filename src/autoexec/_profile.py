@@ -116,7 +116,7 @@ class Profiler:
             self._weaken_gil_evidence()
         if clear:
             self._wall.add(self._clear_s(block) / calls)
-        elif not self._wall.n and watched:
+        elif not self._wall.n and (watched or self._watched is None):
             self._wall.add(self._own_s(block) / calls)
         if watched or crowd <= 1:
             self._running_wait_s = self._running_cpu_s = self._running_seen_s = 0.0
