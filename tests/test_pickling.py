@@ -228,6 +228,15 @@ def test_a_size_that_is_not_a_number_is_no_size() -> None:
     assert weigh(abs, Odd(), None).item_bytes > 0
 
 
+def test_a_size_that_cannot_be_asked_for_is_no_size() -> None:
+    class Unconnected:
+        @property
+        def nbytes(self) -> int:
+            raise RuntimeError
+
+    assert weigh(abs, Unconnected(), None).item_bytes > 0
+
+
 # --- Values that may or may not be pickled on their way ------------------------------------------------
 
 
