@@ -1,6 +1,5 @@
 """Which functions are seen to change the caller's objects, and which are not."""
 
-# ruff: noqa: PLW0603 - functions that assign global variables are what this is about
 from __future__ import annotations
 
 import array
@@ -123,7 +122,7 @@ def assigns_an_enclosing_variable() -> Function:
 
 def appends_to_a_captured_list() -> Function:
     found: list[Any] = []
-    return lambda item: found.append(item)  # noqa: PLW0108 - the lambda captures the list
+    return lambda item: found.append(item)
 
 
 def stores_in_a_captured_dict() -> Function:
@@ -309,7 +308,7 @@ def gathers_in_a_closure(item: Any) -> list[Any]:
 
 
 def declares_a_global_and_reads_it(item: Any) -> Any:
-    global total  # noqa: PLW0602 - that is what this one does
+    global total
     return total + item
 
 
@@ -358,7 +357,7 @@ def remembers(item: int) -> int:
 
 def reads_what_it_captured() -> Function:
     known = {"a": 1}
-    return lambda item: known.get(item)  # noqa: PLW0108 - the lambda captures the dict
+    return lambda item: known.get(item)
 
 
 PURE: list[Function] = [

@@ -206,7 +206,7 @@ def test_each_item_is_called_exactly_once_across_processes(tmp_path: Any) -> Non
     log = tmp_path / "calls"
 
     def note(x: int) -> int:
-        with open(log, "a") as file:  # noqa: PTH123 - appended in one write
+        with open(log, "a") as file:
             file.write(f"{x}\n")
         return burn(30_000)
 

@@ -245,6 +245,12 @@ def test_every_run_ends_with_each_item_called_once_in_order(
         assert play.most_at_once <= chosen["max_workers"]
 
 
+def test_calls_that_still_run_here_count_towards_max_workers() -> None:
+    play = Play([Call(cpu_s=0.08)] * 40, {"max_workers": 2}).run()
+    assert play.processes
+    assert play.most_at_once <= 2
+
+
 class TestRoutes:
     def test_calls_that_hold_the_gil_go_to_processes_after_two_were_checked(self) -> None:
         play = Play([Call(cpu_s=0.004)] * 500).run()

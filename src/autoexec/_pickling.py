@@ -91,7 +91,10 @@ def _plain_size(value: Any) -> int:
     """Bytes of a value that is one buffer, without copying it; 0 for anything else."""
     if isinstance(value, (bytes, bytearray, str)):
         return len(value)
-    nbytes = getattr(value, "nbytes", 0)  # NumPy arrays, memoryviews, pandas
+    try:
+        nbytes = getattr(value, "nbytes", 0)  # NumPy arrays, memoryviews, pandas
+    except Exception:  # a property is user code, and this is only an estimate
+        return 0
     return nbytes if isinstance(nbytes, int) else sys.getsizeof(value, 0)
 
 

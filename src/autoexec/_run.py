@@ -20,7 +20,6 @@ from ._effects import difference, effect_in_code, snapshot
 from ._errors import AutoexecError
 from ._options import Settings
 from ._pickling import weigh
-
 from ._report import Report, Results
 from ._scheduler import Scheduler
 from ._types import Block, Broken, Chunk, Event, Executor, Lane, Ready, Running

@@ -239,6 +239,9 @@ class Scheduler:
             sure = self.settings.route != "auto" or may_leave(self._profile())
             chunk_s = self.profiler.wall_s * self._chunk_size(name)
             capacity = min(capacity, lane.workers) * _control.prefetch(chunk_s) if sure else 0
+            if self.settings.max_workers and self._local_chunks:
+                # What still runs here counts towards the limit as well.
+                capacity = min(capacity, self.settings.max_workers - self._local_chunks)
         else:
             capacity = self._pace.limit(self.plan, capacity)
         return capacity - len(lane.in_flight)
