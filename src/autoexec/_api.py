@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from typing import Any, Generic, Literal, ParamSpec, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, Unpack, overload
 
 from ._options import CommonOptions, Options, Settings, check_call, validate
-from ._report import Results
-from ._window import Failure
+
+if TYPE_CHECKING:
+    from ._report import Results
+    from ._window import Failure
 
 T = TypeVar("T")
 R = TypeVar("R")

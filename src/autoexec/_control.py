@@ -52,8 +52,8 @@ def block_size(wall_s: float, blocks: int, remaining: int | None) -> int:
     size = max(1, int(target / max(wall_s, 1e-9)))
     if remaining is None:
         return size
-    # A rest that is only half as long again is not worth a second dispatch.
-    return max(1, remaining) if remaining <= 1.5 * size else size
+    # A rest that is only as long again is not worth a second dispatch.
+    return max(1, remaining) if remaining <= 2 * size and size > 1 else size
 
 
 def chunk_size(

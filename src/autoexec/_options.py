@@ -7,10 +7,10 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypedDict, get_args
 
-from ._types import Route
-
 if TYPE_CHECKING:
     from concurrent.futures import Executor
+
+    from ._types import Route
 
 BackendName = Literal["auto", "inline", "threads", "processes", "asyncio"]
 Backend: TypeAlias = "BackendName | Executor"

@@ -166,7 +166,7 @@ class Scheduler:
         if block.last:
             chunk.finished = True
             del self._lanes[chunk.lane].in_flight[chunk]
-            if rest := chunk.items[chunk.done :]:
+            if rest := chunk.rest():
                 self._hand.add(chunk.first + chunk.done, rest, front=True)
             if chunk.recalled and self._overran:
                 self._overran = False

@@ -47,8 +47,8 @@ class Chunk:
 
     Its items are `source[start:]`, so that the long rest of a list need not be copied. `todo` is
     the iterator over them that the executor uses up; `recall` moves it to its end from outside,
-    which stops the run after the current item and costs the items before it nothing. How far it came is then what its blocks say, so there is no race between
-    asking and running.
+    which stops the run after the current item and costs the items before it nothing. How far it
+    came is then what its blocks say, so there is no race between asking and running.
     """
 
     __slots__ = (
@@ -93,6 +93,10 @@ class Chunk:
     def item(self, position: int) -> Any:
         """The item at a position from the start of the chunk."""
         return self.source[self.start + position]
+
+    def rest(self) -> list[Any]:
+        """The items that have no outcome yet."""
+        return self.source[self.start + self.done :] if self.done < self.count else []
 
     def recall(self) -> None:
         """Ask for the items that have not started; they come back with the last block."""

@@ -17,6 +17,7 @@ from typing import Any
 
 from .._call import run_chunk
 from .._types import Block, Chunk, Sink
+from . import thread_cache
 
 
 class ThreadsExecutor:
@@ -28,7 +29,7 @@ class ThreadsExecutor:
         self._todo: SimpleQueue[Chunk | None] = SimpleQueue()
         self._idle = threading.Semaphore(0)
         self._limit = 0
-        self._threads: list[threading.Thread] = []
+        self._started = 0
         self._context = contextvars.copy_context()
 
     def open(self, workers: int) -> None:
@@ -40,17 +41,14 @@ class ThreadsExecutor:
         for chunk in chunks:
             # A thread that has just sent its last block may not have said yet that it is idle;
             # then one more is started than needed, but never more than the limit.
-            if not self._idle.acquire(blocking=False) and len(self._threads) < self._limit:
+            if not self._idle.acquire(blocking=False) and self._started < self._limit:
                 self._start()
             self._todo.put(chunk)
 
     def _start(self) -> None:
+        self._started += 1
         context = self._context.copy()
-        thread = threading.Thread(
-            target=context.run, args=(self._serve,), name="autoexec-thread", daemon=True
-        )
-        thread.start()
-        self._threads.append(thread)
+        thread_cache.start(lambda: context.run(self._serve), "autoexec-thread")
 
     def _serve(self) -> None:
         while (chunk := self._todo.get()) is not None:
@@ -62,12 +60,9 @@ class ThreadsExecutor:
         self._sink([block])
 
     def close(self, *, abandon: bool) -> None:
-        """End the threads; with `abandon` those that still run a call end after it, unwaited for."""
+        """Let the threads go; with `abandon` those that still run a call go after it."""
         if abandon:
             while not self._todo.empty():
                 self._todo.get_nowait()
-        for _ in self._threads:
+        for _ in range(self._started):
             self._todo.put(None)
-        if not abandon:
-            for thread in self._threads:
-                thread.join()

@@ -1,0 +1,76 @@
+"""Threads that wait a moment for more work."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from queue import SimpleQueue
+
+import pytest
+
+from autoexec.executors import thread_cache
+
+DEADLINE_S = 60
+
+
+def run(names: SimpleQueue[threading.Thread]) -> threading.Thread:
+    """The thread that ran a job."""
+    thread_cache.start(lambda: names.put(threading.current_thread()), "job")
+    return names.get(timeout=DEADLINE_S)
+
+
+def idle(thread: threading.Thread) -> bool:
+    return thread in [idler.thread for idler in thread_cache._idle]
+
+
+def wait_until_idle(thread: threading.Thread) -> None:
+    deadline = threading.Event()
+    for _ in range(1000):
+        if idle(thread):
+            return
+        deadline.wait(0.001)
+    pytest.fail("the thread never became idle")
+
+
+def test_an_idle_thread_takes_the_next_job() -> None:
+    names: SimpleQueue[threading.Thread] = SimpleQueue()
+    first = run(names)
+    wait_until_idle(first)
+    assert run(names) is first
+
+
+def test_jobs_at_the_same_time_have_threads_of_their_own() -> None:
+    together = threading.Barrier(8)
+    names: SimpleQueue[int] = SimpleQueue()
+    for _ in range(8):
+        thread_cache.start(lambda: names.put(together.wait(timeout=DEADLINE_S)), "together")
+    assert sorted(names.get(timeout=DEADLINE_S) for _ in range(8)) == list(range(8))
+
+
+def test_an_idle_thread_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thread_cache, "IDLE_S", 0.01)
+    names: SimpleQueue[threading.Thread] = SimpleQueue()
+    thread = run(names)
+    thread.join(timeout=DEADLINE_S)
+    assert not thread.is_alive()
+    assert not idle(thread)
+
+
+def test_a_job_that_comes_as_a_thread_ends_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thread_cache, "IDLE_S", 0.0)
+    names: SimpleQueue[threading.Thread] = SimpleQueue()
+    for _ in range(2_000):
+        run(names)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="forking beside threads warns")
+def test_a_fork_starts_with_no_idle_threads() -> None:
+    names: SimpleQueue[threading.Thread] = SimpleQueue()
+    wait_until_idle(run(names))
+    child = os.fork()
+    if child == 0:
+        os._exit(len(thread_cache._idle))
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
