@@ -18,8 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import examples
 
-from autoexec._call import RunCoroutine, Star, is_async, name_of, run_chunk, without_this_frame
-from autoexec._types import Block, Chunk
+from autoexec._call import run_chunk, without_this_frame
+from autoexec._chunk import Block, Chunk
+from autoexec._function import RunCoroutine, Star, is_async, name_of
 
 
 def chunk_of(items: list[Any], start: int = 0) -> Chunk:

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import examples
 
-from autoexec._call import Star
 from autoexec._effects import difference, effect_in_code, snapshot
+from autoexec._function import Star
 
 Function = Callable[[Any], Any]
 

@@ -17,8 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import examples
 
-from autoexec import _host
+from autoexec import _host, _place
 from autoexec._call import is_runnable, queued_ns, queued_ns_of, times_blocked
+from autoexec._chunk import Chunk
 from autoexec._host import (
     COSTS,
     boot_clock,
@@ -27,14 +28,13 @@ from autoexec._host import (
     has_child_since,
     has_children,
     look,
-    mark_worker,
     read_host,
     read_quota,
     reimporting_main,
     remember_process_start,
     thread_cpu_ns,
 )
-from autoexec._types import Chunk, Running
+from autoexec._types import Running
 
 V1 = "sys/fs/cgroup/cpu"
 
@@ -233,7 +233,8 @@ def test_the_quota_is_rounded_up_and_never_adds_cores(affinity: int, quota: floa
 @pytest.fixture(autouse=True)
 def _as_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """Undoes, after each test, what is remembered for the rest of the process."""
-    monkeypatch.setattr(_host, "_inside_worker", False)
+    monkeypatch.setattr(_place, "is_worker", False)
+    monkeypatch.setattr(_place, "cores", None)
     monkeypatch.setattr(_host, "_process_starts_s", deque[float](maxlen=8))
 
 
@@ -256,10 +257,15 @@ def test_the_gil_is_there_unless_the_interpreter_says_otherwise(
 
 
 def test_a_worker_process_is_nested_and_starts_no_others() -> None:
-    mark_worker()
+    _place.is_worker = True
     host = read_host()
     assert host.nested
     assert host.processes_barred == "this is a worker process already"
+
+
+def test_a_worker_process_uses_its_share_of_the_cores() -> None:
+    _place.cores = 1
+    assert cores() == 1
 
 
 def test_the_quickest_start_that_was_seen_replaces_the_usual_figure() -> None:

@@ -17,7 +17,17 @@ import autoexec
 ROOT = Path(autoexec.__file__).parent
 ENTRIES = ("__main__", "_compare")
 """May import anything: nothing imports them."""
-TOUCHING = ("_run", "executors", "_worker", "_pickling", "_call", "_host")
+TOUCHING = (
+    "_run",
+    "executors",
+    "_pool",
+    "_worker",
+    "_payload",
+    "_pickling",
+    "_call",
+    "_host",
+    "_thread_cache",
+)
 """The layers that may read clocks, start things and ask the system. All others are pure."""
 SYSTEM = {"time", "os", "threading", "subprocess", "random"}
 

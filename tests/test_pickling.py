@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from strategies import examples
 
 from autoexec._errors import NotPicklable
-from autoexec._pickling import PROTOCOL, SMALL_BYTES, Portable, dumps, loads, weigh
+from autoexec._payload import SMALL_BYTES, weigh
+from autoexec._pickling import PROTOCOL, Portable, dumps, loads
 
 
 def adder(amount: int) -> Callable[[int], int]:

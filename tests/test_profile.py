@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import PAYLOAD, durations, examples, magnitudes
 
+from autoexec._chunk import Block, Chunk
 from autoexec._profile import BEAT_S, Profiler
-from autoexec._types import Block, Chunk, Look, Profile, Running
+from autoexec._types import Look, Profile, Running
 
 MS = 1e-3
 ON_TIME_S = 0.1 * MS

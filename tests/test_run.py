@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from autoexec import Failure, Results, WorkerDied, _host, run_parallel
-from autoexec.executors import thread_cache
+from autoexec import _thread_cache as thread_cache
 
 BACKENDS = ["auto", "inline", "threads", "processes"]
 

@@ -16,13 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoexec._actions import Done, Open, Recall, Send, Take, Wait, Weigh
+from autoexec._chunk import Block, Chunk, Clocks
 from autoexec._options import Settings, validate
 from autoexec._scheduler import Scheduler
 from autoexec._types import (
-    Block,
     Broken,
-    Chunk,
-    Clocks,
     Costs,
     Host,
     Look,

@@ -7,34 +7,39 @@
 
 The map of the package, from the top down; each module imports only from those below it:
 
-    _api         run_parallel and @parallel: thin views of one run
-    _run         one run, driven by the caller's thread; composes everything below
-    executors/   ways to run calls, one file each, behind one seam
-    _worker/     the far side of a process
-    _scheduler   a state machine without I/O: what happened goes in, what to do comes out
-    _decide      decide(profile, host, settings) -> Plan: pure
-    _profile     outcomes and looks -> Profile
-    _pace        when to look again, how many waiting calls at once
-    _actions     what the scheduler tells its driver to do
-    _control     feedback policies: chunk size, concurrency; pure
-    _window      items in hand, outcomes in order, errors; pure
-    _effects     does a function change the caller's objects?
-    _pickling    bytes of functions, items and results
-    _call        the one code path by which an item is run
-    _report      what a run did and why; the list of results
-    _host        the only reader of facts about the machine -> Host
-    _options     the options: one definition, validated once
-    _errors      the error classes
-    _types       frozen records, and the seam that executors implement
+    _api           run_parallel and @parallel: thin views of one run
+    _run           one run, driven by the caller's thread; composes everything below
+    executors/     ways to run calls, one file each, behind one seam
+    _pool/         worker processes, and the supervision of them
+    _worker/       the far side of a process
+    _scheduler     a state machine without I/O: what happened goes in, what to do comes out
+    _decide        decide(profile, host, settings) -> Plan: pure
+    _profile       outcomes and looks -> Profile
+    _pace          when to look again, how many waiting calls at once
+    _actions       what the scheduler tells its driver to do
+    _control       feedback policies: chunk size, concurrency; pure
+    _window        items in hand, outcomes in order, errors; pure
+    _effects       does a function change the caller's objects?
+    _payload       what it would take to run a function in another process
+    _pickling      bytes of functions, items and results
+    _function      what kind of function it is, and adapters that make one call of it
+    _call          the one code path by which an item is run
+    _report        what a run did and why; the list of results
+    _host          the only reader of facts about the machine -> Host
+    _options       the options: one definition, validated once
+    _thread_cache  threads that wait a moment for more work
+    _errors        the error classes
+    _types         frozen records, and the seam that executors implement
+    _chunk         what goes to those who run calls, and what comes back
+    _routes        the names of the ways to run calls
+    _place         where this process stands: a worker or not
 """
 
-from typing import TYPE_CHECKING, Any
-
-from ._api import ParallelFunction, parallel, run_parallel
-from ._errors import AutoexecError, NotPicklable, RemoteError, RemoteTraceback, WorkerDied
-from ._options import Options
-
+TYPE_CHECKING = False  # type checkers take it for that of `typing`
 if TYPE_CHECKING:
+    from ._api import ParallelFunction, parallel, run_parallel
+    from ._errors import AutoexecError, NotPicklable, RemoteError, RemoteTraceback, WorkerDied
+    from ._options import Options
     from ._report import Report, Results
     from ._types import Kind, Plan, Profile
     from ._window import Failure
@@ -59,23 +64,26 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-# The records are made when they are first asked for: that halves the time of `import autoexec`.
-_LATER = {
-    "Failure": "_window",
-    "Kind": "_types",
-    "Plan": "_types",
-    "Profile": "_types",
-    "Report": "_report",
-    "Results": "_report",
+# Names are imported when they are first asked for: a worker process, which imports this package for
+# the sake of its own part, is up in half the time.
+_HOMES = {
+    "_api": ("ParallelFunction", "parallel", "run_parallel"),
+    "_errors": ("AutoexecError", "NotPicklable", "RemoteError", "RemoteTraceback", "WorkerDied"),
+    "_options": ("Options",),
+    "_report": ("Report", "Results"),
+    "_types": ("Kind", "Plan", "Profile"),
+    "_window": ("Failure",),
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+def __getattr__(name: str) -> object:
+    for home, names in _HOMES.items():
+        if name in names:
+            from importlib import import_module
 
-    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+            value = globals()[name] = getattr(import_module(f"{__name__}.{home}"), name)
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

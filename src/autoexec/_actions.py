@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ._types import Chunk, Lane
+from ._chunk import Chunk
+from ._types import Lane
 
 
 class Take(NamedTuple):

@@ -7,23 +7,21 @@ side of a process imports it too.
 
 from __future__ import annotations
 
-import functools
-import inspect
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
 
-from ._report import Results
-from ._types import Block, Chunk, Clocks
+from ._chunk import Block, Chunk, Clocks
+
+TYPE_CHECKING = False  # type checkers take it for that of `typing`
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 if sys.platform != "win32":
     import resource
 
-DEPTH = 10
-"""Wrappers that are looked through; some objects claim to have every attribute, for ever."""
 _cpu_clock = getattr(time, "pthread_getcpuclockid", None)
 
 
@@ -118,10 +116,11 @@ def run_chunk(fn: Callable[[Any], Any], chunk: Chunk, emit: Callable[[Block], No
 
 
 def _run_block(fn: Callable[[Any], Any], chunk: Chunk) -> Block:
-    values: Results[Any] = Results()  # may become the caller's list as it is, see `joined`
+    values = chunk.made_of()
     error: BaseException | None = None
     todo, watched = chunk.todo, chunk.watched
-    queued, blocked = (queued_ns(), times_blocked()) if watched else (0, 0)
+    queued = queued_ns() if watched else 0
+    blocked = times_blocked()
     cpu = time.thread_time_ns()
     wall = time.perf_counter_ns()
     # Written out, `values.append` is specialised by CPython and the loop costs 1.05 of a list
@@ -135,11 +134,12 @@ def _run_block(fn: Callable[[Any], Any], chunk: Chunk) -> Block:
     # The wall clock is the innermost: reading the run queue takes 2 µs and lets go of the GIL.
     wall = time.perf_counter_ns() - wall
     cpu = time.thread_time_ns() - cpu
-    if watched:
+    if blocked >= 0 and times_blocked() == blocked:
         # A thread that was never blocked has waited for a core only, whoever had it: on a virtual
         # machine time that the host took is in neither the CPU clock nor the run queue.
-        never_blocked = blocked >= 0 and times_blocked() == blocked
-        queued = max(0, wall - cpu) if never_blocked else queued_ns() - queued
+        queued = max(0, wall - cpu)
+    elif watched:
+        queued = queued_ns() - queued
     last = error is None or not todo.__length_hint__()  # type: ignore[attr-defined]
     try:
         return Block(chunk, values, error, wall * 1e-9, cpu * 1e-9, queued * 1e-9, last)
@@ -151,45 +151,3 @@ def without_this_frame(exc: BaseException) -> BaseException:
     """Cut our own frame off a traceback: it holds `exc` in a local, which would be a cycle."""
     traceback = exc.__traceback__
     return exc.with_traceback(traceback.tb_next if traceback else None)
-
-
-class Star:
-    """Calls a function with an item unpacked: mappings as keywords, other iterables by position."""
-
-    def __init__(self, fn: Callable[..., Any]) -> None:
-        self.fn = fn
-        self.__wrapped__ = fn  # so that `inspect` and reports see through it
-
-    def __call__(self, item: Any) -> Any:
-        return self.fn(**item) if isinstance(item, Mapping) else self.fn(*item)
-
-
-class RunCoroutine:
-    """Calls an `async def` function where there is no event loop: a new loop for each item."""
-
-    def __init__(self, fn: Callable[[Any], Coroutine[Any, Any, Any]]) -> None:
-        self.fn = fn
-        self.__wrapped__ = fn
-
-    def __call__(self, item: Any) -> Any:
-        import asyncio  # 30 ms, which only those who use it should pay
-
-        return asyncio.run(self.fn(item))
-
-
-def is_async(fn: Callable[..., Any]) -> bool:
-    """Whether calling `fn` gives a coroutine: `async def`, a partial of one, or such a `__call__`."""
-    while isinstance(fn, functools.partial):
-        fn = fn.func
-    call = getattr(type(fn), "__call__", None)
-    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(call)
-
-
-def name_of(fn: Callable[..., Any]) -> str:
-    """The name by which a report calls the function."""
-    for _ in range(DEPTH):
-        inner = fn.func if isinstance(fn, functools.partial) else getattr(fn, "__wrapped__", None)
-        if inner is None:
-            break
-        fn = inner
-    return getattr(fn, "__qualname__", None) or type(fn).__qualname__

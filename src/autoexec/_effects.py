@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ._call import DEPTH
+from ._function import DEPTH
 
 MUTATORS = frozenset(
     "add append appendleft clear difference_update discard extend extendleft insert"

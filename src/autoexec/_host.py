@@ -13,8 +13,13 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
+from . import _place
 from ._types import Costs, Host, Look, Running
+
+if TYPE_CHECKING:
+    import subprocess
 
 if sys.platform != "win32":
     import resource
@@ -29,15 +34,11 @@ COSTS = Costs(
 )
 """Measured with CPython 3.12 on two cores of Linux; what a run sees itself replaces it."""
 
-_inside_worker = False
+own_children: set[int] = set()
+"""Worker processes of ours: no sign of what calls do."""
+_own_child_cpu_s = 0.0  # of those that have ended
 _process_starts_s: deque[float] = deque(maxlen=8)
 """The last starts of a worker process. The quickest of them counts: the others met a busy moment."""
-
-
-def mark_worker() -> None:
-    """Called once in each worker process, before any user code."""
-    global _inside_worker
-    _inside_worker = True
 
 
 def remember_process_start(seconds: float) -> None:
@@ -51,7 +52,7 @@ def read_host() -> Host:
     return Host(
         cores=cores(),
         gil=getattr(sys, "_is_gil_enabled", lambda: True)(),
-        nested=_inside_worker,
+        nested=_place.is_worker,
         processes_barred=_why_no_processes(),
         switch_interval_s=sys.getswitchinterval(),
         costs=COSTS._replace(process_start_s=min(starts)) if starts else COSTS,
@@ -70,7 +71,7 @@ def _multiprocessing() -> object:
 
 
 def _why_no_processes() -> str | None:
-    if _inside_worker:
+    if _place.is_worker:
         return "this is a worker process already"
     if getattr(_multiprocessing(), "daemon", False):
         return "daemonic processes cannot start processes"
@@ -84,7 +85,8 @@ def _why_no_processes() -> str | None:
 def cores() -> int:
     """Cores this process may use: affinity mask and cgroup quota count; at least 1."""
     quota = _quota()
-    return max(1, min(_affinity(), math.ceil(quota) if quota else sys.maxsize))
+    most = min(_affinity(), math.ceil(quota) if quota else sys.maxsize)
+    return max(1, most if _place.cores is None else min(most, _place.cores))
 
 
 def _affinity() -> int:
@@ -149,11 +151,41 @@ def _read(path: str) -> str:
 
 
 def child_cpu_s() -> float:
-    """CPU seconds of child processes that have ended and were waited for; 0.0 on Windows."""
+    """CPU seconds of child processes that have ended and were waited for, worker processes of ours
+    left out; 0.0 on Windows."""
     if sys.platform == "win32":
         return 0.0
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
+    return usage.ru_utime + usage.ru_stime - _own_child_cpu_s
+
+
+def reap(process: subprocess.Popen[bytes], timeout: float | None) -> bool:
+    """Wait for the end of a worker process, and take note of the CPU time that was its own.
+
+    Returns:
+        Whether it has ended within so many seconds (None: however many).
+    """
+    global _own_child_cpu_s
+    if sys.platform == "win32":
+        try:
+            process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+    until = None if timeout is None else time.monotonic() + timeout
+    while True:
+        try:
+            pid, status, usage = os.wait4(process.pid, 0 if until is None else os.WNOHANG)
+        except ChildProcessError:  # somebody else has waited for it
+            process.returncode = 0
+            return True
+        if pid:
+            _own_child_cpu_s += usage.ru_utime + usage.ru_stime
+            process.returncode = os.waitstatus_to_exitcode(status)
+            return True
+        if until is not None and time.monotonic() > until:
+            return False
+        time.sleep(0.001)
 
 
 def has_children() -> bool:
@@ -181,7 +213,9 @@ def has_child_since(boot_s: float) -> bool:
     last, own, tick_s = int(newest[-1]), os.getpid(), 1 / os.sysconf("SC_CLK_TCK")
     for pid in range(last, max(1, last - 64), -1):
         fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
-        if fields and int(fields[1]) == own and int(fields[19]) * tick_s >= boot_s - tick_s:
+        if pid in own_children or not fields:
+            continue
+        if int(fields[1]) == own and int(fields[19]) * tick_s >= boot_s - tick_s:
             return True
     return False
 

@@ -14,15 +14,17 @@ from typing import Any
 
 from . import _host, executors
 from ._actions import Done, Open, Recall, Send, Take, Wait, Weigh
-from ._call import RunCoroutine, Star, is_async, is_runnable, name_of, queued_ns, queued_ns_of
+from ._call import is_runnable, queued_ns, queued_ns_of
+from ._chunk import Block, Chunk
 from ._decide import classify
 from ._effects import difference, effect_in_code, snapshot
 from ._errors import AutoexecError
+from ._function import RunCoroutine, Star, is_async, name_of
 from ._options import Settings
-from ._pickling import weigh
+from ._payload import weigh
 from ._report import Report, Results
 from ._scheduler import Scheduler
-from ._types import Block, Broken, Chunk, Event, Executor, Lane, Ready, Running
+from ._types import Broken, Event, Executor, Lane, Ready, Running
 
 PULL_S = 0.005
 """Seconds after which what came from the input goes on its way, though more was asked for."""

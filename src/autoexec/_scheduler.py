@@ -20,12 +20,14 @@ from typing import Any
 
 from . import _control
 from ._actions import Action, Done, Open, Recall, Send, Take, Wait, Weigh
+from ._chunk import Block, Chunk
 from ._decide import CHECKS, FIRST_LOOK_S, WAITS, decide, may_leave, opening
 from ._errors import AutoexecError, annotate, short_repr
 from ._options import Settings
 from ._pace import Pace
 from ._profile import BEAT_S, Profiler
-from ._types import Block, Broken, Chunk, Host, Lane, Look, Payload, Plan, Profile, Ready
+from ._report import Results
+from ._types import Broken, Host, Lane, Look, Payload, Plan, Profile, Ready
 from ._window import Hand, Window
 
 LONGEST_WAIT_S = 0.5
@@ -259,10 +261,13 @@ class Scheduler:
         if name == "threads" and "processes" in self.plan.capacities:
             route = "inline"
         chunk = Chunk(first, source, name, route, start)
+        chunk.made_of = Results  # may become the caller's list as it is, see `Results.joined`
         chunk.sent_s = now
         chunk.watched = name == "threads" and self._clocked()
         if self.profiler.done:
             chunk.expected_s = self.profiler.wall_s * chunk.count
+            if name == "processes" and chunk.count > 1:
+                chunk.budget_s = _control.overrun_s(chunk.expected_s)
         self._lane(name).in_flight[chunk] = None
         if name in _LOCAL:
             chunk.crowd = self._local_chunks

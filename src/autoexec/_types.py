@@ -1,4 +1,4 @@
-"""The records that travel: chunks go out, blocks come back, a profile becomes a plan.
+"""The records of a run: what happened, what was seen, what it means, what is done about it.
 
 Times are seconds (`_s`) on the clock of `time.perf_counter`, sizes are bytes (`_bytes`).
 Everything here is inert: no clock is read and nothing is started. Records are named tuples rather
@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-Route = Literal["inline", "threads", "processes", "asyncio", "external"]
-"""A way to run calls. `inline` is one call at a time in this process."""
-
-Lane = Literal["inline", "threads", "processes", "asyncio", "external"]
-"""An executor behind the seam. Under `auto` the route `inline` is served by one helper thread of
-the lane `threads`, because only a call on another thread can be watched while it runs."""
+from ._chunk import Block, Chunk
+from ._routes import Lane as Lane
+from ._routes import Route as Route
 
 
 class Kind(StrEnum):
@@ -32,93 +29,6 @@ class Kind(StrEnum):
     UNSEEN = "not measured"
 
 
-class Clocks(NamedTuple):
-    """What a thread's clocks show at one moment."""
-
-    wall_ns: int
-    cpu_ns: int
-    """CPU time of the thread."""
-    queued_ns: int
-    """Time the thread was ready to run but had no core; 0 where the system does not tell."""
-
-
-class Chunk:
-    """Consecutive items that are dispatched together, and what is known of their run.
-
-    Its items are `source[start:]`, so that the long rest of a list need not be copied. `todo` is
-    the iterator over them that the executor uses up; `recall` moves it to its end from outside,
-    which stops the run after the current item and costs the items before it nothing. How far it
-    came is then what its blocks say, so there is no race between asking and running.
-    """
-
-    __slots__ = (
-        "arrived", "began", "clock_id", "count", "crowd", "done", "expected_s", "finished", "first",
-        "lane", "native_id", "process_cpu_s", "recalled", "route", "sent_s", "source", "start", "todo", "watched",
-    )  # fmt: skip
-
-    def __init__(
-        self, first: int, source: list[Any], lane: Lane, route: Route, start: int = 0
-    ) -> None:
-        self.first = first
-        self.source = source
-        self.start = start
-        self.count = len(source) - start
-        self.todo = iter(source)
-        self.todo.__setstate__(start)  # type: ignore[attr-defined]
-        self.lane: Lane = lane
-        self.route: Route = route
-        self.sent_s = 0.0
-        self.expected_s: float | None = None
-        self.watched = False
-        self.crowd = 1
-        """Dispatches in flight in this process when it was sent, itself included."""
-        self.recalled = False
-        self.finished = False
-        self.done = 0
-        """Outcomes that the scheduler has heard of."""
-        self.arrived = 0
-        """Outcomes that have come back from a worker process."""
-        # Set by the thread that runs it; read by the driver while it runs.
-        self.began: Clocks | None = None
-        self.clock_id: int | None = None
-        self.native_id: int | None = None
-        self.process_cpu_s = 0.0
-        """CPU time of the process at its start, where threads have no clock of their own."""
-
-    @property
-    def items(self) -> list[Any]:
-        """The items, as a list."""
-        return self.source[self.start :] if self.start else self.source
-
-    def item(self, position: int) -> Any:
-        """The item at a position from the start of the chunk."""
-        return self.source[self.start + position]
-
-    def rest(self) -> list[Any]:
-        """The items that have no outcome yet."""
-        return self.source[self.start + self.done :] if self.done < self.count else []
-
-    def recall(self) -> None:
-        """Ask for the items that have not started; they come back with the last block."""
-        self.recalled = True
-        self.todo.__setstate__(len(self.source))  # type: ignore[attr-defined]
-
-
-class Block(NamedTuple):
-    """Outcomes of consecutive items of a chunk: values, then perhaps one error."""
-
-    chunk: Chunk
-    values: list[Any]
-    error: BaseException | None
-    """What the item after `values` raised; the next block goes on behind it."""
-    wall_s: float
-    cpu_s: float
-    queued_s: float
-    """Time without a core; 0 where it was not looked at."""
-    last: bool
-    """Nothing more comes of this chunk. Items that no block covers were not started."""
-
-
 class Ready(NamedTuple):
     """A lane can take work at full width from now on."""
 
@@ -132,6 +42,8 @@ class Broken(NamedTuple):
 
     lane: Lane
     reason: str
+    error: BaseException | None = None
+    """What was raised, if anything was."""
 
 
 Event = Sequence[Block] | Ready | Broken

@@ -12,8 +12,9 @@ from typing import Any, cast
 import pytest
 
 from autoexec import executors
+from autoexec._chunk import Block, Chunk
 from autoexec._options import Settings
-from autoexec._types import Block, Broken, Chunk, Event, Executor, Lane, Ready
+from autoexec._types import Broken, Event, Executor, Lane, Ready
 
 DEADLINE_S = 60
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from .._call import run_chunk
+from .._chunk import Block, Chunk
 from .._pickling import Portable
-from .._types import Block, Chunk
 from .errors import portable_error
 
 

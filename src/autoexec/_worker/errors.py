@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import traceback
 
 from .._errors import RemoteError
 from .._pickling import dumps
@@ -15,6 +14,8 @@ def portable_error(error: BaseException) -> tuple[BaseException, str]:
     Reading it back is tried here, where a failure costs nothing: an exception class whose
     `__init__` takes two arguments pickles well and then cannot be made again.
     """
+    import traceback  # 4 ms, which only workers whose calls fail should pay
+
     text = "".join(traceback.format_exception(error)).rstrip()
     try:
         again = pickle.loads(dumps(error))

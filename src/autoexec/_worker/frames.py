@@ -1,23 +1,31 @@
-"""Frames on a pipe: a length of eight bytes, then that many bytes of pickle. Both sides use this."""
+"""Frames on a pipe, from either side: lengths, then a pickle of plain data, then its buffers."""
 
 from __future__ import annotations
 
 import pickle
 import struct
-from typing import IO, Any
 
-_LENGTH = struct.Struct("<Q")
+TYPE_CHECKING = False  # type checkers take it for that of `typing`
+if TYPE_CHECKING:
+    from typing import IO, Any
+
+_LENGTHS = struct.Struct("<QI")  # of the pickle; how many buffers
 
 
-def write_frame(pipe: IO[bytes], message: Any) -> None:
-    """Send a message of plain data (texts, numbers, bytes, tuples, lists)."""
-    data = pickle.dumps(message, 5)
-    if len(data) < 1 << 16:
-        pipe.write(_LENGTH.pack(len(data)) + data)  # one system call
-    else:
-        pipe.write(_LENGTH.pack(len(data)))
-        pipe.write(data)
-    pipe.flush()
+def frame(message: Any) -> list[bytes | memoryview]:
+    """The pieces of a frame, to be written one after another.
+
+    Args:
+        message: Plain data (texts, numbers, bytes, tuples, lists). A `pickle.PickleBuffer` in it
+            is not copied, and arrives as a `bytearray`.
+    """
+    buffers: list[pickle.PickleBuffer] = []
+    data = pickle.dumps(message, 5, buffer_callback=buffers.append)
+    if not buffers:
+        return [_LENGTHS.pack(len(data), 0) + data]  # one system call
+    raw = [buffer.raw() for buffer in buffers]
+    lengths = struct.pack(f"<{len(raw)}Q", *(one.nbytes for one in raw))
+    return [_LENGTHS.pack(len(data), len(raw)) + lengths + data, *raw]
 
 
 def read_frame(pipe: IO[bytes]) -> Any:
@@ -26,11 +34,25 @@ def read_frame(pipe: IO[bytes]) -> Any:
     Raises:
         EOFError: The other side is gone, perhaps in the middle of a message.
     """
-    head = pipe.read(_LENGTH.size)
-    if len(head) < _LENGTH.size:
-        raise EOFError
-    (length,) = _LENGTH.unpack(head)
+    length, count = _LENGTHS.unpack(_read(pipe, _LENGTHS.size))
+    lengths = struct.unpack(f"<{count}Q", _read(pipe, 8 * count)) if count else ()
+    data = _read(pipe, length)
+    return pickle.loads(data, buffers=[_fill(pipe, bytearray(n)) for n in lengths])
+
+
+def _read(pipe: IO[bytes], length: int) -> bytes:
     data = pipe.read(length)
     if len(data) < length:
         raise EOFError
-    return pickle.loads(data)
+    return data
+
+
+def _fill(pipe: IO[bytes], buffer: bytearray) -> bytearray:
+    """Read into memory that is there already: it will be the object's own."""
+    rest = memoryview(buffer)
+    while rest:
+        count = pipe.readinto(rest)  # type: ignore[attr-defined]
+        if not count:
+            raise EOFError
+        rest = rest[count:]
+    return buffer

@@ -1,69 +1,80 @@
-"""A worker process: reads chunks of items, calls the function, sends the outcomes back.
+"""A worker process: reads chunks of items, calls their function, sends the outcomes back.
 
-Messages in:   ("start", sys.argv, sys.path, function bytes), then
-               ("chunk", number, together, [item bytes, ...])
-Messages out:  ("up",) or ("broken", text), then
-               ("outcomes", number, [(values, error bytes, traceback, wall_s, cpu_s), ...], last)
+Messages in:
+    ("surroundings", {...})                  directory, environment, paths, as in the parent now
+    ("call", function, arguments)            an initializer; answered like "job", for job 0
+    ("job", id, function, host, width)       a function that chunks will name; host: see `_Hosted`
+    ("chunk", id, number, slot, budget_s, [item, ...])
+    ("stop", id, number)                     give up a call, where calls run side by side
+    ("forget", id)
+    ("end",)
+Messages out:
+    ("up",)
+    ("loaded", id) or ("refused", id, text)
+    ("outcomes", number, values, error, traceback, wall_s, cpu_s, queued_s, last)
+    ("said", kind, what)                     a log record or a warning
 
-A thread of its own reads the input, so that the parent can always write, and so that the death of
-the parent, which is the end of the input, ends this process at once, whatever it is doing.
+The main thread reads and calls. The parent may always write: what does not fit into the pipe waits
+on its side. Another thread watches for the end of the pipe, which is the death of the parent, and
+then ends this process at once, with everything that it started, whatever it is doing.
 """
 
 from __future__ import annotations
 
+import mmap
 import os
-import pickle
 import signal
 import sys
 import threading
-from collections.abc import Callable
-from queue import SimpleQueue
-from typing import IO, Any
+import time
 
 from .._call import run_chunk
-from .._pickling import dumps, loads
-from .._types import Block, Chunk
+from .._chunk import Block, Chunk
+from .._pickling import dumps, pack, unpack
 from .errors import portable_error
-from .frames import read_frame, write_frame
+from .frames import frame, read_frame
+from .journal import SIZE, Journal
+
+TYPE_CHECKING = False  # type checkers take it for that of `typing`
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import IO, Any
+
+    from .._pickling import Wire
+
+ANNOUNCE_S = 0.001
+"""Outcomes are sent after about this much work, since each message costs 20 µs on either side."""
+QUICK_SWITCH_S = 0.001
+"""Switch interval where calls run side by side: 5 ms, the default, would let each of them that has
+waited for its input wait as long again for the GIL."""
 
 
-def main(stdout_fd: int) -> None:
-    """Serve until the parent closes the pipe.
+def main(stdout_fd: int, journal: str) -> None:
+    """Serve until the parent says that it is over, or is gone.
 
     Args:
         stdout_fd: Descriptor of the parent's standard output, or -1 where none was passed on.
+        journal: Descriptor of the journal's memory, or its name.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
     pipe_in, pipe_out = _take_pipes(stdout_fd)
-    messages: SimpleQueue[Any] = SimpleQueue()
-    threading.Thread(target=_read, args=(pipe_in, messages), daemon=True).start()
-    _, sys.argv[:], sys.path[:], function = messages.get()
-    try:
-        fn = _load(function)
-    except BaseException as exc:
-        _, text = portable_error(exc)
-        write_frame(pipe_out, ("broken", text))
-        return
-    write_frame(pipe_out, ("up",))
-    while True:
-        _, number, together, items = messages.get()
-        _serve(fn, number, together, items, pipe_out)
+    worker = _Worker(pipe_in, _Outlet(pipe_out), Journal(_memory(journal)))
+    threading.Thread(target=_watch, args=(worker, pipe_in.fileno()), daemon=True).start()
+    worker.serve()
 
 
-def _load(function: bytes) -> Callable[[bytes], bytes]:
-    from .. import _host
-
-    _host.mark_worker()
-    fn = loads(function)
-    # Reading an item and pickling its result happen within the call, so that what goes wrong
-    # with either is that item's error.
-    return lambda data: dumps(fn(loads(data)))
+def _memory(journal: str) -> mmap.mmap:
+    if journal.isdecimal():
+        memory = mmap.mmap(int(journal), SIZE)
+        os.close(int(journal))  # the map has a descriptor of its own
+        return memory
+    return mmap.mmap(-1, SIZE, tagname=journal)  # type: ignore[call-arg, unused-ignore]  # Windows
 
 
-def _take_pipes(stdout_fd: int) -> tuple[IO[bytes], IO[bytes]]:
+def _take_pipes(stdout_fd: int) -> tuple[IO[bytes], int]:
     """Move the pipes away from standard input and output, which belong to user code."""
     pipe_in = os.fdopen(os.dup(0), "rb")
-    pipe_out = os.fdopen(os.dup(1), "wb")
+    pipe_out = os.dup(1)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
@@ -73,27 +84,226 @@ def _take_pipes(stdout_fd: int) -> tuple[IO[bytes], IO[bytes]]:
     return pipe_in, pipe_out
 
 
-def _read(pipe: IO[bytes], messages: SimpleQueue[Any]) -> None:
-    while True:
+def _watch(worker: _Worker, fd: int) -> None:
+    """End with the parent: when it is gone, its end of the pipe is closed."""
+    try:
+        import select
+
+        poll = select.poll()
+    except (ImportError, AttributeError):  # Windows: `serve` finds out after the call that it runs
+        return
+    poll.register(fd, 0)  # no input, just the end
+    while not any(state & (select.POLLHUP | select.POLLERR) for _, state in poll.poll()):
+        time.sleep(0.01)
+    if not worker.ending:
+        _end_group()
+
+
+def _end_group() -> None:
+    """End this process and what it started: nobody is left who could."""
+    if sys.platform != "win32" and os.getpgid(0) == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+
+
+class _Outlet:
+    """The way out, for one message at a time."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._lock = threading.Lock()
+
+    def send(self, message: Any) -> None:
+        pieces = frame(message)
+        with self._lock:
+            for piece in pieces:
+                rest = memoryview(piece)
+                while rest:
+                    rest = rest[os.write(self._fd, rest) :]
+
+
+class _Worker:
+    def __init__(self, pipe: IO[bytes], out: _Outlet, journal: Journal) -> None:
+        self._pipe = pipe
+        self._out = out
+        self._journal = journal
+        self._jobs: dict[int, _Alone | _Hosted] = {}
+        self.ending = False
+
+    def serve(self) -> None:
+        """Do what the messages say, until the last."""
+        self._out.send(("up",))
+        while not self.ending:
+            try:
+                name, *rest = read_frame(self._pipe)
+            except EOFError:
+                _end_group()
+            getattr(self, f"_on_{name}")(*rest)
+
+    def _on_surroundings(self, now: dict[str, Any]) -> None:
+        from .surroundings import take_on
+
+        take_on(now, self._out.send)
+
+    def _on_call(self, function: Wire, arguments: Wire) -> None:
         try:
-            messages.put(read_frame(pipe))
-        except EOFError:
-            os._exit(0)  # the parent is done with us, or gone
+            unpack(function)(*unpack(arguments))
+        except BaseException as exc:
+            self._refuse(0, exc)
+        else:
+            self._out.send(("loaded", 0))
+
+    def _on_job(self, job: int, function: Wire, host: bytes | None, width: int) -> None:
+        try:
+            fn = unpack(function)
+            if host is None:
+                self._jobs[job] = _Alone(fn, self._out, self._journal)
+            else:
+                self._jobs[job] = _Hosted(fn, self._out, self._journal, unpack(host), width)
+        except BaseException as exc:
+            self._refuse(job, exc)
+        else:
+            self._out.send(("loaded", job))
+
+    def _refuse(self, job: int, exc: BaseException) -> None:
+        error, text = portable_error(exc)
+        self._out.send(("refused", job, _error_bytes(error), text))
+
+    def _on_chunk(self, job: int, *chunk: Any) -> None:
+        self._jobs[job].run(*chunk)
+
+    def _on_stop(self, job: int, number: int) -> None:
+        self._jobs[job].stop(number)
+
+    def _on_forget(self, job: int) -> None:
+        if known := self._jobs.pop(job, None):
+            known.close()
+
+    def _on_end(self) -> None:
+        self.ending = True
 
 
-def _serve(
-    fn: Callable[[bytes], bytes], number: int, together: int, items: list[bytes], pipe: IO[bytes]
-) -> None:
-    """Run a chunk and send the outcomes of so many items together: what has been sent, a later
-    death cannot take along."""
-    parts = [items[i : i + together] for i in range(0, len(items), together)]
-    for i, part in enumerate(parts):
-        outcomes: list[Any] = []
-        chunk = Chunk(0, part, "processes", "processes")
+class _Alone:
+    """Calls one after another, on the main thread."""
+
+    def __init__(self, fn: Callable[[Any], Any], out: _Outlet, journal: Journal) -> None:
+        self._fn = fn
+        self._out = out
+        self._journal = journal
+
+    def run(self, number: int, slot: int, budget_s: float, items: list[Wire]) -> None:
+        """Run a chunk, and send what came of it every millisecond.
+
+        The items of each such part are a chunk of their own, which is recalled when it is time.
+        """
+        until = time.perf_counter() + budget_s if budget_s else None
+        done = 0
+        while done < len(items):
+            done = self._run_part(number, slot, items, done, until)
+            if done < len(items) and until is not None and time.perf_counter() > until:
+                # Too long for what was expected: others may have nothing to do meanwhile.
+                self._send(number, Block(_NONE, [], None, 0.0, 0.0, 0.0, True))
+                return
+
+    def _run_part(
+        self, number: int, slot: int, items: list[Wire], done: int, until: float | None
+    ) -> int:
+        journal, clock, fn = self._journal, time.perf_counter, self._fn
+        part = Chunk(0, items, "processes", "processes", done)
+        announce_at = clock() + ANNOUNCE_S
+        position = done
+
+        def call(item: Wire) -> Wire:
+            # Reading an item and pickling its result happen within the call, so that what goes
+            # wrong with either, a crash included, is that item's error.
+            nonlocal position
+            journal.start(slot, number, position + 1)
+            result = pack(fn(unpack(item)))
+            kept = type(result) is bytes and journal.keep(position, result)
+            position += 1
+            if not kept or clock() > announce_at:
+                part.recall()
+            return result
+
+        def emit(block: Block) -> None:
+            nonlocal done, position
+            done += len(block.values) + (block.error is not None)
+            position = done
+            block.last = done == len(items)
+            if block.values or block.error is not None or block.last:
+                _flush_prints()
+                self._send(number, block)
+
+        run_chunk(call, part, emit)
+        return done
+
+    def _send(self, number: int, block: Block) -> None:
+        self._out.send(_wire(number, block))
+        self._journal.sent()
+
+    def stop(self, number: int) -> None:
+        """Nothing: who could read the message is the one that runs the call."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+_NONE = Chunk(0, [], "processes", "processes")
+
+
+class _Hosted:
+    """Calls side by side, on an executor within this process: threads, or an event loop.
+
+    The parent says which, by a class that is read here, since this side knows no executors.
+    """
+
+    def __init__(
+        self, fn: Callable[[Any], Any], out: _Outlet, journal: Journal, host: Any, width: int
+    ) -> None:
+        self._out = out
+        self._journal = journal
+        self._numbers: dict[Chunk, int] = {}
+        self._executor = host(_portable_calls(fn, journal), self._sink)
+        sys.setswitchinterval(QUICK_SWITCH_S)
+        self._executor.open(width)
+
+    def run(self, number: int, slot: int, budget_s: float, items: list[Wire]) -> None:
+        """Start a chunk."""
+        noted = [(slot, number, i + 1, item) for i, item in enumerate(items)]
+        chunk = Chunk(0, noted, "threads", "threads")
         chunk.watched = True
-        run_chunk(fn, chunk, lambda block: outcomes.append(_wire(block)))
+        self._numbers[chunk] = number
+        self._executor.submit([chunk])
+
+    def _sink(self, event: Any) -> None:
+        for block in event:
+            number = self._numbers.pop(block.chunk) if block.last else self._numbers[block.chunk]
+            self._out.send(_wire(number, block))
         _flush_prints()
-        write_frame(pipe, ("outcomes", number, outcomes, i == len(parts) - 1))
+
+    def stop(self, number: int) -> None:
+        """Give up the call that a chunk is in."""
+        for chunk, its in list(self._numbers.items()):
+            if its == number:
+                self._executor.stop(chunk, TimeoutError())
+
+    def close(self) -> None:
+        """Let go of the executor."""
+        self._executor.close(abandon=True)
+
+
+def _portable_calls(fn: Callable[[Any], Any], journal: Journal) -> Callable[[Any], Any]:
+    from .._function import is_async
+
+    async def call_async(noted: tuple[int, int, int, Wire]) -> Wire:
+        journal.start(*noted[:3])
+        return pack(await fn(unpack(noted[3])))
+
+    def call(noted: tuple[int, int, int, Wire]) -> Wire:
+        journal.start(*noted[:3])
+        return pack(fn(unpack(noted[3])))
+
+    return call_async if is_async(fn) else call
 
 
 def _flush_prints() -> None:
@@ -105,16 +315,18 @@ def _flush_prints() -> None:
             continue
 
 
-def _wire(block: Block) -> tuple[Any, ...]:
+def _wire(number: int, block: Block) -> tuple[Any, ...]:
     error, traceback = None, None
     if block.error is not None:
         portable, traceback = portable_error(block.error)
         error = _error_bytes(portable)
-    return list(block.values), error, traceback, block.wall_s, block.cpu_s, block.queued_s
+    values = list(block.values)
+    times = block.wall_s, block.cpu_s, block.queued_s
+    return "outcomes", number, values, error, traceback, *times, block.last
 
 
 def _error_bytes(error: BaseException) -> bytes:
     try:
         return dumps(error)
     except Exception:  # `portable_error` tried, but its second pickling may still fail
-        return pickle.dumps(RuntimeError(f"an error of type {type(error).__name__}"))
+        return dumps(RuntimeError(f"an error of type {type(error).__name__}"))

@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
 from typing import Any
 
+from .._chunk import Block, Chunk
 from .._errors import RemoteTraceback
 from .._pickling import Portable
-from .._types import Block, Chunk, Sink
+from .._types import Sink
 from .._worker.calls import Outcomes, run_portable
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .._call import run_chunk
-from .._types import Block, Chunk, Sink
+from .._chunk import Block, Chunk
+from .._types import Sink
 
 
 class InlineExecutor:

@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .._call import without_this_frame
-from .._types import Block, Chunk, Sink
+from .._chunk import Block, Chunk
+from .._types import Sink
 
 
 class LoopExecutor:
@@ -99,7 +100,9 @@ class LoopExecutor:
         # Tasks share the thread, so its CPU time is shared out among those that ended.
         cpu_s = (now_ns - self._cpu_ns) * 1e-9 / len(blocks)
         self._cpu_ns = now_ns
-        self._sink([block._replace(cpu_s=cpu_s) for block in blocks])
+        for block in blocks:
+            block.cpu_s = cpu_s
+        self._sink(blocks)
 
     def close(self, *, abandon: bool) -> None:
         """Cancel what is still running and end the loop."""

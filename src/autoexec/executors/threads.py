@@ -15,9 +15,10 @@ from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import Any
 
+from .. import _thread_cache
 from .._call import run_chunk
-from .._types import Block, Chunk, Sink
-from . import thread_cache
+from .._chunk import Block, Chunk
+from .._types import Sink
 
 
 class ThreadsExecutor:
@@ -48,7 +49,7 @@ class ThreadsExecutor:
     def _start(self) -> None:
         self._started += 1
         context = self._context.copy()
-        thread_cache.start(lambda: context.run(self._serve), "autoexec-thread")
+        _thread_cache.start(lambda: context.run(self._serve), "autoexec-thread")
 
     def _serve(self) -> None:
         while (chunk := self._todo.get()) is not None:

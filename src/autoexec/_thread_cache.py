@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
-IDLE_S = 1.0
+IDLE_S = 0.5
 """An idle thread ends after this time: long enough for the next of many short runs, short enough
 that nothing is found two seconds after the last."""
 

@@ -9,7 +9,7 @@ from queue import SimpleQueue
 
 import pytest
 
-from autoexec.executors import thread_cache
+from autoexec import _thread_cache as thread_cache
 
 DEADLINE_S = 60
 

@@ -1,0 +1,119 @@
+"""What goes to those who run calls and comes back: chunks of items out, blocks of outcomes home.
+
+Times are seconds (`_s`) or nanoseconds (`_ns`) on the clock of `time.perf_counter`. Worker
+processes import this at their start, so it imports nothing, not even `typing`, which takes 5 ms.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False  # type checkers take it for that of `typing`
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ._routes import Lane, Route
+
+
+class Clocks:
+    """What a thread's clocks show at one moment."""
+
+    __slots__ = ("cpu_ns", "queued_ns", "wall_ns")
+
+    def __init__(self, wall_ns: int, cpu_ns: int, queued_ns: int) -> None:
+        self.wall_ns = wall_ns
+        self.cpu_ns = cpu_ns
+        """CPU time of the thread."""
+        self.queued_ns = queued_ns
+        """Time the thread was ready to run but had no core; 0 where the system does not tell."""
+
+
+class Chunk:
+    """Consecutive items that are dispatched together, and what is known of their run.
+
+    Its items are `source[start:]`, so that the long rest of a list need not be copied. `todo` is
+    the iterator over them that the executor uses up; `recall` moves it to its end from outside,
+    which stops the run after the current item and costs the items before it nothing. How far it
+    came is then what its blocks say, so there is no race between asking and running.
+    """
+
+    __slots__ = (
+        "arrived", "began", "budget_s", "clock_id", "count", "crowd", "done", "expected_s", "finished", "first",
+        "lane", "made_of", "native_id", "process_cpu_s", "recalled", "route", "sent_s", "source", "start", "todo", "watched",
+    )  # fmt: skip
+
+    def __init__(
+        self, first: int, source: list[Any], lane: Lane, route: Route, start: int = 0
+    ) -> None:
+        self.first = first
+        self.source = source
+        self.start = start
+        self.count = len(source) - start
+        self.todo = iter(source)
+        self.todo.__setstate__(start)  # type: ignore[attr-defined]
+        self.lane: Lane = lane
+        self.route: Route = route
+        self.sent_s = 0.0
+        self.expected_s: float | None = None
+        self.budget_s = 0.0
+        """Seconds after which a worker process gives back what it has not started; 0: never."""
+        self.watched = False
+        self.made_of: type[list[Any]] = list
+        """The kind of list that its values are collected in."""
+        self.crowd = 1
+        """Dispatches in flight in this process when it was sent, itself included."""
+        self.recalled = False
+        self.finished = False
+        self.done = 0
+        """Outcomes that the scheduler has heard of."""
+        self.arrived = 0
+        """Outcomes that have come back from a worker process."""
+        # Set by the thread that runs it; read by the driver while it runs.
+        self.began: Clocks | None = None
+        self.clock_id: int | None = None
+        self.native_id: int | None = None
+        self.process_cpu_s = 0.0
+        """CPU time of the process at its start, where threads have no clock of their own."""
+
+    @property
+    def items(self) -> list[Any]:
+        """The items, as a list."""
+        return self.source[self.start :] if self.start else self.source
+
+    def item(self, position: int) -> Any:
+        """The item at a position from the start of the chunk."""
+        return self.source[self.start + position]
+
+    def rest(self) -> list[Any]:
+        """The items that have no outcome yet."""
+        return self.source[self.start + self.done :] if self.done < self.count else []
+
+    def recall(self) -> None:
+        """Ask for the items that have not started; they come back with the last block."""
+        self.recalled = True
+        self.todo.__setstate__(len(self.source))  # type: ignore[attr-defined]
+
+
+class Block:
+    """Outcomes of consecutive items of a chunk: values, then perhaps one error."""
+
+    __slots__ = ("chunk", "cpu_s", "error", "last", "queued_s", "values", "wall_s")
+
+    def __init__(
+        self,
+        chunk: Chunk,
+        values: list[Any],
+        error: BaseException | None,
+        wall_s: float,
+        cpu_s: float,
+        queued_s: float,
+        last: bool,
+    ) -> None:
+        self.chunk = chunk
+        self.values = values
+        self.error = error
+        """What the item after `values` raised; the next block goes on behind it."""
+        self.wall_s = wall_s
+        self.cpu_s = cpu_s
+        self.queued_s = queued_s
+        """Time without a core; 0 where it was not looked at."""
+        self.last = last
+        """Nothing more comes of this chunk. Items that no block covers were not started."""

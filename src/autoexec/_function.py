@@ -1,0 +1,53 @@
+"""What kind of function it is, what it is called, and adapters that make one call of it."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+DEPTH = 10
+"""Wrappers that are looked through; some objects claim to have every attribute, for ever."""
+
+
+class Star:
+    """Calls a function with an item unpacked: mappings as keywords, other iterables by position."""
+
+    def __init__(self, fn: Callable[..., Any]) -> None:
+        self.fn = fn
+        self.__wrapped__ = fn  # so that `inspect` and reports see through it
+
+    def __call__(self, item: Any) -> Any:
+        return self.fn(**item) if isinstance(item, Mapping) else self.fn(*item)
+
+
+class RunCoroutine:
+    """Calls an `async def` function where there is no event loop: a new loop for each item."""
+
+    def __init__(self, fn: Callable[[Any], Coroutine[Any, Any, Any]]) -> None:
+        self.fn = fn
+        self.__wrapped__ = fn
+
+    def __call__(self, item: Any) -> Any:
+        import asyncio  # 30 ms, which only those who use it should pay
+
+        return asyncio.run(self.fn(item))
+
+
+def is_async(fn: Callable[..., Any]) -> bool:
+    """Whether calling `fn` gives a coroutine: `async def`, a partial of one, or such a `__call__`."""
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    call = getattr(type(fn), "__call__", None)
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(call)
+
+
+def name_of(fn: Callable[..., Any]) -> str:
+    """The name by which a report calls the function."""
+    for _ in range(DEPTH):
+        inner = fn.func if isinstance(fn, functools.partial) else getattr(fn, "__wrapped__", None)
+        if inner is None:
+            break
+        fn = inner
+    return getattr(fn, "__qualname__", None) or type(fn).__qualname__

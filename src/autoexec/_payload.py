@@ -1,0 +1,64 @@
+"""What it would take to run a function in another process: sizes and times of pickling."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ._errors import NotPicklable
+from ._pickling import dumps
+from ._types import Payload
+
+SMALL_BYTES = 1 << 20
+"""Above this an item is not pickled just to see what it costs: its size says enough."""
+BYTES_PER_S = 1e9
+"""What pickle moves for plain bytes; used only where nothing was pickled."""
+
+
+def weigh(fn: Callable[..., Any], item: Any, result: Any) -> Payload:
+    """Find what it takes to run `fn` on such an item in another process.
+
+    Args:
+        fn: Pickled whole, since each worker will need it once.
+        item: A sample; not pickled if it is plainly large.
+        result: A sample of what `fn` returns, or None before there is one.
+    """
+    try:
+        fn_bytes = len(dumps(fn))
+    except NotPicklable as exc:
+        return Payload(0, 0, 0, 0.0, f"the function cannot be pickled ({exc.__cause__})")
+    sizes: list[int] = []
+    seconds = 0.0
+    for what, value in (("an item", item), ("a result", result)):
+        try:
+            size, spent = _size(value)
+        except NotPicklable as exc:
+            return Payload(fn_bytes, 0, 0, 0.0, f"{what} cannot be pickled ({exc.__cause__})")
+        sizes.append(size)
+        seconds += spent
+    return Payload(fn_bytes, sizes[0], sizes[1], seconds, None)
+
+
+def _size(value: Any) -> tuple[int, float]:
+    """Pickled bytes of a value, and the seconds to pickle it and read it back."""
+    plain = _plain_size(value)
+    if plain > SMALL_BYTES:
+        return plain, 2 * plain / BYTES_PER_S
+    before = time.perf_counter()
+    size = len(dumps(value))
+    # Reading back costs about as much as writing; it is not tried, since it would run user code
+    # that the caller's process may never need to run.
+    return size, 2 * (time.perf_counter() - before)
+
+
+def _plain_size(value: Any) -> int:
+    """Bytes of a value that is one buffer, without copying it; 0 for anything else."""
+    if isinstance(value, (bytes, bytearray, str)):
+        return len(value)
+    try:
+        nbytes = getattr(value, "nbytes", 0)  # NumPy arrays, memoryviews, pandas
+    except Exception:  # a property is user code, and this is only an estimate
+        return 0
+    return nbytes if isinstance(nbytes, int) else sys.getsizeof(value, 0)

@@ -1,0 +1,94 @@
+"""A function, the chunks of it that wait, and who hears of their outcomes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from .._chunk import Block, Chunk
+from .._pickling import pack
+from .._types import Lane, Ready, Sink
+
+if TYPE_CHECKING:
+    from .._pickling import Wire
+    from .worker import Worker
+
+_ids = count(1)
+TRIES = 2
+"""Workers that may die while they load the function before it is taken to kill them."""
+
+
+class Job:
+    """What one run wants of the pool.
+
+    Args:
+        fn: Called with one item.
+        sink: Hears of everything, on the threads of workers.
+        lane: The name under which it does.
+        host: The class of an executor that runs calls side by side within a worker; None for one
+            call at a time.
+        width: Calls at once in one worker.
+        depth: Chunks at once with one worker, the one that runs included.
+        admit: Asked before a chunk is sent; if False it is dropped.
+    """
+
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        sink: Sink,
+        lane: Lane,
+        *,
+        host: type | None = None,
+        width: int = 1,
+        depth: int = 1,
+        admit: Callable[[Chunk], bool] = lambda chunk: True,
+    ) -> None:
+        self.id = next(_ids)
+        self.sink = sink
+        self.lane: Lane = lane
+        self.width = width
+        self.depth = depth
+        self.admit = admit
+        self.wanted = 0
+        """Workers that it may use at once."""
+        self.waiting: deque[Chunk] = deque()
+        self.workers: list[Worker] = []
+        self.loaded: list[Worker] = []
+        self.over = False
+        self.tries = TRIES
+        self.began_at = 0.0
+        self._fn = fn
+        self._host = host
+        self._wire: Wire = b""
+        self._host_wire: Wire | None = None
+
+    def pickle(self) -> None:
+        """Pickle the function, which may take a while; the first time only.
+
+        Raises:
+            NotPicklable: It cannot be.
+        """
+        if not self._wire:
+            self._wire = pack(self._fn)
+            self._host_wire = pack(self._host) if self._host else None
+
+    def message(self) -> tuple[Any, ...]:
+        """What a worker must be told to serve it."""
+        return "job", self.id, self._wire, self._host_wire, self.width
+
+    def hand_back(self) -> None:
+        """Let everything that waits come back unstarted."""
+        waiting = list(self.waiting)
+        self.waiting.clear()
+        self.sink([unstarted(chunk) for chunk in waiting])
+
+    def say_ready(self, seconds: float) -> None:
+        """Say how many workers have the function."""
+        self.sink(Ready(self.lane, len(self.loaded), seconds))
+
+
+def unstarted(chunk: Chunk) -> Block:
+    """The end of a chunk: what has had no outcome so far was not started."""
+    return Block(chunk, [], None, 0.0, 0.0, 0.0, True)

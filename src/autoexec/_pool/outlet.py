@@ -1,0 +1,119 @@
+"""Frames into a pipe, without ever waiting for it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import weakref
+from collections import deque
+
+from .. import _thread_cache
+
+NONBLOCKING = sys.platform != "win32"
+"""Whether a pipe can be written without waiting. If not, a thread writes everything."""
+PIECE_BYTES = 1 << 20
+
+
+class Outlet:
+    """Writes at once what fits into the pipe; a thread of its own writes the rest."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._lock = threading.RLock()
+        self._rest: deque[memoryview] = deque()
+        self._writing = False
+        self._closed = False
+        if NONBLOCKING:
+            os.set_blocking(fd, False)
+        _outlets.add(self)
+
+    def send(self, pieces: list[bytes | memoryview]) -> None:
+        """Send a frame after those before it. What nobody will read any more is dropped."""
+        with self._lock:
+            if self._closed:
+                return
+            self._rest.extend(memoryview(piece) for piece in pieces)
+            if self._writing:
+                return
+            if NONBLOCKING:
+                self._write_what_fits()
+            if self._rest:
+                self._writing = True
+                _thread_cache.start(self._write, "autoexec-writer")
+
+    def _write_what_fits(self) -> None:
+        try:
+            while self._rest:
+                self._advance(os.write(self._fd, self._rest[0][:PIECE_BYTES]))
+        except BlockingIOError:
+            return  # the pipe is full
+        except OSError:
+            self._rest.clear()  # the worker is gone: its reader will find that out
+
+    def _advance(self, count: int) -> None:
+        rest = self._rest[0][count:]
+        if rest:
+            self._rest[0] = rest
+        else:
+            self._rest.popleft()
+
+    def _write(self) -> None:
+        while True:
+            if NONBLOCKING:
+                self._wait_for_room()
+            with self._lock:
+                if self._closed or not self._rest:
+                    self._finish()
+                    return
+                if NONBLOCKING:
+                    self._write_what_fits()
+                    continue
+                piece = self._rest[0][:PIECE_BYTES]
+            try:  # this waits, so not under the lock
+                count = os.write(self._fd, piece)
+            except OSError:
+                count = -1
+            with self._lock:
+                if count < 0:
+                    self._rest.clear()
+                else:
+                    self._advance(count)
+
+    def _wait_for_room(self) -> None:
+        import select
+
+        poll = select.poll()
+        poll.register(self._fd, select.POLLOUT)
+        poll.poll()
+
+    def _finish(self) -> None:
+        self._writing = False
+        if self._closed:
+            os.close(self._fd)
+
+    def close(self) -> None:
+        """Close the pipe; what was not written is dropped. The worker must be gone or going."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._rest.clear()
+            if not self._writing:  # else the thread closes it, so that no number is used twice
+                os.close(self._fd)
+
+
+_outlets: weakref.WeakSet[Outlet] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """The pipes are the parent's: as long as the child held them open too, no worker would see the
+    parent's death."""
+    for outlet in list(_outlets):
+        outlet._lock = threading.RLock()
+        outlet._writing = False
+        outlet.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

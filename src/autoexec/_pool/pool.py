@@ -1,0 +1,334 @@
+"""Workers and the jobs that they serve: deals chunks, replaces the dead, ends the idle.
+
+One lock guards the books; it is held for dealing and never while something is waited for. It can
+be taken again by the thread that has it, since a signal handler may call us in the midst of that.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .. import _host, _thread_cache
+from .._chunk import Block, Chunk
+from .._errors import NotPicklable
+from .._pickling import pack
+from .._types import Broken
+from .job import Job, unstarted
+from .surroundings import environment, surroundings
+from .worker import Worker
+
+if TYPE_CHECKING:
+    from .._pickling import Wire
+
+FAREWELL_S = 0.5
+"""What `shutdown` gives workers to end by themselves."""
+
+
+class Initializer(NamedTuple):
+    """What each worker calls before anything else, pickled."""
+
+    function: Wire
+    arguments: Wire
+
+
+class Pool:
+    """Worker processes that serve any number of jobs.
+
+    Args:
+        idle_s: Seconds without a job after which the workers are let go; None for never.
+        max_calls: Calls after which a worker is replaced; None for never.
+        initializer: Called in each worker first.
+        spread: Workers among which the cores are shared out for native libraries.
+    """
+
+    def __init__(
+        self,
+        *,
+        idle_s: float | None,
+        max_calls: int | None = None,
+        initializer: Initializer | None = None,
+        spread: int | None = None,
+    ) -> None:
+        self.closed = False
+        self._idle_s = idle_s
+        self._max_calls = max_calls
+        self._initializer = initializer
+        self._spread = spread
+        self._lock = threading.RLock()  # guards what follows
+        self._workers: list[Worker] = []
+        self._up: set[Worker] = set()
+        self._jobs: dict[int, Job] = {}
+        self._rounds: list[Job] = []  # the jobs, the one that was served last at the end
+        self._idle_since = 0.0
+        self._watched = False
+
+    def ready(self) -> int:
+        """Workers that are up."""
+        return len(self._up)
+
+    # --- Jobs -----------------------------------------------------------------------------------------
+
+    def begin(self, job: Job, workers: int) -> None:
+        """Let a job use so many workers. They are started in the background: a start takes some
+        milliseconds of this process, and pickling the function may take many more."""
+        with self._lock:
+            job.wanted = max(job.wanted, workers)
+            job.began_at = time.perf_counter()
+            if job.id not in self._jobs:
+                self._jobs[job.id] = job
+                self._rounds.append(job)
+        _thread_cache.start(partial(self._equip, job), "autoexec-start")
+
+    def _equip(self, job: Job) -> None:
+        try:
+            job.pickle()
+        except NotPicklable as error:
+            self._give_up(job, error, f"the function cannot be pickled ({error.__cause__})")
+            return
+        self._staff(job)
+
+    def _staff(self, job: Job) -> None:
+        """Give a job the workers that it may use: those that are there, then new ones."""
+        while True:
+            with self._lock:
+                if job.over or self.closed or len(job.workers) >= job.wanted:
+                    return
+                free = [
+                    w for w in self._workers if w not in job.workers and not (w.retired or w.dead)
+                ]
+                if free:
+                    self._assign(min(free, key=Worker.load), job)
+                    continue
+            if why := self._add_worker():
+                with self._lock:
+                    job.wanted = len(job.workers)  # it runs with those that could be had
+                if not job.workers:
+                    self._give_up(job, None, why)
+                return
+
+    def _add_worker(self) -> str | None:
+        """Start a worker, which takes some milliseconds. Returns why that was not possible."""
+        try:
+            worker = Worker(self, environment(self._width()))
+        except (OSError, RuntimeError) as error:  # no processes, descriptors, memory or threads
+            return f"no worker process can be started ({error})"
+        worker.bring_up_to_date(surroundings(self._width()))
+        if self._initializer:
+            worker.tell("call", *self._initializer)
+        with self._lock:
+            if self.closed:
+                worker.end()
+            elif not worker.dead:
+                self._workers.append(worker)
+        return None
+
+    def _width(self) -> int:
+        """Workers among which the cores are shared out."""
+        wanted = [job.wanted for job in list(self._jobs.values())]
+        return self._spread or max([_host.cores(), *wanted])
+
+    def _assign(self, worker: Worker, job: Job) -> None:
+        job.workers.append(worker)
+        worker.bring_up_to_date(surroundings(self._width()))
+        worker.tell(*job.message())
+
+    def submit(self, job: Job, chunks: Sequence[Chunk]) -> None:
+        """Run chunks of a job that was begun."""
+        with self._lock:
+            job.waiting.extend(chunks)
+            self._deal()
+
+    def stop(self, job: Job, chunk: Chunk, error: BaseException) -> None:
+        """Give up the call that a chunk is in, with this error; the rest of it comes back."""
+        with self._lock:
+            holder = next((worker for worker in job.workers if worker.has(chunk)), None)
+        if holder is not None:
+            holder.stop(chunk, error)
+
+    def finish(self, job: Job, *, abandon: bool) -> None:
+        """A job is over; with `abandon` its calls that still run are ended with their workers."""
+        with self._lock:
+            job.over = True
+            job.waiting.clear()
+            if self._jobs.pop(job.id, None):
+                self._rounds.remove(job)
+            for worker in job.workers:
+                if abandon and worker.load_of(job):
+                    worker.retired = True
+                    worker.kill()
+                else:
+                    worker.tell("forget", job.id)
+            self._let_go()
+
+    # --- Dealing --------------------------------------------------------------------------------------
+
+    def _deal(self) -> None:
+        """Hand waiting chunks to workers that have room, one job after the other."""
+        dealt = True
+        while dealt:
+            dealt = False
+            for job in list(self._rounds):
+                if job.waiting and (worker := self._place(job)):
+                    self._rounds.remove(job)
+                    self._rounds.append(job)
+                    self._give(worker, job, job.waiting.popleft())
+                    dealt = True
+
+    def _place(self, job: Job) -> Worker | None:
+        """The worker that has the least to do, if it has room for a chunk of this job."""
+        able = [worker for worker in job.loaded if not (worker.retired or worker.dead)]
+        if not able:
+            return None
+        worker = min(able, key=Worker.load)
+        # A second chunk, which spares a worker the wait for the next, is dealt only once all
+        # workers are up: else it would be in a queue while one that comes up has nothing to do.
+        most = job.depth if len(able) >= job.wanted or job.width > 1 else 1
+        return worker if worker.load() < most else None
+
+    def _give(self, worker: Worker, job: Job, chunk: Chunk) -> None:
+        if not job.admit(chunk):
+            return
+        wires: list[Any] = []
+        for item in chunk.items:
+            try:
+                wires.append(pack(item))
+            except NotPicklable as error:
+                if wires:
+                    break
+                # Of a later item it is found when that is the first.
+                job.sink([Block(chunk, [], error, 0.0, 0.0, 0.0, False), unstarted(chunk)])
+                return
+        worker.give(job, chunk, wires)
+        if self._max_calls and worker.calls >= self._max_calls:
+            self._replace(worker)
+
+    def _replace(self, worker: Worker) -> None:
+        """Let a worker end after what it has, and start another in its place."""
+        worker.end()
+        for job in list(self._jobs.values()):
+            if worker in job.workers:
+                job.workers.remove(worker)
+                if worker in job.loaded:
+                    job.loaded.remove(worker)
+                _thread_cache.start(partial(self._staff, job), "autoexec-start")
+
+    # --- Said by workers, on their readers' threads -----------------------------------------------------
+
+    def came_up(self, worker: Worker) -> None:
+        """A worker is there."""
+        with self._lock:
+            self._up.add(worker)
+
+    def has_loaded(self, worker: Worker, job_id: int) -> None:
+        """A worker has the function of a job."""
+        with self._lock:
+            job = self._jobs.get(job_id)
+            if job is None or worker not in job.workers:
+                return
+            job.loaded.append(worker)
+            self._deal()
+        job.say_ready(time.perf_counter() - job.began_at)
+
+    def refused(self, worker: Worker, job_id: int, error: BaseException, text: str) -> None:
+        """A worker cannot load a function, or its initializer failed."""
+        with self._lock:
+            concerned = [self._jobs[job_id]] if job_id in self._jobs else []
+            if not job_id:
+                self.closed = True
+                concerned = list(self._jobs.values())
+        what = "the function could not be loaded" if job_id else "the initializer failed"
+        for job in concerned:
+            self._give_up(job, error, f"{what} in a worker process:\n{text}")
+
+    def has_room(self, worker: Worker) -> None:
+        """A worker has finished a chunk."""
+        with self._lock:
+            self._deal()
+
+    def has_ended(self, worker: Worker) -> None:
+        """A worker has closed its pipe. From here on it is given nothing, so that what is with it
+        can be reported."""
+        with self._lock:
+            worker.dead = True
+
+    def went_down(self, worker: Worker, exit_text: str) -> None:
+        """A worker is gone, and what was with it has been reported; start another."""
+        with self._lock:
+            if worker in self._workers:
+                self._workers.remove(worker)
+            self._up.discard(worker)
+            served = [job for job in self._jobs.values() if worker in job.workers]
+            lost = [job for job in served if not self._survives(job, worker)]
+        for job in served:
+            if job in lost:
+                why = f"a worker process {exit_text} as it loaded the function"
+                self._give_up(job, None, why)
+            else:
+                self._staff(job)
+
+    def _survives(self, job: Job, worker: Worker) -> bool:
+        """Whether a job goes on with another worker: not if they die as they load its function."""
+        job.workers.remove(worker)
+        if worker in job.loaded:
+            job.loaded.remove(worker)
+            job.tries = max(1, job.tries)
+        elif not worker.retired:
+            job.tries -= 1
+        return job.tries > 0 or bool(job.loaded)
+
+    def _give_up(self, job: Job, error: BaseException | None, why: str) -> None:
+        """No worker will serve a job: let what waits come back, and say so."""
+        with self._lock:
+            job.wanted = 0
+        job.hand_back()
+        job.sink(Broken(job.lane, why, error))
+
+    # --- The end --------------------------------------------------------------------------------------
+
+    def _let_go(self) -> None:
+        """End the workers that nobody will miss; those of an idle pool after a while."""
+        if self._jobs:
+            return
+        spare = self._workers[_host.cores() :] if self._idle_s is not None else []
+        for worker in spare:
+            worker.end()
+        self._idle_since = time.monotonic()
+        if self._idle_s is not None and self._workers and not self._watched:
+            self._watched = True
+            _thread_cache.start(self._watch, "autoexec-idle")
+
+    def _watch(self) -> None:
+        while True:
+            with self._lock:
+                assert self._idle_s is not None
+                rest_s = self._idle_since + self._idle_s - time.monotonic()
+                if self._jobs or self.closed:
+                    self._watched = False
+                    return
+                if rest_s <= 0:
+                    for worker in self._workers:
+                        worker.end()
+                    self._watched = False
+                    return
+            time.sleep(rest_s)
+
+    def shutdown(self) -> None:
+        """End all workers, those that are busy at once, and wait for that. No job may be begun
+        afterwards."""
+        with self._lock:
+            self.closed = True
+            workers = list(self._workers)
+        for worker in workers:
+            if worker.load():
+                worker.kill()
+            else:
+                worker.retire()
+        until = time.monotonic() + FAREWELL_S
+        for worker in workers:
+            if not worker.gone(max(0.0, until - time.monotonic())):
+                worker.kill()
+                worker.gone(FAREWELL_S)

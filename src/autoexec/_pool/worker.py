@@ -1,0 +1,307 @@
+"""One worker process, seen from here.
+
+    pool --chunk--> outlet --pipe--> worker process
+    pool <--blocks-- reader thread <--pipe--
+
+The reader turns what comes back into blocks, and the end of the pipe into `WorkerDied` for the
+items that were running, which the worker's journal tells.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .. import _host, _thread_cache
+from .._chunk import Block, Chunk
+from .._errors import RemoteError, RemoteTraceback, WorkerDied, short_repr
+from .._pickling import loads, unpack
+from .._worker.frames import frame, read_frame
+from .._worker.journal import SLOTS
+from .death import describe_exit
+from .job import Job, unstarted
+from .outlet import Outlet
+from .spawn import spawn
+from .surroundings import hear
+
+if TYPE_CHECKING:
+    from .pool import Pool
+
+TERMINATE_S = 0.25
+"""What a worker and its children have between the request to end and the end."""
+FAREWELL_S = 1.0
+"""What a worker has to end by itself once it was told to, before it is killed."""
+
+
+class _Given(NamedTuple):
+    """A chunk that is with a worker."""
+
+    chunk: Chunk
+    job: Job
+    slot: int
+
+
+class Worker:
+    """A process, the chunks that are with it, and the thread that reads what it says."""
+
+    def __init__(self, pool: Pool, environment: Mapping[str, str]) -> None:
+        self._pool = pool
+        self._given: dict[int, _Given] = {}  # by number, in the order in which they were given
+        self._count = 0
+        self._messages = 0  # with outcomes, that have come
+        self._slots = list(range(SLOTS))
+        self._stopping: dict[int, BaseException] = {}
+        self._told: dict[str, Any] | None = None
+        self._spawned = spawn(environment)
+        self._process = self._spawned.process
+        _host.own_children.add(self._process.pid)
+        assert self._process.stdin is not None
+        self._outlet = Outlet(os.dup(self._process.stdin.fileno()))
+        self._process.stdin.close()
+        self.calls = 0
+        """Items that it has been given so far."""
+        self.retired = False
+        """It gets no more chunks."""
+        self.dead = False
+        self._reader = threading.Thread(target=self._read, name="autoexec-reader", daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        return self._process.pid
+
+    def load(self) -> int:
+        """Chunks that it has not finished."""
+        return len(self._given)
+
+    def load_of(self, job: Job) -> int:
+        """Those of one job."""
+        return sum(given.job is job for given in list(self._given.values()))
+
+    def has(self, chunk: Chunk) -> bool:
+        """Whether a chunk is with it."""
+        return any(given.chunk is chunk for given in list(self._given.values()))
+
+    # --- Telling it ---------------------------------------------------------------------------------
+
+    def tell(self, *message: Any) -> None:
+        """Send a message; what a dead worker is told is lost."""
+        self._outlet.send(frame(message))
+
+    def bring_up_to_date(self, now: dict[str, Any]) -> None:
+        """Let it know of this process's directory, environment and so on, if they have changed."""
+        if now != self._told:
+            self._told = now
+            self.tell("surroundings", now)
+
+    def give(self, job: Job, chunk: Chunk, wires: list[Any]) -> None:
+        """Let it run a chunk after those that it has."""
+        self._count += 1
+        slot = self._slots.pop()
+        self._given[self._count] = _Given(chunk, job, slot)
+        self.calls += len(wires)
+        self.tell("chunk", job.id, self._count, slot, chunk.budget_s, wires)
+
+    def started(self, chunk: Chunk) -> int:
+        """How many items of a chunk that is with it were started."""
+        for number, given in list(self._given.items()):
+            if given.chunk is chunk:
+                return self._spawned.journal.started(given.slot, number)
+        return 0
+
+    # --- Hearing it ---------------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        pipe = self._process.stdout
+        assert pipe is not None
+        with contextlib.suppress(EOFError, OSError, ValueError):
+            while True:
+                name, *rest = read_frame(pipe)
+                getattr(self, f"_on_{name}")(*rest)
+                del rest  # an idle worker must not keep results alive
+        self._pool.has_ended(self)
+        exit_text = describe_exit(self._reap())
+        self._bury(exit_text)
+        self._pool.went_down(self, exit_text)
+        self._outlet.close()
+        self._spawned.journal.close()
+        pipe.close()
+
+    def _reap(self) -> int:
+        """The exit code of the process, which has closed its pipe and so is about to end."""
+        try:
+            if not _host.reap(self._process, FAREWELL_S):
+                self.kill()  # a call has closed the pipe, and goes on
+                _host.reap(self._process, None)
+        finally:
+            _host.own_children.discard(self._process.pid)
+        return self._process.returncode
+
+    def _on_up(self) -> None:
+        self._pool.came_up(self)
+
+    def _on_loaded(self, job: int) -> None:
+        self._pool.has_loaded(self, job)
+
+    def _on_refused(self, job: int, error: bytes, text: str) -> None:
+        self._pool.refused(self, job, _read_error(error, text), text)
+
+    def _on_said(self, kind: str, what: bytes) -> None:
+        with contextlib.suppress(Exception):  # a handler of the user's must not end this thread
+            hear(kind, what)
+
+    def _on_outcomes(self, number: int, values: list[Any], *rest: Any) -> None:
+        self._messages += 1
+        last = bool(rest[-1])
+        chunk, job, slot = self._given[number]
+        blocks = _blocks(chunk, values, *rest)
+        chunk.arrived += sum(len(block.values) + (block.error is not None) for block in blocks)
+        if last:
+            del self._given[number]
+            self._slots.append(slot)
+            self._pool.has_room(self)
+        job.sink(blocks)
+
+    # --- Its death ----------------------------------------------------------------------------------
+
+    def _bury(self, exit_text: str) -> None:
+        """Report what was with it: what was running failed, what was finished has its result, the
+        rest comes back."""
+        journal = self._spawned.journal
+        kept = journal.kept(self._messages)
+        for number, (chunk, job, slot) in list(self._given.items()):
+            started = journal.started(slot, number)
+            blocks: list[Block] = []
+            values = [data for position, data in kept if position >= chunk.arrived]
+            if started and values:
+                kept = []
+                blocks += _blocks(chunk, values, None, None, 0.0, 0.0, 0.0, False)
+                chunk.arrived += len(values)
+            if started > chunk.arrived:
+                error = self._stopping.get(number) or _death(chunk, chunk.arrived, exit_text)
+                blocks.append(Block(chunk, [], error, 0.0, 0.0, 0.0, False))
+                chunk.arrived += 1
+            job.sink([*blocks, unstarted(chunk)])
+        self._given.clear()
+
+    def stop(self, chunk: Chunk, error: BaseException) -> None:
+        """Give up the call that a chunk is in: it gets this error, and the worker ends.
+
+        Where calls run side by side in it, only that call is given up, if it lets itself be.
+        """
+        for number, given in list(self._given.items()):
+            if given.chunk is not chunk:
+                continue
+            self._stopping[number] = error
+            if given.job.width > 1:
+                self.tell("stop", given.job.id, number)
+            else:
+                self._end_in(number, given)
+
+    def _end_in(self, number: int, given: _Given) -> None:
+        """End it in the call that it is in, and in no later one."""
+        before = self._spawned.journal.started(given.slot, number)
+        self._signal("SIGSTOP")
+        time.sleep(0.001)  # a running process stops at its next return from the kernel
+        if self._spawned.journal.started(given.slot, number) != before:
+            self._signal("SIGCONT")  # that call has just ended: leave it at that
+            del self._stopping[number]
+            return
+        self._signal("SIGTERM")
+        self._signal("SIGCONT")
+
+        def kill_later() -> None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=TERMINATE_S)
+            self.kill()
+
+        _thread_cache.start(kill_later, "autoexec-killer")
+
+    # --- Ending it ----------------------------------------------------------------------------------
+
+    def kill(self) -> None:
+        """End it and what it has started at once."""
+        self._signal("SIGKILL")
+
+    def _signal(self, name: str) -> None:
+        if sys.platform == "win32":
+            if name in ("SIGTERM", "SIGKILL"):
+                self._process.kill()
+            return
+        with contextlib.suppress(OSError):  # it has ended
+            os.killpg(self._process.pid, getattr(signal, name))
+
+    def retire(self) -> None:
+        """Let it end by itself after what it does."""
+        self.retired = True
+        self.tell("end")
+
+    def end(self) -> None:
+        """The same, and kill it if it takes its time."""
+        self.retire()
+
+        def see_to_it() -> None:
+            while self.load():  # it may take as long as its calls take
+                time.sleep(0.1)
+            if not self.gone(FAREWELL_S):
+                self.kill()
+
+        _thread_cache.start(see_to_it, "autoexec-ender")
+
+    def gone(self, timeout: float) -> bool:
+        """Wait until it has ended and all of it was cleared away."""
+        if self._reader is not threading.current_thread():
+            self._reader.join(timeout)
+        return not self._reader.is_alive()
+
+
+def _death(chunk: Chunk, position: int, exit_text: str) -> WorkerDied:
+    hint = (
+        " The kernel does that to processes when memory runs out." if "SIGKILL" in exit_text else ""
+    )
+    return WorkerDied(
+        f"A worker process {exit_text} while it ran item {chunk.first + position},"
+        f" {short_repr(chunk.item(position))}.{hint} The other items are not affected. To see what"
+        " the item does, call the function on it directly in a process that may end."
+    )
+
+
+def _blocks(
+    chunk: Chunk,
+    values: list[Any],
+    error: bytes | None,
+    traceback: str | None,
+    wall_s: float,
+    cpu_s: float,
+    queued_s: float,
+    last: bool,
+) -> list[Block]:
+    """An outcome with its values read; one that cannot be read is an error of that item."""
+    blocks: list[Block] = []
+    read: list[Any] = []
+    for data in values:
+        try:
+            read.append(unpack(data))
+        except BaseException as unreadable:
+            blocks.append(Block(chunk, read, unreadable, 0.0, 0.0, 0.0, False))
+            read = []
+    problem = None if error is None else _read_error(error, traceback)
+    return [*blocks, Block(chunk, read, problem, wall_s, cpu_s, queued_s, last)]
+
+
+def _read_error(data: bytes, traceback: str | None) -> BaseException:
+    error: BaseException
+    try:
+        error = loads(data)
+    except BaseException as unreadable:  # its class is the user's
+        error = RemoteError(f"an error that cannot be read here ({unreadable})")
+    error.__cause__ = RemoteTraceback(traceback or "")
+    return error

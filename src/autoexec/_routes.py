@@ -1,0 +1,12 @@
+"""The names of the ways to run calls."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Route = Literal["inline", "threads", "processes", "asyncio", "hybrid", "external"]
+"""A way to run calls. `inline` is one call at a time in this process."""
+
+Lane = Literal["inline", "threads", "processes", "asyncio", "hybrid", "external"]
+"""An executor behind the seam. Under `auto` the route `inline` is served by one helper thread of
+the lane `threads`, because only a call on another thread can be watched while it runs."""
