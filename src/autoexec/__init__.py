@@ -18,6 +18,7 @@ The map of the package, from the top down; each module imports only from those b
     _pace          when to look again, how many waiting calls at once
     _actions       what the scheduler tells its driver to do
     _control       feedback policies: chunk size, concurrency; pure
+    _stopwatch     which calls have run for longer than they may; pure
     _window        items in hand, outcomes in order, errors; pure
     _effects       does a function change the caller's objects?
     _payload       what it would take to run a function in another process
@@ -38,7 +39,15 @@ The map of the package, from the top down; each module imports only from those b
 TYPE_CHECKING = False  # type checkers take it for that of `typing`
 if TYPE_CHECKING:
     from ._api import ParallelFunction, parallel, run_parallel
-    from ._errors import AutoexecError, NotPicklable, RemoteError, RemoteTraceback, WorkerDied
+    from ._errors import (
+        AutoexecError,
+        DeadlineExceeded,
+        ItemTimeout,
+        NotPicklable,
+        RemoteError,
+        RemoteTraceback,
+        WorkerDied,
+    )
     from ._options import Options
     from ._report import Report, Results
     from ._types import Kind, Plan, Profile
@@ -46,7 +55,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AutoexecError",
+    "DeadlineExceeded",
     "Failure",
+    "ItemTimeout",
     "Kind",
     "NotPicklable",
     "Options",
@@ -68,7 +79,15 @@ __version__ = "0.1.0"
 # the sake of its own part, is up in half the time.
 _HOMES = {
     "_api": ("ParallelFunction", "parallel", "run_parallel"),
-    "_errors": ("AutoexecError", "NotPicklable", "RemoteError", "RemoteTraceback", "WorkerDied"),
+    "_errors": (
+        "AutoexecError",
+        "DeadlineExceeded",
+        "ItemTimeout",
+        "NotPicklable",
+        "RemoteError",
+        "RemoteTraceback",
+        "WorkerDied",
+    ),
     "_options": ("Options",),
     "_report": ("Report", "Results"),
     "_types": ("Kind", "Plan", "Profile"),

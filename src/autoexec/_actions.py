@@ -37,6 +37,19 @@ class Recall(NamedTuple):
     chunk: Chunk
 
 
+class Progress(NamedTuple):
+    """See how many items of these chunks were started, and say `progressed`."""
+
+    chunks: Sequence[Chunk]
+
+
+class Stop(NamedTuple):
+    """Give up the call that a chunk is in, with this error."""
+
+    chunk: Chunk
+    error: BaseException
+
+
 class Weigh(NamedTuple):
     """Find what a process would take, and say `weighed`."""
 
@@ -59,4 +72,4 @@ class Done(NamedTuple):
     error: BaseException | None
 
 
-Action = Take | Open | Send | Recall | Weigh | Wait | Done
+Action = Take | Open | Send | Recall | Progress | Stop | Weigh | Wait | Done

@@ -102,12 +102,15 @@ def run_parallel(fn: Callable[..., Any], items: Iterable[Any], **options: Any) -
     Args:
         fn: Called with one item. May be `async def`.
         items: Any iterable; an empty one gives an empty list.
-        backend: `"auto"` (default), `"inline"`, `"threads"`, `"processes"`, `"asyncio"`, or a
-            `concurrent.futures.Executor`, which is used and not shut down.
+        backend: `"auto"` (default), `"inline"`, `"threads"`, `"processes"`, `"asyncio"`,
+            `"hybrid"` (processes with threads or an event loop in each), or a `concurrent.futures.Executor`, which is used and not shut down.
         max_workers: The most calls in flight at once. Default: by the machine.
         chunksize: Items in one dispatch. Default: `"auto"`.
         on_error: `"raise"` (default) stops at the first error and raises it, with a note that
             names the item; `"return"` puts a `Failure` in its place; `"skip"` leaves it out.
+        timeout: Seconds that the call of one item may take, from its start. In a process it is
+            ended then, on an event loop cancelled; on a thread it is reported and left behind.
+        deadline: Seconds that the run may take.
         star: Unpack each item: mappings become keyword arguments, others positional ones.
 
     Returns:
@@ -117,7 +120,9 @@ def run_parallel(fn: Callable[..., Any], items: Iterable[Any], **options: Any) -
         TypeError: `fn` cannot be called, `items` cannot be iterated over, an option is unknown or
             of the wrong type. Nothing was started.
         ValueError: An option is out of range. Nothing was started.
-        WorkerDied: A worker process ended while the item was with it.
+        WorkerDied: A worker process ended while it ran the item.
+        ItemTimeout: The call of an item took longer than `timeout`.
+        DeadlineExceeded: The run took longer than `deadline`; what was done is in its `finished`.
         Exception: What `fn` raised, or what the input raised after the items before it.
     """
     return _collect(fn, items, validate(options))

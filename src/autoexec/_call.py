@@ -116,7 +116,7 @@ def run_chunk(fn: Callable[[Any], Any], chunk: Chunk, emit: Callable[[Block], No
 
 
 def _run_block(fn: Callable[[Any], Any], chunk: Chunk) -> Block:
-    values = chunk.made_of()
+    values = chunk.partial = chunk.made_of()
     error: BaseException | None = None
     todo, watched = chunk.todo, chunk.watched
     queued = queued_ns() if watched else 0

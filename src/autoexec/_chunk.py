@@ -8,6 +8,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # type checkers take it for that of `typing`
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from ._routes import Lane, Route
@@ -37,7 +38,7 @@ class Chunk:
 
     __slots__ = (
         "arrived", "began", "budget_s", "clock_id", "count", "crowd", "done", "expected_s", "finished", "first",
-        "lane", "made_of", "native_id", "process_cpu_s", "recalled", "route", "sent_s", "source", "start", "todo", "watched",
+        "lane", "made_of", "native_id", "noted", "partial", "process_cpu_s", "recalled", "route", "sent_s", "source", "start", "todo", "watched",
     )  # fmt: skip
 
     def __init__(
@@ -65,8 +66,12 @@ class Chunk:
         self.done = 0
         """Outcomes that the scheduler has heard of."""
         self.arrived = 0
-        """Outcomes that have come back from a worker process."""
-        # Set by the thread that runs it; read by the driver while it runs.
+        """Outcomes that its executor has announced."""
+        self.noted: Callable[[], int] | None = None
+        """In a worker process: how many items its journal says were started."""
+        # Set by the thread that runs it; read by others while it runs.
+        self.partial: list[Any] | None = None
+        """The values since the last outcome that was announced."""
         self.began: Clocks | None = None
         self.clock_id: int | None = None
         self.native_id: int | None = None
@@ -85,6 +90,14 @@ class Chunk:
     def rest(self) -> list[Any]:
         """The items that have no outcome yet."""
         return self.source[self.start + self.done :] if self.done < self.count else []
+
+    def started(self) -> int:
+        """How many of its items have been started."""
+        if self.noted is not None:
+            return self.noted()
+        if self.partial is None:
+            return 0
+        return min(self.count, self.arrived + len(self.partial) + 1)
 
     def recall(self) -> None:
         """Ask for the items that have not started; they come back with the last block."""

@@ -32,6 +32,10 @@ OVERLAPS = 1.4
 the heartbeat says: under the GIL it is 1.0, and 1.05 with the rest of the process."""
 CHILD_SHARE = 0.15
 """CPU of child processes per wall time from which a call counts as work of child processes."""
+HYBRID_WIDTH = 32
+"""Calls at once in each process of `backend="hybrid"`, unless `max_workers` says otherwise."""
+HYBRID_TASKS = 512
+"""The same for coroutines."""
 THREAD_CEILING = 256
 """Default limit of waiting calls at once: it protects the other side, and threads beyond it gain
 little (a 20 ms wait is then 12,800 calls a second, more than one GIL can make)."""
@@ -80,7 +84,8 @@ def opening(host: Host, settings: Settings, length: int | None, is_async: bool) 
     """The plan before anything is known of the calls."""
     route = settings.route
     if route == "auto" and not is_async and length is not None and length <= 1:
-        return _plan("inline", "inline", Kind.UNSEEN, 1, "there is nothing to run side by side")
+        lane: Lane = "threads" if settings.limited else "inline"
+        return _plan("inline", lane, Kind.UNSEEN, 1, "there is nothing to run side by side")
     if route == "auto" and is_async:
         route = "asyncio"
     if route != "auto":
@@ -110,10 +115,15 @@ def decide(profile: Profile, host: Host, settings: Settings, current: Route | No
         rejected: tuple[Alternative, ...] = ()
     else:
         chosen = _best(options, current)
-        chosen = chosen._replace(reason=_reason(chosen, kind, profile, options))
+        if settings.timeout is not None and kind is Kind.CPU_HELD:
+            # Where a call that never ends can be ended, though here it might be a bit quicker.
+            chosen = options["processes"] if _possible(options["processes"]) else chosen
+        reason = _reason(chosen, kind, profile, options)
+        chosen = chosen._replace(reason=reason + _of_timeout(chosen.route, settings))
         rejected = tuple(a for a in options.values() if a.route != chosen.route)
     # Under `auto`, inline calls run on a helper thread, since only there can they be watched.
-    lane: Lane = "threads" if (chosen.route, settings.route) == ("inline", "auto") else chosen.route
+    beside = settings.route == "auto" or settings.limited
+    lane: Lane = "threads" if chosen.route == "inline" and beside else chosen.route
     plan = _plan(chosen.route, lane, kind, chosen.workers, chosen.reason)
     waiting = chosen.route in ("threads", "asyncio") and kind in (Kind.IO, Kind.MIXED, Kind.ASYNC)
     if chosen.route == "processes" and settings.route == "auto":
@@ -122,6 +132,23 @@ def decide(profile: Profile, host: Host, settings: Settings, current: Route | No
         if not profile.processes_ready or not may_leave(profile):
             plan = plan._replace(capacities={"threads": 1, **plan.capacities})
     return plan._replace(predicted_s=chosen.predicted_s, waiting=waiting, rejected=rejected)
+
+
+def _possible(option: Alternative) -> bool:
+    return option.predicted_s is not None
+
+
+def _of_timeout(route: Route, settings: Settings) -> str:
+    """What a timeout means on a route, in words."""
+    if settings.timeout is None:
+        return ""
+    if route == "processes":
+        return "; a call that exceeds the timeout is ended with its process"
+    if route == "asyncio":
+        return "; a call that exceeds the timeout is cancelled"
+    return (
+        "; a call that exceeds the timeout is reported and left behind, as threads cannot be ended"
+    )
 
 
 def may_leave(profile: Profile) -> bool:
@@ -133,10 +160,12 @@ def _forced(settings: Settings, is_async: bool) -> tuple[Route, str] | None:
     """The route that measurements have no say in, and why; None if they decide."""
     if settings.route != "auto":
         if isinstance(settings.backend, str):
-            return settings.route, f"backend={settings.route!r} was asked for"
+            reason = f"backend={settings.route!r} was asked for"
+            return settings.route, reason + _of_timeout(settings.route, settings)
         return "external", f"the {type(settings.backend).__name__} that was passed is used"
     if is_async:
-        return "asyncio", "the function is async def, so its calls run as tasks on an event loop"
+        reason = "the function is async def, so its calls run as tasks on an event loop"
+        return "asyncio", reason + _of_timeout("asyncio", settings)
     return None
 
 
@@ -174,6 +203,9 @@ def _weigh_up(
     ]
     if settings.route == "asyncio" or profile.is_async:
         routes.append(_tasks(profile, host, settings))
+    if settings.route == "hybrid":
+        width = HYBRID_TASKS if profile.is_async else HYBRID_WIDTH
+        routes.append(Alternative("hybrid", settings.max_workers or host.cores * width, None, ""))
     if settings.route == "external":
         held = getattr(settings.backend, "_max_workers", None)
         known = held if isinstance(held, int) else host.cores

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import reprlib
 
+TYPE_CHECKING = False  # type checkers take it for that of `typing`
+if TYPE_CHECKING:
+    from typing import Any
+
 
 class AutoexecError(Exception):
     """Base class of the errors that autoexec itself raises while it runs items."""
@@ -13,8 +17,30 @@ class WorkerDied(AutoexecError):
     """A worker process ended while an item was with it."""
 
 
+class ItemTimeout(AutoexecError, TimeoutError):
+    """The call of an item took longer than `timeout`."""
+
+
+class DeadlineExceeded(AutoexecError, TimeoutError):
+    """A run was not over by its `deadline`.
+
+    Attributes:
+        finished: What was done by then: index of the item -> result.
+    """
+
+    finished: dict[int, Any]
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.finished = {}
+
+
 class NotPicklable(AutoexecError):
     """An item, a result or the function cannot travel to or from a worker process."""
+
+
+class NotSent(NotPicklable):
+    """An item could not be pickled, so it never was with a worker process."""
 
 
 class RemoteTraceback(Exception):

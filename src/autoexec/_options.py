@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from ._types import Route
 
-BackendName = Literal["auto", "inline", "threads", "processes", "asyncio"]
+BackendName = Literal["auto", "inline", "threads", "processes", "asyncio", "hybrid"]
 Backend: TypeAlias = "BackendName | Executor"
 OnError = Literal["raise", "return", "skip"]
 
@@ -21,11 +21,16 @@ class CommonOptions(TypedDict, total=False):
     """The options that do not change the type of the result."""
 
     backend: Backend
-    """`"auto"`, `"inline"`, `"threads"`, `"processes"`, `"asyncio"`, or an executor of yours."""
+    """`"auto"`, `"inline"`, `"threads"`, `"processes"`, `"asyncio"`, `"hybrid"` (processes with
+    threads or an event loop in each), or an executor of yours."""
     max_workers: int | None
     """The most calls in flight at once, whatever the backend. Default: by the machine."""
     chunksize: int | Literal["auto"]
     """Items in one dispatch."""
+    timeout: float | None
+    """Seconds that the call of one item may take, from its start."""
+    deadline: float | None
+    """Seconds that the whole run may take."""
 
 
 class Options(CommonOptions, total=False):
@@ -45,6 +50,13 @@ class Settings(NamedTuple):
     chunksize: int | Literal["auto"] = "auto"
     on_error: OnError = "raise"
     star: bool = False
+    timeout: float | None = None
+    deadline: float | None = None
+
+    @property
+    def limited(self) -> bool:
+        """Whether a call may have to be given up, so that none may run on the caller's thread."""
+        return self.timeout is not None or self.deadline is not None
 
     @property
     def route(self) -> Route | Literal["auto"]:
@@ -83,6 +95,10 @@ def validate(options: Mapping[str, Any]) -> Settings:
         kind = ValueError if isinstance(settings.on_error, str) else TypeError
         raise kind(f"on_error must be one of {_listed(OnError)}, not {settings.on_error!r}.")
     _check_flag("star", settings.star)
+    if settings.timeout is not None:
+        settings = settings._replace(timeout=_seconds("timeout", settings.timeout))
+    if settings.deadline is not None:
+        settings = settings._replace(deadline=_seconds("deadline", settings.deadline))
     return settings
 
 
@@ -122,6 +138,14 @@ def _count(name: str, value: object, otherwise: str) -> int:
 def _check_flag(name: str, value: object) -> None:
     if not isinstance(value, bool):
         raise TypeError(f"{name} must be True or False, not {value!r}.")
+
+
+def _seconds(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number of seconds or None, not {value!r}.")
+    if not 0 < value < float("inf"):
+        raise ValueError(f"{name} must be more than 0 seconds and finite, not {value!r}.")
+    return float(value)
 
 
 def _listed(literal: Any) -> str:

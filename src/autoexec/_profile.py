@@ -104,6 +104,8 @@ class Profiler:
         if not calls:
             return
         self.done += calls
+        if not block.wall_s:
+            return  # nobody saw how long it took: a worker died, or could not be sent it
         self.blocks += 1
         self._measured += calls
         if local:

@@ -13,12 +13,12 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from . import _host, executors
-from ._actions import Done, Open, Recall, Send, Take, Wait, Weigh
+from ._actions import Done, Open, Progress, Recall, Send, Stop, Take, Wait, Weigh
 from ._call import is_runnable, queued_ns, queued_ns_of
 from ._chunk import Block, Chunk
 from ._decide import classify
 from ._effects import difference, effect_in_code, snapshot
-from ._errors import AutoexecError
+from ._errors import AutoexecError, DeadlineExceeded
 from ._function import RunCoroutine, Star, is_async, name_of
 from ._options import Settings
 from ._payload import weigh
@@ -73,7 +73,7 @@ class Run:
         self.fn = fn
         asynchronous = is_async(fn)
         self._call = Star(fn) if settings.star else fn
-        if asynchronous and settings.route not in ("auto", "asyncio"):
+        if asynchronous and settings.route not in ("auto", "asyncio", "hybrid"):
             self._call = RunCoroutine(self._call)
         self.host = _host.read_host()
         self._source = source
@@ -116,6 +116,11 @@ class Run:
                 self._executor(lane).submit(chunks)
             case Recall(chunk):
                 chunk.recall()
+            case Progress(chunks):
+                started = [(chunk, chunk.started()) for chunk in chunks]
+                scheduler.progressed(started, self._clock())
+            case Stop(chunk, error):
+                self._executor(chunk.lane).stop(chunk, error)
             case Weigh(item, result):
                 scheduler.weighed(weigh(self._call, item, result), effect_in_code(self.fn))
             case Wait(seconds, watch, here):
@@ -238,6 +243,8 @@ def run(fn: Callable[..., Any], source: Source, settings: Settings) -> Results[A
         current.close(abandon=abandon)
     if done.error is None:
         results.report = _report(current)
+    elif isinstance(done.error, DeadlineExceeded):
+        done.error.finished = current.scheduler.window.finished(results)
     try:
         if done.error is not None:
             raise done.error

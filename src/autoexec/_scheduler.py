@@ -13,20 +13,22 @@ what has not goes elsewhere, so there are no special cases for transitions.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import CoroutineType
 from typing import Any
 
 from . import _control
-from ._actions import Action, Done, Open, Recall, Send, Take, Wait, Weigh
+from ._actions import Action, Done, Open, Progress, Recall, Send, Stop, Take, Wait, Weigh
 from ._chunk import Block, Chunk
 from ._decide import CHECKS, FIRST_LOOK_S, WAITS, decide, may_leave, opening
-from ._errors import AutoexecError, annotate, short_repr
+from ._errors import AutoexecError, DeadlineExceeded, ItemTimeout, NotSent, annotate, short_repr
 from ._options import Settings
 from ._pace import Pace
 from ._profile import BEAT_S, Profiler
-from ._report import Results
+from ._report import Results, seconds
+from ._stopwatch import Stopwatch
 from ._types import Broken, Host, Lane, Look, Payload, Plan, Profile, Ready
 from ._window import Hand, Window
 
@@ -35,6 +37,17 @@ FIRST_WATCH_S = 0.25
 """A first call is watched no longer than this once it was judged: what it waits for is clear."""
 WATCHED = 4
 """Calls watched at a time: to look at one costs 10 µs a beat, and more tell nothing new."""
+KEPT = 4
+"""Items that run here at once since they cannot travel: a few, or none of the others can be sent
+meanwhile."""
+_AFTER_TIMEOUT: Mapping[Lane, str] = {
+    "inline": "",
+    "threads": "A thread cannot be ended: it was left behind and ends with its call.",
+    "processes": "Its worker process was ended, and another takes its place.",
+    "hybrid": "It was left behind in its worker process.",
+    "asyncio": "Its task was cancelled.",
+    "external": "Whether it still runs is up to the executor that was passed.",
+}
 _LOCAL: tuple[Lane, ...] = ("inline", "threads")
 
 
@@ -82,6 +95,10 @@ class Scheduler:
         self._local_peak = 1
         self._may_leave = settings.route == "auto" and not is_async and not host.processes_barred
         self._overran = False
+        self._stopwatch = Stopwatch(settings.timeout)
+        self._overdue: list[Chunk] = []
+        self._until = math.inf if settings.deadline is None else now + settings.deadline
+        self._stays: set[int] = set()  # indices of items that cannot leave this process
 
     # --- What happened ----------------------------------------------------------------------------
 
@@ -114,12 +131,29 @@ class Scheduler:
         """A lane cannot be used any more."""
         self._lane(event.lane).workers = 0
         if self.settings.route == event.lane:
-            self._error = AutoexecError(
-                f"backend={event.lane!r} cannot run here: {event.reason}."
-                " Use backend='auto' or 'threads'."
-            )
+            self._without_asked_lane(event)
         self._host = self._host._replace(processes_barred=event.reason)
         self._pace.review_soon()
+
+    def _without_asked_lane(self, event: Broken) -> None:
+        """What was asked for is not to be had: go on here, unless the function is the cause."""
+        if event.harmless:
+            self.settings = self.settings._replace(backend="inline")
+            reason = f"{event.reason}, so the calls run one after another in this process"
+            self.plan = self.plan._replace(
+                route="inline", workers=1, capacities={"threads": 1}, reason=reason, waiting=False
+            )
+            self.history.append((self.history[-1][0], self.plan))
+            return
+        self._error = AutoexecError(
+            f"backend={event.lane!r} cannot run here: {event.reason}."
+            " Use backend='auto' or 'threads'."
+        )
+        self._error.__cause__ = event.error
+
+    def progressed(self, started: Sequence[tuple[Chunk, int]], now: float) -> None:
+        """So many items of chunks in flight have been started."""
+        self._overdue += self._stopwatch.look(now, started)
 
     def weighed(self, payload: Payload, effect: str | None) -> None:
         """What a process would take is known, and what the function's code plainly changes."""
@@ -147,16 +181,11 @@ class Scheduler:
         chunk.done += len(block.values)
         if block.values:
             self._last_value = block.values[-1]
+        if isinstance(block.error, NotSent) and self.settings.route == "auto":
+            self._stays.add(chunk.first + chunk.done)  # it comes back with the rest
+            block.error = None
         if block.error is not None:
-            item, index = chunk.item(chunk.done), chunk.first + chunk.done
-            chunk.done += 1
-            annotate(
-                block.error,
-                f"{self._name} was called with item {index}, {short_repr(item)}"
-                f" (by autoexec, on {chunk.lane}).",
-            )
-            if self.window.put_error(index, item, block.error, block.wall_s):
-                self._error = self._error or block.error
+            self._failed(chunk, block.error, block.wall_s)
         self.ran[chunk.route] += len(block.values) + (block.error is not None)
         self.calls_s += block.wall_s
         local = chunk.lane in _LOCAL
@@ -173,6 +202,19 @@ class Scheduler:
             if chunk.recalled and self._overran:
                 self._overran = False
                 self.profiler.restart()
+
+    def _failed(self, chunk: Chunk, error: BaseException, wall_s: float) -> None:
+        item, index = chunk.item(chunk.done), chunk.first + chunk.done
+        chunk.done += 1
+        annotate(
+            error,
+            f"{self._name} was called with item {index}, {short_repr(item)}"
+            f" (by autoexec, on {chunk.lane}).",
+        )
+        if isinstance(error, ItemTimeout):
+            wall_s = self.settings.timeout or wall_s
+        if self.window.put_error(index, item, error, wall_s):
+            self._error = self._error or error
 
     def _refuse_coroutine(self, value: Any) -> None:
         if isinstance(value, CoroutineType):
@@ -192,15 +234,39 @@ class Scheduler:
             return Done(error)
         if self._ended and not self._hand.count and not self._in_flight:
             return Done(self._input_error)
+        if now >= self._until:
+            return Done(self._late())
         if self._due(now):
             self._review(now)
         return (
-            self._weighing()
+            self._timing(now)
+            or self._weighing()
             or self._opening()
             or self._sending(now)
             or self._recalling(now)
             or self._waiting(now)
         )
+
+    def _late(self) -> DeadlineExceeded:
+        assert self.settings.deadline is not None
+        length = "" if self._length is None else f" of {self._length:,}"
+        return DeadlineExceeded(
+            f"{self._name} was not done with all items within deadline="
+            f"{seconds(self.settings.deadline)}: {self.profiler.done:,}{length} were, and"
+            f" {self._in_flight:,} chunks were running. What was done is in `finished`."
+        )
+
+    def _timing(self, now: float) -> Action | None:
+        if self._overdue:
+            chunk = self._overdue.pop()
+            if chunk.finished:
+                return None
+            assert self.settings.timeout is not None
+            text = f"{self._name} took longer than timeout={seconds(self.settings.timeout)}."
+            return Stop(chunk, ItemTimeout(f"{text} {_AFTER_TIMEOUT[chunk.lane]}"))
+        if now < self._stopwatch.look_at or not self._in_flight:
+            return None
+        return Progress([chunk for lane in self._lanes.values() for chunk in lane.in_flight])
 
     def _weighing(self) -> Action | None:
         wanted = self._may_leave and self.plan.route == "processes"
@@ -219,6 +285,8 @@ class Scheduler:
         return None
 
     def _sending(self, now: float) -> Action | None:
+        if self._stays and self._hand.count and self._hand.first() in self._stays:
+            return self._keeping(now)
         for name in sorted(self.plan.capacities):  # processes before threads
             room = self._room(name)
             if room <= 0 or (self._ended and not self._hand.count):
@@ -234,6 +302,17 @@ class Scheduler:
             return Send(name, chunks, check=check and chunks[0].count == 1)
         return None
 
+    def _keeping(self, now: float) -> Action | None:
+        """Run an item here that cannot travel."""
+        lane = self._lane("threads")
+        if not lane.opened:
+            lane.opened = KEPT
+            return Open("threads", KEPT)
+        if len(lane.in_flight) >= KEPT:
+            return None
+        self._stays.discard(self._hand.first())
+        return Send("threads", [self._cut("threads", 1, now)], check=False)
+
     def _room(self, name: Lane) -> int:
         lane = self._lane(name)
         capacity = self.plan.capacities[name]
@@ -244,6 +323,8 @@ class Scheduler:
             if self.settings.max_workers and self._local_chunks:
                 # What still runs here counts towards the limit as well.
                 capacity = min(capacity, self.settings.max_workers - self._local_chunks)
+        elif name == "hybrid":
+            capacity = capacity * lane.workers // min(self._host.cores, capacity)
         else:
             capacity = self._pace.limit(self.plan, capacity)
         return capacity - len(lane.in_flight)
@@ -277,7 +358,7 @@ class Scheduler:
 
     def _chunk_size(self, name: Lane) -> int:
         wall_s, done = self.profiler.wall_s, self.profiler.done
-        if name == "asyncio" or (not done and self.settings.chunksize == "auto"):
+        if name in ("asyncio", "hybrid") or (not done and self.settings.chunksize == "auto"):
             return 1
         if self.plan.route == "inline" or (name == "threads" and self.plan.route == "processes"):
             if self._checking(name) or not done:
@@ -347,7 +428,9 @@ class Scheduler:
             watch = [chunk for chunk in running if chunk.watched][:most]
             if watch and (self.profiler.done or now - watch[0].sent_s < FIRST_WATCH_S):
                 return Wait(BEAT_S, watch, here=True)
-        until = now + LONGEST_WAIT_S
+        until = min(now + LONGEST_WAIT_S, self._until)
+        if self._in_flight:
+            until = min(until, self._stopwatch.look_at)
         if self._pace.fresh:
             until = min(until, self._pace.review_at)
         for chunk in running:

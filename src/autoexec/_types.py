@@ -44,6 +44,8 @@ class Broken(NamedTuple):
     reason: str
     error: BaseException | None = None
     """What was raised, if anything was."""
+    harmless: bool = False
+    """It says nothing of the function: the calls may as well run in this process."""
 
 
 Event = Sequence[Block] | Ready | Broken
@@ -62,6 +64,10 @@ class Executor(Protocol):
 
     def submit(self, chunks: Sequence[Chunk]) -> None:
         """Run the chunks. Returns at once, except for `inline`."""
+
+    def stop(self, chunk: Chunk, error: BaseException) -> None:
+        """Give up the call that a chunk is in: it has this error, and the items that were not
+        started come back. Nothing happens if that call has just ended."""
 
     def close(self, *, abandon: bool) -> None:
         """Let go of everything. `abandon`: do not wait for calls that are still running."""

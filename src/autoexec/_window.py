@@ -73,6 +73,11 @@ class Hand:
         self.count -= count
         return first + position, items[position : position + count], 0
 
+    def first(self) -> int:
+        """The index of the next item."""
+        first, _, position = self._runs[0]
+        return int(first + position)
+
     def peek(self) -> Any:
         _, items, position = self._runs[0]
         return items[position]
@@ -93,6 +98,7 @@ class Window:
         self._next = 0
         self.failures = 0
         self.skipped = 0
+        self._left_out: set[int] = set()
 
     def put_values(self, first: int, values: list[Any]) -> None:
         """Accept the values of consecutive items, the first of them at index `first`."""
@@ -106,6 +112,7 @@ class Window:
             return True
         if self._on_error == "skip":
             self.skipped += 1
+            self._left_out.add(index)
             self._put(index, 1, [])
         else:
             self._put(index, 1, [Failure(index, item, error, seconds)])
@@ -126,3 +133,15 @@ class Window:
             if count > 1 and self._waiting and min(self._waiting) < self._next:
                 raise AssertionError(f"item {min(self._waiting)} has two outcomes")
         return ready
+
+    def finished(self, taken: list[Any]) -> dict[int, Any]:
+        """All results by the index of their item.
+
+        Args:
+            taken: What `take` has given so far, in one list.
+        """
+        done = [i for i in range(self._next) if i not in self._left_out]
+        found = dict(zip(done, taken, strict=True))
+        for first, (_, values) in sorted(self._waiting.items()):
+            found.update(enumerate(values, first))
+        return found

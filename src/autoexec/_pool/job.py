@@ -29,7 +29,6 @@ class Job:
         lane: The name under which it does.
         host: The class of an executor that runs calls side by side within a worker; None for one
             call at a time.
-        width: Calls at once in one worker.
         depth: Chunks at once with one worker, the one that runs included.
         admit: Asked before a chunk is sent; if False it is dropped.
     """
@@ -41,14 +40,15 @@ class Job:
         lane: Lane,
         *,
         host: type | None = None,
-        width: int = 1,
         depth: int = 1,
         admit: Callable[[Chunk], bool] = lambda chunk: True,
     ) -> None:
         self.id = next(_ids)
         self.sink = sink
         self.lane: Lane = lane
-        self.width = width
+        self.host = host
+        self.width = 1
+        """Calls at once in one worker."""
         self.depth = depth
         self.admit = admit
         self.wanted = 0
@@ -60,7 +60,6 @@ class Job:
         self.tries = TRIES
         self.began_at = 0.0
         self._fn = fn
-        self._host = host
         self._wire: Wire = b""
         self._host_wire: Wire | None = None
 
@@ -72,7 +71,7 @@ class Job:
         """
         if not self._wire:
             self._wire = pack(self._fn)
-            self._host_wire = pack(self._host) if self._host else None
+            self._host_wire = pack(self.host) if self.host else None
 
     def message(self) -> tuple[Any, ...]:
         """What a worker must be told to serve it."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import _host, _thread_cache
 from .._chunk import Block, Chunk
-from .._errors import NotPicklable
+from .._errors import NotPicklable, NotSent
 from .._pickling import pack
 from .._types import Broken
 from .job import Job, unstarted
@@ -107,7 +107,7 @@ class Pool:
                 with self._lock:
                     job.wanted = len(job.workers)  # it runs with those that could be had
                 if not job.workers:
-                    self._give_up(job, None, why)
+                    self._give_up(job, None, why, harmless=True)
                 return
 
     def _add_worker(self) -> str | None:
@@ -196,10 +196,12 @@ class Pool:
         for item in chunk.items:
             try:
                 wires.append(pack(item))
-            except NotPicklable as error:
+            except NotPicklable as refused:
                 if wires:
                     break
                 # Of a later item it is found when that is the first.
+                error = NotSent(str(refused))
+                error.__cause__ = refused.__cause__
                 job.sink([Block(chunk, [], error, 0.0, 0.0, 0.0, False), unstarted(chunk)])
                 return
         worker.give(job, chunk, wires)
@@ -280,12 +282,14 @@ class Pool:
             job.tries -= 1
         return job.tries > 0 or bool(job.loaded)
 
-    def _give_up(self, job: Job, error: BaseException | None, why: str) -> None:
+    def _give_up(
+        self, job: Job, error: BaseException | None, why: str, *, harmless: bool = False
+    ) -> None:
         """No worker will serve a job: let what waits come back, and say so."""
         with self._lock:
             job.wanted = 0
         job.hand_back()
-        job.sink(Broken(job.lane, why, error))
+        job.sink(Broken(job.lane, why, error, harmless))
 
     # --- The end --------------------------------------------------------------------------------------
 

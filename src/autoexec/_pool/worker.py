@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import _host, _thread_cache
@@ -108,14 +109,8 @@ class Worker:
         slot = self._slots.pop()
         self._given[self._count] = _Given(chunk, job, slot)
         self.calls += len(wires)
+        chunk.noted = partial(self._spawned.journal.started, slot, self._count)
         self.tell("chunk", job.id, self._count, slot, chunk.budget_s, wires)
-
-    def started(self, chunk: Chunk) -> int:
-        """How many items of a chunk that is with it were started."""
-        for number, given in list(self._given.items()):
-            if given.chunk is chunk:
-                return self._spawned.journal.started(given.slot, number)
-        return 0
 
     # --- Hearing it ---------------------------------------------------------------------------------
 
@@ -163,6 +158,8 @@ class Worker:
         last = bool(rest[-1])
         chunk, job, slot = self._given[number]
         blocks = _blocks(chunk, values, *rest)
+        if number in self._stopping and blocks[-1].error is not None:
+            blocks[-1].error = self._stopping.pop(number)
         chunk.arrived += sum(len(block.values) + (block.error is not None) for block in blocks)
         if last:
             del self._given[number]
@@ -201,10 +198,22 @@ class Worker:
             if given.chunk is not chunk:
                 continue
             self._stopping[number] = error
-            if given.job.width > 1:
-                self.tell("stop", given.job.id, number)
+            if given.job.host is not None:
+                self._give_up_within(number, given)
             else:
                 self._end_in(number, given)
+
+    def _give_up_within(self, number: int, given: _Given) -> None:
+        """Let it leave one of the calls behind that it runs side by side; end it if it does not
+        answer, since a call holds the GIL."""
+        self.tell("stop", given.job.id, number)
+
+        def see_to_it() -> None:
+            time.sleep(FAREWELL_S)
+            if number in self._given:
+                self.kill()
+
+        _thread_cache.start(see_to_it, "autoexec-killer")
 
     def _end_in(self, number: int, given: _Given) -> None:
         """End it in the call that it is in, and in no later one."""

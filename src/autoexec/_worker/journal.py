@@ -61,7 +61,10 @@ class Journal:
 
     def started(self, slot: int, number: int) -> int:
         """How many items of a chunk were started."""
-        noted, started = _SLOT.unpack_from(self._memory, _SLOT.size * slot)
+        try:
+            noted, started = _SLOT.unpack_from(self._memory, _SLOT.size * slot)
+        except ValueError:  # it was closed: the worker is gone, and all of it reported
+            return 0
         return started if noted == number else 0
 
     def kept(self, message: int) -> list[tuple[int, bytes]]:

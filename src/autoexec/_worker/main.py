@@ -263,7 +263,8 @@ class _Hosted:
         self._out = out
         self._journal = journal
         self._numbers: dict[Chunk, int] = {}
-        self._executor = host(_portable_calls(fn, journal), self._sink)
+        calls = _portable_calls(fn, journal, getattr(host, "asynchronous", False))
+        self._executor = host(calls, self._sink)
         sys.setswitchinterval(QUICK_SWITCH_S)
         self._executor.open(width)
 
@@ -292,18 +293,19 @@ class _Hosted:
         self._executor.close(abandon=True)
 
 
-def _portable_calls(fn: Callable[[Any], Any], journal: Journal) -> Callable[[Any], Any]:
-    from .._function import is_async
-
+def _portable_calls(
+    fn: Callable[[Any], Any], journal: Journal, asynchronous: bool
+) -> Callable[[Any], Any]:
     async def call_async(noted: tuple[int, int, int, Wire]) -> Wire:
         journal.start(*noted[:3])
-        return pack(await fn(unpack(noted[3])))
+        result = fn(unpack(noted[3]))
+        return pack(await result if hasattr(result, "__await__") else result)
 
     def call(noted: tuple[int, int, int, Wire]) -> Wire:
         journal.start(*noted[:3])
         return pack(fn(unpack(noted[3])))
 
-    return call_async if is_async(fn) else call
+    return call_async if asynchronous else call
 
 
 def _flush_prints() -> None:

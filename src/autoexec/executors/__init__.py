@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, assert_never
 
+from .._function import is_async
 from .._options import Settings
 from .._types import Executor, Lane, Sink
 
@@ -28,6 +29,14 @@ def make(lane: Lane, fn: Callable[[Any], Any], sink: Sink, settings: Settings) -
             from .processes import ProcessesExecutor
 
             return ProcessesExecutor(fn, sink)
+        case "hybrid":
+            from .loop import LoopExecutor
+            from .processes import ProcessesExecutor
+            from .threads import ThreadsExecutor
+
+            unwrapped = getattr(fn, "__wrapped__", fn)
+            host = LoopExecutor if is_async(unwrapped) else ThreadsExecutor
+            return ProcessesExecutor(fn, sink, "hybrid", host)
         case "asyncio":
             from .loop import LoopExecutor
 

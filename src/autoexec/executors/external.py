@@ -6,6 +6,7 @@ import concurrent.futures
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
+from functools import partial
 from typing import Any
 
 from .._chunk import Block, Chunk
@@ -24,7 +25,7 @@ class ExternalExecutor:
         self._fn = Portable(fn)
         self._sink = sink
         self._executor = executor
-        self._futures: set[Future[Outcomes]] = set()
+        self._futures: dict[Future[Outcomes], Chunk] = {}
 
     def open(self, workers: int) -> None:
         """The caller has done that."""
@@ -33,14 +34,16 @@ class ExternalExecutor:
         """Submit the chunks."""
         for chunk in chunks:
             future = self._executor.submit(run_portable, self._fn, Portable(chunk.items))
-            self._futures.add(future)
+            self._futures[future] = chunk
+            chunk.noted = partial(_started, chunk, future)
             self._follow(chunk, future)
 
     def _follow(self, chunk: Chunk, future: Future[Outcomes]) -> None:
         started = time.perf_counter()
 
         def announce(done: Future[Outcomes]) -> None:
-            self._futures.discard(done)
+            if self._futures.pop(done, None) is None:
+                return  # it was given up
             try:
                 self._sink(_blocks(chunk, done.result()))
             except CancelledError:
@@ -50,10 +53,21 @@ class ExternalExecutor:
 
         future.add_done_callback(announce)
 
+    def stop(self, chunk: Chunk, error: BaseException) -> None:
+        """Report the chunk as failed and drop what comes of it later: whether and how a call can
+        be ended only the executor's owner knows."""
+        for future in [future for future, its in list(self._futures.items()) if its is chunk]:
+            del self._futures[future]
+            self._sink(_failed(chunk, error, 0.0))
+
     def close(self, *, abandon: bool) -> None:
         """Cancel what has not started; the executor itself stays as it is."""
         for future in list(self._futures):
             future.cancel()
+
+
+def _started(chunk: Chunk, future: Future[Outcomes]) -> int:
+    return chunk.count if future.running() else 0
 
 
 def _blocks(chunk: Chunk, outcomes: Outcomes) -> list[Block]:

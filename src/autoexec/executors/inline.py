@@ -29,6 +29,9 @@ class InlineExecutor:
         for chunk in chunks:
             run_chunk(self._fn, chunk, self._emit)
 
+    def stop(self, chunk: Chunk, error: BaseException) -> None:
+        """Nothing: the thread that could ask for it is the one that runs the call."""
+
     def _emit(self, block: Block) -> None:
         if isinstance(block.error, KeyboardInterrupt):
             raise block.error

@@ -6,7 +6,9 @@ The loop is never the caller's, so this works where a loop is running already, a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
+import functools
 import inspect
 import threading
 import time
@@ -22,12 +24,16 @@ from .._types import Sink
 class LoopExecutor:
     """Runs each chunk as a task; outcomes of one turn of the loop are announced together."""
 
+    asynchronous = True
+    """Its function may be `async def`."""
+
     def __init__(self, fn: Callable[[Any], Any], sink: Sink) -> None:
         self._fn = fn
         self._sink = sink
         self._inbox: deque[Chunk] = deque()
         self._outbox: list[Block] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[Chunk, asyncio.Task[None]] = {}
+        self._stopped: dict[Chunk, BaseException] = {}
         self._cpu_ns = 0
         self._closing = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -51,9 +57,10 @@ class LoopExecutor:
             self._cpu_ns = time.thread_time_ns()
             started.set()
             await self._closing.wait()
-            for task in self._tasks:
+            tasks = list(self._tasks.values())
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
         asyncio.run(main())
 
@@ -66,11 +73,36 @@ class LoopExecutor:
     def _start_tasks(self) -> None:
         assert self._loop is not None
         while self._inbox:
-            task = self._loop.create_task(self._run(self._inbox.popleft()))
-            self._tasks.add(task)  # the loop itself holds tasks only weakly
-            task.add_done_callback(self._tasks.discard)
+            chunk = self._inbox.popleft()
+            # Also because the loop itself holds tasks only weakly.
+            task = self._tasks[chunk] = self._loop.create_task(self._run(chunk))
+            task.add_done_callback(functools.partial(self._forget, chunk))
+
+    def _forget(self, chunk: Chunk, task: asyncio.Task[None]) -> None:
+        del self._tasks[chunk]
+        self._stopped.pop(chunk, None)
+
+    def stop(self, chunk: Chunk, error: BaseException) -> None:
+        """Cancel the task that runs the call; if it refuses, what comes of it is dropped."""
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(self._cancel, chunk, error)
+
+    def _cancel(self, chunk: Chunk, error: BaseException) -> None:
+        task = self._tasks.get(chunk)
+        if task is None or task.done() or chunk in self._stopped:
+            return
+        self._stopped[chunk] = error
+        self._sink(
+            [
+                Block(chunk, [], error, 0.0, 0.0, 0.0, False),
+                Block(chunk, [], None, 0.0, 0.0, 0.0, True),
+            ]
+        )
+        task.cancel()
 
     async def _run(self, chunk: Chunk) -> None:
+        chunk.partial = []
         for position, item in enumerate(chunk.items):
             started = time.perf_counter()
             values: list[Any] = []
@@ -79,11 +111,14 @@ class LoopExecutor:
                 value = self._fn(item)
                 values.append(await value if inspect.isawaitable(value) else value)
             except BaseException as exc:
-                if self._closing.is_set():  # cancelled by us: nobody waits for the outcome
-                    return
+                if self._closing.is_set() or chunk in self._stopped:
+                    return  # cancelled by us: nobody waits for the outcome
                 error = without_this_frame(exc)
+            if chunk in self._stopped:
+                return
             wall_s = time.perf_counter() - started
             last = position == chunk.count - 1
+            chunk.arrived += 1
             self._announce(Block(chunk, values, error, wall_s, 0.0, 0.0, last))
             del error  # a traceback that holds this frame would be a cycle
 

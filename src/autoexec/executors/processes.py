@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .. import _control
+from .. import _control, _host
 from .._chunk import Chunk
 from .._pool import shared
 from .._pool.job import Job
@@ -20,7 +20,6 @@ class ProcessesExecutor:
         sink: Hears of outcomes.
         lane: `processes`, or `hybrid` with a host.
         host: The class of the executor that runs calls side by side within each worker.
-        width: How many calls that is.
     """
 
     def __init__(
@@ -29,16 +28,17 @@ class ProcessesExecutor:
         sink: Sink,
         lane: Lane = "processes",
         host: type | None = None,
-        width: int = 1,
     ) -> None:
         self._pool = shared.get()
-        self._width = width
-        depth = width if host else _control.PREFETCH
-        self._job = Job(fn, sink, lane, host=host, width=width, depth=depth)
+        self._job = Job(fn, sink, lane, host=host, depth=_control.PREFETCH)
 
     def open(self, workers: int) -> None:
-        """Get workers for so many chunks at once."""
-        self._pool.begin(self._job, -(-workers // self._width))
+        """Get ready for so many chunks at once."""
+        processes = workers
+        if self._job.host is not None:
+            processes = min(_host.cores(), workers)
+            self._job.width = self._job.depth = -(-workers // processes)
+        self._pool.begin(self._job, processes)
 
     def submit(self, chunks: Sequence[Chunk]) -> None:
         """Deal the chunks out to the workers."""

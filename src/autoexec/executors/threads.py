@@ -31,6 +31,8 @@ class ThreadsExecutor:
         self._idle = threading.Semaphore(0)
         self._limit = 0
         self._started = 0
+        self._lock = threading.Lock()  # for what is announced of a chunk, and for giving it up
+        self._given_up: set[Chunk] = set()
         self._context = contextvars.copy_context()
 
     def open(self, workers: int) -> None:
@@ -40,25 +42,64 @@ class ThreadsExecutor:
     def submit(self, chunks: Sequence[Chunk]) -> None:
         """Queue the chunks, and start a thread for each that no idle thread will take."""
         for chunk in chunks:
+            self._todo.put(chunk)
             # A thread that has just sent its last block may not have said yet that it is idle;
             # then one more is started than needed, but never more than the limit.
             if not self._idle.acquire(blocking=False) and self._started < self._limit:
                 self._start()
-            self._todo.put(chunk)
 
     def _start(self) -> None:
-        self._started += 1
         context = self._context.copy()
-        _thread_cache.start(lambda: context.run(self._serve), "autoexec-thread")
+        try:
+            _thread_cache.start(lambda: context.run(self._serve), "autoexec-thread")
+        except RuntimeError:
+            # No more threads: the system's limit, or the interpreter is ending.
+            if not self._started:
+                self._serve_here()
+            self._limit = self._started
+        else:
+            self._started += 1
+
+    def _serve_here(self) -> None:
+        """Run what waits on the caller's thread: there is no other."""
+        while not self._todo.empty():
+            chunk = self._todo.get()
+            assert chunk is not None
+            run_chunk(self._fn, chunk, self._emit)
 
     def _serve(self) -> None:
         while (chunk := self._todo.get()) is not None:
             run_chunk(self._fn, chunk, self._emit)
+            if chunk in self._given_up:
+                return  # another thread has taken the place of this one
             del chunk  # an idle thread must not keep items alive
             self._idle.release()
 
     def _emit(self, block: Block) -> None:
-        self._sink([block])
+        with self._lock:
+            chunk = block.chunk
+            if chunk not in self._given_up:
+                self._sink([block])
+                chunk.arrived += len(block.values) + (block.error is not None)
+                chunk.partial = None
+
+    def stop(self, chunk: Chunk, error: BaseException) -> None:
+        """Leave the thread behind that runs the chunk, since a thread cannot be ended: what its
+        call comes to is dropped."""
+        with self._lock:
+            values = chunk.partial
+            if values is None or chunk in self._given_up or chunk.arrived >= chunk.count:
+                return
+            values = list(values)
+            blocks = [Block(chunk, [], None, 0.0, 0.0, 0.0, True)]
+            if chunk.arrived + len(values) < chunk.count:
+                blocks.insert(0, Block(chunk, values, error, 0.0, 0.0, 0.0, False))
+            else:  # its last call has just ended
+                blocks[0].values = values
+            self._given_up.add(chunk)
+            chunk.recall()
+            self._started -= 1
+            self._sink(blocks)
 
     def close(self, *, abandon: bool) -> None:
         """Let the threads go; with `abandon` those that still run a call go after it."""
