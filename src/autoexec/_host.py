@@ -28,11 +28,13 @@ COSTS = Costs(
     thread_start_s=80e-6,  # start and join, 66 to 100 µs
     thread_trip_s=25e-6,  # chunk to a warm thread and block back, driver included
     task_trip_s=15e-6,  # the same for a task on the loop
-    process_start_s=0.12,  # spawn: first worker 59 ms, two at once beside a busy caller 120 ms
-    process_trip_s=250e-6,  # standard pool 142 µs, and the driver's share with two chunks queued
+    process_start_s=0.08,  # first answer after 30 to 60 ms, two at once beside a busy caller 80
+    process_trip_s=150e-6,  # 120 to 270 µs to and fro, part of it while another chunk runs
     byte_s=2e-9,  # pipes move 1 GB/s; once out, once copied
 )
-"""Measured with CPython 3.12 on two cores of Linux; what a run sees itself replaces it."""
+"""Measured with CPython 3.11 on two cores of Linux; what a run sees itself replaces it."""
+WARM_START_S = 0.003
+"""The same as `process_start_s` where workers wait already: they must read the function."""
 
 own_children: set[int] = set()
 """Worker processes of ours: no sign of what calls do."""
@@ -46,16 +48,25 @@ def remember_process_start(seconds: float) -> None:
     _process_starts_s.append(seconds)
 
 
-def read_host() -> Host:
-    """The facts as they are now; costs a few microseconds after the first time."""
-    starts = _process_starts_s
+def read_host(warm: int = 0) -> Host:
+    """The facts as they are now; costs a few microseconds after the first time.
+
+    Args:
+        warm: Worker processes that wait for work.
+    """
+    usable = cores()
+    costs = COSTS
+    if warm >= usable:
+        costs = COSTS._replace(process_start_s=WARM_START_S)
+    elif _process_starts_s:
+        costs = COSTS._replace(process_start_s=min(_process_starts_s))
     return Host(
-        cores=cores(),
+        cores=usable,
         gil=getattr(sys, "_is_gil_enabled", lambda: True)(),
         nested=_place.is_worker,
         processes_barred=_why_no_processes(),
         switch_interval_s=sys.getswitchinterval(),
-        costs=COSTS._replace(process_start_s=min(starts)) if starts else COSTS,
+        costs=costs,
     )
 
 

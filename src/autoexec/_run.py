@@ -75,7 +75,7 @@ class Run:
         self._call = Star(fn) if settings.star else fn
         if asynchronous and settings.route not in ("auto", "asyncio", "hybrid"):
             self._call = RunCoroutine(self._call)
-        self.host = _host.read_host()
+        self.host = _host.read_host(warm=executors.warm_workers())
         self._source = source
         self._settings = settings
         self._inbox: SimpleQueue[Event] = SimpleQueue()
@@ -182,7 +182,8 @@ class Run:
         """Tell the scheduler. Returns how many calls returned."""
         match event:
             case Ready():
-                _host.remember_process_start(event.start_s)
+                if event.start_s is not None:
+                    _host.remember_process_start(event.start_s)
                 self.scheduler.ready(event)
             case Broken():
                 self.scheduler.broken(event)

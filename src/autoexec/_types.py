@@ -34,7 +34,8 @@ class Ready(NamedTuple):
 
     lane: Lane
     workers: int
-    start_s: float
+    start_s: float | None
+    """Seconds since it was opened; None if it was warm already."""
 
 
 class Broken(NamedTuple):

@@ -57,6 +57,8 @@ class Job:
         self.workers: list[Worker] = []
         self.loaded: list[Worker] = []
         self.over = False
+        self.cold = False
+        """Workers had to be started for it."""
         self.tries = TRIES
         self.began_at = 0.0
         self._fn = fn
@@ -84,8 +86,8 @@ class Job:
         self.sink([unstarted(chunk) for chunk in waiting])
 
     def say_ready(self, seconds: float) -> None:
-        """Say how many workers have the function."""
-        self.sink(Ready(self.lane, len(self.loaded), seconds))
+        """Say how many workers have the function, and how long it took to start them."""
+        self.sink(Ready(self.lane, len(self.loaded), seconds if self.cold else None))
 
 
 def unstarted(chunk: Chunk) -> Block:

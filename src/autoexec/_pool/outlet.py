@@ -12,7 +12,6 @@ from .. import _thread_cache
 
 NONBLOCKING = sys.platform != "win32"
 """Whether a pipe can be written without waiting. If not, a thread writes everything."""
-PIECE_BYTES = 1 << 20
 
 
 class Outlet:
@@ -45,7 +44,7 @@ class Outlet:
     def _write_what_fits(self) -> None:
         try:
             while self._rest:
-                self._advance(os.write(self._fd, self._rest[0][:PIECE_BYTES]))
+                self._advance(os.write(self._fd, self._rest[0]))
         except BlockingIOError:
             return  # the pipe is full
         except OSError:
@@ -59,38 +58,33 @@ class Outlet:
             self._rest.popleft()
 
     def _write(self) -> None:
+        # In one call that waits, however much it is: beside threads that compute, each return from
+        # a call waits 5 ms for the GIL, and 50 MB in pieces took a second.
+        if NONBLOCKING:
+            os.set_blocking(self._fd, True)
         while True:
-            if NONBLOCKING:
-                self._wait_for_room()
             with self._lock:
                 if self._closed or not self._rest:
                     self._finish()
                     return
-                if NONBLOCKING:
-                    self._write_what_fits()
-                    continue
-                piece = self._rest[0][:PIECE_BYTES]
-            try:  # this waits, so not under the lock
+                piece = self._rest[0]
+            try:
                 count = os.write(self._fd, piece)
             except OSError:
                 count = -1
+            del piece
             with self._lock:
-                if count < 0:
+                if count < 0 or self._closed:
                     self._rest.clear()
                 else:
                     self._advance(count)
-
-    def _wait_for_room(self) -> None:
-        import select
-
-        poll = select.poll()
-        poll.register(self._fd, select.POLLOUT)
-        poll.poll()
 
     def _finish(self) -> None:
         self._writing = False
         if self._closed:
             os.close(self._fd)
+        elif NONBLOCKING:
+            os.set_blocking(self._fd, False)
 
     def close(self) -> None:
         """Close the pipe; what was not written is dropped. The worker must be gone or going."""

@@ -103,6 +103,7 @@ class Pool:
                 if free:
                     self._assign(min(free, key=Worker.load), job)
                     continue
+            job.cold = True
             if why := self._add_worker():
                 with self._lock:
                     job.wanted = len(job.workers)  # it runs with those that could be had

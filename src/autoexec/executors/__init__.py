@@ -6,12 +6,19 @@ list it in `make`. `tests/executors/test_contract.py` then holds it to the commo
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any, assert_never
 
 from .._function import is_async
 from .._options import Settings
 from .._types import Executor, Lane, Sink
+
+
+def warm_workers() -> int:
+    """Worker processes that wait for work."""
+    shared = sys.modules.get(f"{__package__.rpartition('.')[0]}._pool.shared")
+    return shared.warm() if shared is not None else 0
 
 
 def make(lane: Lane, fn: Callable[[Any], Any], sink: Sink, settings: Settings) -> Executor:
