@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
 from typing import Any
 
 from ._errors import NotPicklable
-from ._pickling import dumps
+from ._pickling import Packed, dumps, size_of
 from ._types import Payload
 
 SMALL_BYTES = 1 << 20
@@ -17,8 +16,8 @@ BYTES_PER_S = 1e9
 """What pickle moves for plain bytes; used only where nothing was pickled."""
 
 
-def weigh(fn: Callable[..., Any], item: Any, result: Any) -> Payload:
-    """Find what it takes to run `fn` on such an item in another process.
+def weigh(fn: Packed, item: Any, result: Any) -> Payload:
+    """Find what it takes to run a function on such an item in another process.
 
     Args:
         fn: Pickled whole, since each worker will need it once.
@@ -26,7 +25,7 @@ def weigh(fn: Callable[..., Any], item: Any, result: Any) -> Payload:
         result: A sample of what `fn` returns, or None before there is one.
     """
     try:
-        fn_bytes = len(dumps(fn))
+        fn_bytes = size_of(fn.wire())
     except NotPicklable as exc:
         return Payload(0, 0, 0, 0.0, f"the function cannot be pickled ({exc.__cause__})")
     sizes: list[int] = []

@@ -8,7 +8,9 @@ therefore be written to. Worker processes import this at their start, so it impo
 
 from __future__ import annotations
 
+import io
 import pickle
+import threading
 
 from ._errors import NotPicklable, short_repr
 
@@ -27,27 +29,52 @@ def pack(value: Any) -> Wire:
     """Pickle a value so that any fresh interpreter with the same modules can read it.
 
     Returns:
-        The pickle, or if there is anything large in it: the pickle, then its buffers. A large
-        bytes object is a buffer by itself, in the place of the pickle None.
+        The pickle, or if there is anything large in it: the pickle and its buffers. A large bytes
+        object is a buffer by itself, beside the pickle None.
 
     Raises:
         NotPicklable: With the type that could not be pickled and what to do.
     """
     if type(value) is bytes and len(value) >= LARGE_BYTES:
-        return None, pickle.PickleBuffer(value)
+        return None, [pickle.PickleBuffer(value)]
     buffers: list[pickle.PickleBuffer] = []
     data = _dumps(value, buffers)
     if not buffers and len(data) < LARGE_BYTES:
         return data
-    return pickle.PickleBuffer(data), *buffers
+    return pickle.PickleBuffer(data), buffers
+
+
+def pack_function(fn: Any) -> Wire:
+    """The same for what is worth more care: large bytes anywhere in the state of a function are not
+    copied either, which takes a Python call for each object in it."""
+    buffers: list[pickle.PickleBuffer] = []
+    texts: list[pickle.PickleBuffer] = []
+    data = _dumps(fn, buffers, texts)
+    if not buffers and not texts and len(data) < LARGE_BYTES:
+        return data
+    return pickle.PickleBuffer(data), buffers, texts
 
 
 def unpack(wire: Wire) -> Any:
     """The value again. It may use the very memory of the wire."""
     if isinstance(wire, bytes):
         return pickle.loads(wire)
-    data, *buffers = wire
-    return bytes(buffers[0]) if data is None else pickle.loads(data, buffers=buffers)
+    data, buffers, *texts = wire
+    if data is None:
+        # Both kinds occur: a wire that has not travelled holds what it was packed from.
+        return bytes(buffers[0])
+    if not texts:
+        return pickle.loads(data, buffers=buffers)
+    return _Reader(data, buffers, texts[0]).load()
+
+
+class _Reader(pickle.Unpickler):
+    def __init__(self, data: Any, buffers: list[Any], texts: list[Any]) -> None:
+        super().__init__(io.BytesIO(data), buffers=buffers)
+        self._texts = texts
+
+    def persistent_load(self, pid: Any) -> Any:
+        return bytes(self._texts[pid])
 
 
 def dumps(value: Any) -> bytes:
@@ -60,8 +87,12 @@ def loads(data: bytes) -> Any:
     return pickle.loads(data)
 
 
-def _dumps(value: Any, buffers: list[pickle.PickleBuffer] | None) -> bytes:
-    """The pickle. Large buffers are appended to the list, if there is one.
+def _dumps(
+    value: Any,
+    buffers: list[pickle.PickleBuffer] | None,
+    texts: list[pickle.PickleBuffer] | None = None,
+) -> bytes:
+    """The pickle. Large buffers and large bytes are appended to the lists, if there are any.
 
     The C pickler is tried first, since it is several times as fast as cloudpickle's; but what it
     refers to in `__main__` does not exist in a worker, so that goes by value.
@@ -77,7 +108,7 @@ def _dumps(value: Any, buffers: list[pickle.PickleBuffer] | None) -> bytes:
 
     aside = None if buffers is None else stays
     try:
-        data = pickle.dumps(value, PROTOCOL, buffer_callback=aside)
+        data = _dumps_with(pickle, value, aside, texts)
         if b"__main__" not in data:
             return data
     except BaseException as exc:
@@ -86,10 +117,11 @@ def _dumps(value: Any, buffers: list[pickle.PickleBuffer] | None) -> bytes:
             raise
     import cloudpickle  # type: ignore[import-untyped]  # 20 ms, which runs without processes should not pay
 
-    if buffers:
-        buffers.clear()
+    for several in (buffers, texts):
+        if several:
+            several.clear()
     try:
-        by_value: bytes = cloudpickle.dumps(value, PROTOCOL, buffer_callback=aside)
+        return _dumps_with(cloudpickle, value, aside, texts)
     except BaseException as exc:
         if isinstance(exc, KeyboardInterrupt):
             raise
@@ -98,7 +130,56 @@ def _dumps(value: Any, buffers: list[pickle.PickleBuffer] | None) -> bytes:
             f" process: {exc or type(exc).__name__}. Pass or return something that can be pickled,"
             " or use backend='threads'."
         ) from exc
-    return by_value
+
+
+def _dumps_with(
+    module: Any, value: Any, aside: Any, texts: list[pickle.PickleBuffer] | None
+) -> bytes:
+    if texts is None:
+        data: bytes = module.dumps(value, PROTOCOL, buffer_callback=aside)
+        return data
+
+    found = texts
+
+    class Writer(module.Pickler):  # type: ignore[misc]
+        def persistent_id(self, part: Any) -> int | None:
+            if type(part) is not bytes or len(part) < LARGE_BYTES:
+                return None
+            found.append(pickle.PickleBuffer(part))
+            return len(found) - 1
+
+    file = io.BytesIO()
+    Writer(file, PROTOCOL, buffer_callback=aside).dump(value)
+    return file.getvalue()
+
+
+class Packed:
+    """A function that is pickled when the first who needs that asks for it."""
+
+    def __init__(self, fn: Any) -> None:
+        self.fn = fn
+        self._wire: Wire | None = None
+        self._lock = threading.Lock()
+
+    def wire(self) -> Wire:
+        """The function as it travels.
+
+        Raises:
+            NotPicklable: It cannot.
+        """
+        with self._lock:
+            if self._wire is None:
+                self._wire = pack_function(self.fn)
+            return self._wire
+
+
+def size_of(wire: Wire) -> int:
+    """Bytes that travel."""
+    if isinstance(wire, bytes):
+        return len(wire)
+    data, *lists = wire
+    pieces = [piece for several in lists for piece in several]
+    return sum(memoryview(piece).nbytes for piece in [data or b"", *pieces])
 
 
 class Portable:

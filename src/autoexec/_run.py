@@ -22,6 +22,7 @@ from ._errors import AutoexecError, DeadlineExceeded
 from ._function import RunCoroutine, Star, is_async, name_of
 from ._options import Settings
 from ._payload import weigh
+from ._pickling import Packed
 from ._report import Report, Results
 from ._scheduler import Scheduler
 from ._types import Broken, Event, Executor, Lane, Ready, Running
@@ -75,6 +76,7 @@ class Run:
         self._call = Star(fn) if settings.star else fn
         if asynchronous and settings.route not in ("auto", "asyncio", "hybrid"):
             self._call = RunCoroutine(self._call)
+        self._packed = Packed(self._call)
         self.host = _host.read_host(warm=executors.warm_workers())
         self._source = source
         self._settings = settings
@@ -122,7 +124,7 @@ class Run:
             case Stop(chunk, error):
                 self._executor(chunk.lane).stop(chunk, error)
             case Weigh(item, result):
-                scheduler.weighed(weigh(self._call, item, result), effect_in_code(self.fn))
+                scheduler.weighed(weigh(self._packed, item, result), effect_in_code(self.fn))
             case Wait(seconds, watch, here):
                 self._wait(seconds, watch, here)
             case Done():
@@ -143,7 +145,7 @@ class Run:
     def _executor(self, lane: Lane) -> Executor:
         if lane not in self._executors:
             self._executors[lane] = executors.make(
-                lane, self._call, self._inbox.put, self._settings
+                lane, self._packed, self._inbox.put, self._settings
             )
         return self._executors[lane]
 

@@ -240,8 +240,8 @@ class Scheduler:
             self._review(now)
         return (
             self._timing(now)
+            or self._opening()  # before weighing, since workers take longer to start than that
             or self._weighing()
-            or self._opening()
             or self._sending(now)
             or self._recalling(now)
             or self._waiting(now)

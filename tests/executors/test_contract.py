@@ -14,6 +14,7 @@ import pytest
 from autoexec import executors
 from autoexec._chunk import Block, Chunk
 from autoexec._options import Settings
+from autoexec._pickling import Packed
 from autoexec._types import Broken, Event, Executor, Lane, Ready
 
 DEADLINE_S = 60
@@ -61,7 +62,7 @@ class Bench:
             self.pool = concurrent.futures.ProcessPoolExecutor(2, mp_context=context)
         self.lane: Lane = cast("Any", kind.partition("-")[0])
         settings = Settings(backend=self.pool) if self.pool else Settings()
-        self.executor: Executor = executors.make(self.lane, fn, self.events.put, settings)
+        self.executor: Executor = executors.make(self.lane, Packed(fn), self.events.put, settings)
         self.executor.open(2)
 
     def chunk(self, first: int, items: list[Any]) -> Chunk:
@@ -190,7 +191,7 @@ def test_nothing_is_left_after_close(kind: str) -> None:
 def test_an_external_executor_is_not_shut_down() -> None:
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         events: SimpleQueue[Event] = SimpleQueue()
-        one = executors.make("external", double, events.put, Settings(backend=pool))
+        one = executors.make("external", Packed(double), events.put, Settings(backend=pool))
         one.close(abandon=True)
         assert pool.submit(double, 4).result(timeout=DEADLINE_S) == 8
 

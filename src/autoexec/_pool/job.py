@@ -8,11 +8,10 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from .._chunk import Block, Chunk
-from .._pickling import pack
+from .._pickling import Packed, pack
 from .._types import Lane, Ready, Sink
 
 if TYPE_CHECKING:
-    from .._pickling import Wire
     from .worker import Worker
 
 _ids = count(1)
@@ -35,7 +34,7 @@ class Job:
 
     def __init__(
         self,
-        fn: Callable[..., Any],
+        fn: Packed,
         sink: Sink,
         lane: Lane,
         *,
@@ -62,22 +61,21 @@ class Job:
         self.tries = TRIES
         self.began_at = 0.0
         self._fn = fn
-        self._wire: Wire = b""
-        self._host_wire: Wire | None = None
-
-    def pickle(self) -> None:
-        """Pickle the function, which may take a while; the first time only.
-
-        Raises:
-            NotPicklable: It cannot be.
-        """
-        if not self._wire:
-            self._wire = pack(self._fn)
-            self._host_wire = pack(self.host) if self.host else None
 
     def message(self) -> tuple[Any, ...]:
-        """What a worker must be told to serve it."""
-        return "job", self.id, self._wire, self._host_wire, self.width
+        """What a worker must be told to serve it. Pickles the function, which may take a while, the
+        first time.
+
+        Raises:
+            NotPicklable: It cannot be pickled.
+        """
+        host = pack(self.host) if self.host else None
+        return "job", self.id, self._fn.wire(), host, self.width
+
+    def module(self) -> str:
+        """The module that a worker will have to import to read the function."""
+        name = getattr(self._fn.fn, "__module__", None)
+        return name if isinstance(name, str) and name != "__main__" else "builtins"
 
     def hand_back(self) -> None:
         """Let everything that waits come back unstarted."""

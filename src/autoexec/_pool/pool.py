@@ -84,8 +84,15 @@ class Pool:
         _thread_cache.start(partial(self._equip, job), "autoexec-start")
 
     def _equip(self, job: Job) -> None:
+        """Start what workers are missing, which takes them as long as the function may take here."""
+        while job.wanted > len(self._workers) and not self.closed and not job.over:
+            job.cold = True
+            if self._add_worker():
+                break
         try:
-            job.pickle()
+            for worker in list(self._workers):
+                worker.tell("prepare", job.module())
+            job.message()
         except NotPicklable as error:
             self._give_up(job, error, f"the function cannot be pickled ({error.__cause__})")
             return

@@ -6,7 +6,6 @@ import mmap
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from itertools import count
 from typing import NamedTuple
@@ -82,6 +81,8 @@ def _memory() -> int:
     if hasattr(os, "memfd_create"):
         fd = os.memfd_create("autoexec", os.MFD_CLOEXEC)
     else:
+        import tempfile  # 10 ms
+
         with tempfile.TemporaryFile(prefix="autoexec-") as file:  # without a name, too
             fd = os.dup(file.fileno())
     os.truncate(fd, SIZE)

@@ -17,14 +17,14 @@ def frame(message: Any) -> list[bytes | memoryview]:
 
     Args:
         message: Plain data (texts, numbers, bytes, tuples, lists). A `pickle.PickleBuffer` in it
-            is not copied, and arrives as a `bytearray`.
+            is not copied, and arrives as `bytes` if it is read-only, else as a `bytearray`.
     """
     buffers: list[pickle.PickleBuffer] = []
     data = pickle.dumps(message, 5, buffer_callback=buffers.append)
     if not buffers:
         return [_LENGTHS.pack(len(data), 0) + data]  # one system call
     raw = [buffer.raw() for buffer in buffers]
-    lengths = struct.pack(f"<{len(raw)}Q", *(one.nbytes for one in raw))
+    lengths = struct.pack(f"<{len(raw)}Q", *(one.nbytes << 1 | one.readonly for one in raw))
     return [_LENGTHS.pack(len(data), len(raw)) + lengths + data, *raw]
 
 
@@ -37,7 +37,7 @@ def read_frame(pipe: IO[bytes]) -> Any:
     length, count = _LENGTHS.unpack(_read(pipe, _LENGTHS.size))
     lengths = struct.unpack(f"<{count}Q", _read(pipe, 8 * count)) if count else ()
     data = _read(pipe, length)
-    return pickle.loads(data, buffers=[_fill(pipe, bytearray(n)) for n in lengths])
+    return pickle.loads(data, buffers=[_buffer(pipe, n >> 1, bool(n & 1)) for n in lengths])
 
 
 def _read(pipe: IO[bytes], length: int) -> bytes:
@@ -47,8 +47,11 @@ def _read(pipe: IO[bytes], length: int) -> bytes:
     return data
 
 
-def _fill(pipe: IO[bytes], buffer: bytearray) -> bytearray:
-    """Read into memory that is there already: it will be the object's own."""
+def _buffer(pipe: IO[bytes], length: int, readonly: bool) -> bytes | bytearray:
+    """Read into the very memory that will be the object's."""
+    if readonly:
+        return _read(pipe, length)
+    buffer = bytearray(length)
     rest = memoryview(buffer)
     while rest:
         count = pipe.readinto(rest)  # type: ignore[attr-defined]

@@ -3,6 +3,7 @@
 Messages in:
     ("surroundings", {...})                  directory, environment, paths, as in the parent now
     ("call", function, arguments)            an initializer; answered like "job", for job 0
+    ("prepare", module)                      import it: a function of it is on its way
     ("job", id, function, host, width)       a function that chunks will name; host: see `_Hosted`
     ("chunk", id, number, slot, budget_s, [item, ...])
     ("stop", id, number)                     give up a call, where calls run side by side
@@ -152,6 +153,12 @@ class _Worker:
             self._refuse(0, exc)
         else:
             self._out.send(("loaded", 0))
+
+    def _on_prepare(self, module: str) -> None:
+        try:
+            __import__(module)
+        except BaseException:  # reading the function will say so
+            return
 
     def _on_job(self, job: int, function: Wire, host: bytes | None, width: int) -> None:
         try:

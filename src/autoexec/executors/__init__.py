@@ -7,11 +7,11 @@ list it in `make`. `tests/executors/test_contract.py` then holds it to the commo
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import Any, assert_never
+from typing import assert_never
 
 from .._function import is_async
 from .._options import Settings
+from .._pickling import Packed
 from .._types import Executor, Lane, Sink
 
 
@@ -21,8 +21,9 @@ def warm_workers() -> int:
     return shared.warm() if shared is not None else 0
 
 
-def make(lane: Lane, fn: Callable[[Any], Any], sink: Sink, settings: Settings) -> Executor:
+def make(lane: Lane, packed: Packed, sink: Sink, settings: Settings) -> Executor:
     """The executor of a lane. Each is imported when first used: asyncio alone takes 30 ms."""
+    fn = packed.fn
     match lane:
         case "inline":
             from .inline import InlineExecutor
@@ -35,7 +36,7 @@ def make(lane: Lane, fn: Callable[[Any], Any], sink: Sink, settings: Settings) -
         case "processes":
             from .processes import ProcessesExecutor
 
-            return ProcessesExecutor(fn, sink)
+            return ProcessesExecutor(packed, sink)
         case "hybrid":
             from .loop import LoopExecutor
             from .processes import ProcessesExecutor
@@ -43,7 +44,7 @@ def make(lane: Lane, fn: Callable[[Any], Any], sink: Sink, settings: Settings) -
 
             unwrapped = getattr(fn, "__wrapped__", fn)
             host = LoopExecutor if is_async(unwrapped) else ThreadsExecutor
-            return ProcessesExecutor(fn, sink, "hybrid", host)
+            return ProcessesExecutor(packed, sink, "hybrid", host)
         case "asyncio":
             from .loop import LoopExecutor
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from .. import _control, _host
 from .._chunk import Chunk
+from .._pickling import Packed
 from .._pool import shared
 from .._pool.job import Job
 from .._types import Lane, Sink
@@ -24,7 +24,7 @@ class ProcessesExecutor:
 
     def __init__(
         self,
-        fn: Callable[[Any], Any],
+        fn: Packed,
         sink: Sink,
         lane: Lane = "processes",
         host: type | None = None,
