@@ -18,6 +18,7 @@ ROOT = Path(autoexec.__file__).parent
 ENTRIES = ("__main__", "_compare")
 """May import anything: nothing imports them."""
 TOUCHING = (
+    "_futures",
     "_run",
     "executors",
     "_pool",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any, get_args
 
 import pytest
@@ -29,6 +30,7 @@ def test_every_option_has_a_default() -> None:
     assert settings == Settings()
     assert (settings.backend, settings.max_workers, settings.chunksize) == ("auto", None, "auto")
     assert (settings.on_error, settings.star) == ("raise", False)
+    assert (settings.timeout, settings.deadline) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +48,11 @@ def test_every_option_has_a_default() -> None:
         {"on_error": "skip"},
         {"star": True},
         {"star": False},
+        {"timeout": None},
+        {"timeout": 0.5},
+        {"timeout": 1e-9},
+        {"deadline": None},
+        {"deadline": 86_400.0},
     ],
     ids=str,
 )
@@ -61,9 +68,36 @@ def test_whole_numbers_of_other_types_become_ints(name: str) -> None:
     assert value == 4
 
 
+@given(
+    st.one_of(
+        st.integers(min_value=1, max_value=10**9),
+        st.floats(min_value=0, exclude_min=True, allow_infinity=False),
+    ),
+    st.sampled_from(["timeout", "deadline"]),
+)
+@examples(50)
+def test_any_time_that_is_more_than_nothing_and_finite_will_do(seconds: float, name: str) -> None:
+    value = validate({name: seconds})._asdict()[name]
+    assert type(value) is float
+    assert value == seconds
+
+
+@pytest.mark.parametrize(
+    ("options", "limited"),
+    [({}, False), ({"timeout": 1}, True), ({"deadline": 1}, True), ({"max_workers": 1}, False)],
+)
+def test_a_run_with_a_limit_of_time_is_limited(options: dict[str, Any], limited: bool) -> None:
+    assert validate(options).limited is limited
+
+
 @pytest.mark.parametrize(
     ("backend", "route"),
-    [("auto", "auto"), ("threads", "threads"), (ThreadPoolExecutor(1), "external")],
+    [
+        ("auto", "auto"),
+        ("threads", "threads"),
+        ("hybrid", "hybrid"),
+        (ThreadPoolExecutor(1), "external"),
+    ],
 )
 def test_an_executor_of_the_callers_is_the_route_external(backend: Backend, route: str) -> None:
     assert validate({"backend": backend}).route == route
@@ -97,6 +131,24 @@ WRONG: list[tuple[str, object, type[Exception]]] = [
     ("star", 1, TypeError),
     ("star", None, TypeError),
     ("star", "yes", TypeError),
+    *(
+        (name, value, error)
+        for name in ("timeout", "deadline")
+        for value, error in [
+            (0, ValueError),
+            (0.0, ValueError),
+            (-1, ValueError),
+            (float("nan"), ValueError),
+            (float("inf"), ValueError),
+            (float("-inf"), ValueError),
+            (True, TypeError),
+            (False, TypeError),
+            ("1", TypeError),
+            (1j, TypeError),
+            ([1], TypeError),
+            (timedelta(seconds=1), TypeError),
+        ]
+    ),
 ]
 
 
@@ -125,11 +177,20 @@ def test_every_option_is_checked(name: str) -> None:
         validate({name: object()})
 
 
-@given(st.integers(max_value=0), st.sampled_from(["max_workers", "chunksize"]))
+@given(
+    st.integers(max_value=0),
+    st.sampled_from(["max_workers", "chunksize", "timeout", "deadline"]),
+)
 @examples(50)
-def test_less_than_one_is_out_of_range(value: int, name: str) -> None:
+def test_nothing_and_less_is_out_of_range(value: int, name: str) -> None:
     with pytest.raises(ValueError, match=name):
         validate({name: value})
+
+
+@pytest.mark.parametrize("name", ["timeout", "deadline"])
+def test_more_seconds_than_any_float_holds_are_out_of_range(name: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        validate({name: 10**400})
 
 
 def test_a_class_of_executors_is_answered_with_how_to_make_one() -> None:
@@ -146,6 +207,8 @@ def test_a_class_of_executors_is_answered_with_how_to_make_one() -> None:
         ("onerror", "on_error"),
         ("backends", "backend"),
         ("starred", "star"),
+        ("time_out", "timeout"),
+        ("deadlines", "deadline"),
     ],
 )
 def test_an_unknown_option_is_answered_with_the_one_that_was_meant(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import io
 import pickle
@@ -18,7 +19,18 @@ from strategies import examples
 
 from autoexec._errors import NotPicklable
 from autoexec._payload import SMALL_BYTES, weigh
-from autoexec._pickling import PROTOCOL, Portable, dumps, loads
+from autoexec._pickling import (
+    LARGE_BYTES,
+    PROTOCOL,
+    Packed,
+    Portable,
+    dumps,
+    loads,
+    pack,
+    pack_function,
+    size_of,
+    unpack,
+)
 
 
 def adder(amount: int) -> Callable[[int], int]:
@@ -50,6 +62,31 @@ class Unspeakable(Stubborn):
 
     def __repr__(self) -> str:
         raise RuntimeError("no words")
+
+
+class Quitting:
+    """Ends the program when it is pickled, or tries to."""
+
+    def __init__(self, how: type[BaseException]) -> None:
+        self.how = how
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise self.how
+
+
+class Memory:
+    """Gives its memory away as NumPy arrays do, and is made from that which it is given."""
+
+    def __init__(self, data: Any) -> None:
+        self.data = data
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return Memory, (pickle.PickleBuffer(self.data),)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Memory) and bytes(other.data) == bytes(self.data)
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 class Large:
@@ -139,6 +176,39 @@ def test_what_the_main_module_defines_travels_by_value() -> None:
     assert three == 3
 
 
+MAIN_SCRIPT_WITH_BUFFERS = """
+import pickle
+import sys
+from autoexec._pickling import pack
+
+class Memory:
+    def __init__(self, data):
+        self.data = data
+    def __reduce_ex__(self, protocol):
+        return Memory, (pickle.PickleBuffer(self.data),)
+    def length(self):
+        return len(self.data)
+
+table = Memory(b"m" * 100_000)
+
+def at(item):
+    return table.data[item]
+
+data, buffers = pack((at, Memory(bytearray(70_000)).length))
+sys.stdout.buffer.write(pickle.dumps([bytes(part) for part in [data, *buffers]]))
+"""
+
+
+def test_what_the_main_module_defines_travels_with_its_buffers_beside() -> None:
+    code = MAIN_SCRIPT_WITH_BUFFERS
+    script = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    data, *buffers = pickle.loads(script.stdout)
+    assert [len(buffer) for buffer in buffers] == [100_000, 70_000]
+    at, length = unpack((data, [*map(bytearray, buffers)]))
+    assert at(5) == ord("m")
+    assert length() == 70_000
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
@@ -166,11 +236,264 @@ def test_the_reason_that_a_class_gives_is_passed_on() -> None:
         dumps(Stubborn())
 
 
+@pytest.mark.parametrize("write", [dumps, pack])
+def test_an_item_that_tries_to_exit_is_refused(write: Callable[[object], object]) -> None:
+    with pytest.raises(NotPicklable, match="cannot travel") as caught:
+        write(Quitting(SystemExit))
+    assert isinstance(caught.value.__cause__, SystemExit)
+
+
+@pytest.mark.parametrize("write", [dumps, pack])
+@pytest.mark.parametrize("by_value", [False, True])
+def test_ctrl_c_while_something_is_pickled_is_the_users(
+    write: Callable[[object], object], by_value: bool
+) -> None:
+    value: list[object] = [adder(1)] if by_value else []  # a closure, so cloudpickle has its turn
+    with pytest.raises(KeyboardInterrupt):
+        write([*value, Quitting(KeyboardInterrupt)])
+
+
+# --- In one piece, or with buffers beside -------------------------------------------------------------
+
+
+def address(buffer: Any) -> int:
+    """Where the memory of a buffer that can be written to begins."""
+    with memoryview(buffer) as view:
+        return ctypes.addressof(ctypes.c_char.from_buffer(view.cast("B")))
+
+
+def parts(wire: Any) -> tuple[Any, list[Any]]:
+    """The pickle and the buffers of a wire that is in more than one piece."""
+    data, buffers = wire
+    assert isinstance(buffers, list)
+    return data, buffers
+
+
+def sent(part: Any) -> Any:
+    """A wire at the other side of a pipe, where its buffers are bytes or bytearrays."""
+    match part:
+        case None | bytes():
+            return part
+        case tuple():
+            return tuple(map(sent, part))
+        case list():
+            return list(map(sent, part))
+    return bytes(part) if memoryview(part).readonly else bytearray(part)
+
+
+def length_of(buffer: Any) -> int:
+    return memoryview(buffer).nbytes
+
+
+KINDS: list[Callable[[bytes], Any]] = [bytes, bytearray, lambda data: Memory(bytearray(data))]
+sizes = st.sampled_from([0, 1, 1000, LARGE_BYTES - 1, LARGE_BYTES, LARGE_BYTES + 1, 200_000])
+
+
+@given(
+    plain,
+    st.lists(st.tuples(st.sampled_from(KINDS), sizes, st.integers(0, 9)), max_size=4),
+    st.booleans(),
+)
+@examples(100)
+def test_what_is_packed_comes_back_the_same(
+    value: object, blobs: list[tuple[Callable[[bytes], Any], int, int]], closure: bool
+) -> None:
+    made = [kind(bytes([byte]) * size) for kind, size, byte in blobs]
+    for whole in (value, [value, *made], *made, tuple(made)):
+        again = unpack(sent(pack(whole)))
+        assert again == whole
+        assert type(again) is type(whole)
+    fn = functools.partial(adder(1) if closure else abs, 5)
+    whole = fn, made, value
+    again = unpack(sent(pack_function(whole)))
+    assert again[0]() == fn()
+    assert again[1:] == whole[1:]
+    assert [type(blob) for blob in again[1]] == [type(blob) for blob in made]
+
+
+@given(plain.filter(lambda value: len(pickle.dumps(value, PROTOCOL)) < LARGE_BYTES))
+@examples(50)
+def test_what_is_small_stays_in_one_piece(value: object) -> None:
+    assert type(pack(value)) is bytes
+    assert type(pack_function(value)) is bytes
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_small_buffer_stays_in_one_piece(kind: Callable[[bytes], object]) -> None:
+    assert type(pack(kind(bytes(LARGE_BYTES // 2)))) is bytes
+    assert type(pack([kind(bytes(1000)) for _ in range(10)])) is bytes
+
+
+def test_a_large_bytes_object_is_its_own_buffer() -> None:
+    value = b"x" * LARGE_BYTES
+    no_pickle, (buffer,) = parts(pack(value))
+    assert no_pickle is None
+    assert buffer.raw().obj is value
+    assert size_of(pack(value)) == LARGE_BYTES
+
+
+def test_a_large_bytearray_is_not_copied() -> None:
+    value = bytearray(LARGE_BYTES)
+    _, (buffer,) = parts(pack(value))
+    assert address(buffer) == address(value)
+    again = unpack(sent(pack(value)))
+    again[0] = 1
+    assert again[1:] == value[1:]
+
+
+def test_a_large_buffer_is_not_copied() -> None:
+    value = bytearray(LARGE_BYTES)
+    data, (buffer,) = parts(pack([Memory(value), "beside"]))
+    assert length_of(data) < 200
+    assert address(buffer) == address(value)
+    value[5] = 7
+    assert memoryview(buffer)[5] == 7
+
+
+def test_a_long_pickle_is_a_piece_of_its_own_and_not_copied_again() -> None:
+    value = [bytearray(i.to_bytes(2, "big")) * 500 for i in range(200)]
+    data, buffers = parts(pack(value))
+    assert length_of(data) > LARGE_BYTES
+    assert buffers == []
+    assert unpack(sent((data, buffers))) == value
+
+
+def test_large_and_small_buffers_of_a_value_find_their_places() -> None:
+    value = [Memory(bytearray(b"a" * n)) for n in (10, LARGE_BYTES, 20, 2 * LARGE_BYTES)]
+    _, buffers = parts(pack(value))
+    assert list(map(length_of, buffers)) == [LARGE_BYTES, 2 * LARGE_BYTES]
+    assert unpack(sent(pack(value))) == value
+
+
+def test_what_arrives_uses_the_memory_that_it_was_read_into() -> None:
+    data, (buffer,) = sent(pack(Memory(bytearray(b"z" * LARGE_BYTES))))
+    again = unpack((data, [buffer]))
+    assert again.data is buffer
+
+
+def test_a_closure_takes_its_large_buffers_along() -> None:
+    table = Memory(bytearray(b"t" * LARGE_BYTES))
+
+    def length(item: int) -> int:
+        return len(table.data) + item
+
+    for wire in (pack(length), pack_function(length)[:2]):
+        _, buffers = parts(wire)
+        assert list(map(address, buffers)) == [address(table.data)]
+    for wire in (pack(length), pack_function(length)):
+        assert unpack(sent(wire))(1) == LARGE_BYTES + 1
+
+
+def test_large_bytes_in_the_state_of_a_function_are_not_copied() -> None:
+    text, array = b"t" * LARGE_BYTES, Memory(bytearray(LARGE_BYTES))
+
+    def lengths(item: int) -> tuple[int, ...]:
+        return len(text), len(array.data), text[item], array.data[item]
+
+    wire = pack_function([lengths, lengths, text])
+    assert not isinstance(wire, bytes)
+    data, buffers, texts = wire
+    assert length_of(data) < LARGE_BYTES
+    assert list(map(length_of, buffers)) == [LARGE_BYTES]
+    assert all(piece.raw().obj is text for piece in texts)
+    assert size_of(wire) >= 2 * LARGE_BYTES
+    first, again, same_text = unpack(sent(wire))
+    assert first(1) == again(1) == (LARGE_BYTES, LARGE_BYTES, ord("t"), 0)
+    assert same_text == text
+
+
+def test_a_first_attempt_that_fails_leaves_no_buffer_behind() -> None:
+    # The C pickler puts the array aside before it comes to the closure, which it refuses.
+    value = [Memory(bytearray(LARGE_BYTES)), b"t" * LARGE_BYTES, adder(2)]
+    _, buffers = parts(pack(value))
+    assert len(buffers) == 1
+    wire: Any = pack_function(value)
+    assert [len(several) for several in wire[1:]] == [1, 1]
+    for write in (pack, pack_function):
+        array, text, fn = unpack(sent(write(value)))
+        assert (len(array.data), text, fn(1)) == (LARGE_BYTES, value[1], 3)
+
+
+def test_a_function_is_pickled_once_by_whoever_needs_it_first() -> None:
+    counted: list[int] = []
+
+    class Counting:
+        def __call__(self, item: int) -> int:
+            return item
+
+        def __reduce__(self) -> tuple[Any, ...]:
+            counted.append(1)
+            return adder, (1,)
+
+    packed = Packed(Counting())
+    assert counted == []
+    threads = [threading.Thread(target=packed.wire) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert unpack(packed.wire())(2) == 3
+    assert counted == [1]
+
+
+def test_a_function_that_cannot_travel_says_so_each_time() -> None:
+    packed = Packed(stuck())
+    for _ in range(2):
+        with pytest.raises(NotPicklable, match="lock"):
+            packed.wire()
+
+
+class TestArrays:
+    """Of NumPy, where it is installed."""
+
+    @pytest.fixture(autouse=True)
+    def installed(self) -> None:
+        self.np = pytest.importorskip("numpy")
+
+    @pytest.mark.parametrize("order", ["C", "F"])
+    def test_a_large_array_is_the_very_memory_and_arrives_writable(self, order: str) -> None:
+        array = self.np.arange(60_000.0).reshape((300, 200), order=order)
+        data, (buffer,) = parts(pack(array))
+        assert length_of(data) < 1000
+        assert address(buffer.raw()) == array.ctypes.data
+        again = unpack(sent((data, [buffer])))
+        assert (again == array).all()
+        assert again.flags.writeable
+        again[0, 0] = -1
+        assert array[0, 0] == 0
+
+    def test_a_small_array_stays_in_one_piece(self) -> None:
+        wire = pack(self.np.arange(100))
+        assert type(wire) is bytes
+        again = unpack(wire)
+        assert again.sum() == 4950
+        again[0] = 1
+
+    def test_arrays_within_other_things_are_put_aside_as_well(self) -> None:
+        large, small = self.np.ones(100_000), self.np.zeros(3)
+        value = {"large": large, "small": small, "twice": [large]}
+        _, buffers = parts(pack(value))
+        assert [address(buffer.raw()) for buffer in buffers] == [large.ctypes.data]
+        again = unpack(sent(pack(value)))
+        assert again["twice"][0] is again["large"]
+        assert again["large"].flags.writeable
+        assert (again["small"] == small).all()
+
+    def test_an_array_with_gaps_comes_back_whole(self) -> None:
+        array = self.np.arange(100_000)[::2]
+        assert (unpack(sent(pack(array))) == array).all()
+
+    def test_an_array_that_was_read_only_comes_back_the_same(self) -> None:
+        array = self.np.arange(100_000)
+        array.flags.writeable = False
+        assert (unpack(sent(pack(array))) == array).all()
+
+
 # --- What it weighs ----------------------------------------------------------------------------------
 
 
 def test_the_function_an_item_and_a_result_are_weighed() -> None:
-    payload = weigh(abs, b"x" * 1000, b"y" * 2000)
+    payload = weigh(Packed(abs), b"x" * 1000, b"y" * 2000)
     assert payload.obstacle is None
     assert payload.fn_bytes == len(pickle.dumps(abs, PROTOCOL))
     assert 1000 < payload.item_bytes < 1100
@@ -184,7 +507,7 @@ def test_what_a_function_captured_counts_as_its_weight() -> None:
     def fn(item: int) -> str:
         return table[item]
 
-    assert weigh(fn, 1, None).fn_bytes > 100_000
+    assert weigh(Packed(fn), 1, None).fn_bytes > 100_000
 
 
 @pytest.mark.parametrize(
@@ -199,7 +522,7 @@ def test_what_a_function_captured_counts_as_its_weight() -> None:
 def test_what_cannot_travel_is_an_obstacle(
     fn: Callable[..., Any], item: object, result: object, words: str
 ) -> None:
-    obstacle = weigh(fn, item, result).obstacle
+    obstacle = weigh(Packed(fn), item, result).obstacle
     assert obstacle is not None
     assert words in obstacle
 
@@ -216,7 +539,7 @@ def test_what_cannot_travel_is_an_obstacle(
     ids=lambda value: type(value).__name__,
 )
 def test_what_is_plainly_large_is_not_pickled_to_find_out(value: object, size: int) -> None:
-    payload = weigh(abs, value, None)
+    payload = weigh(Packed(abs), value, None)
     assert payload.item_bytes == size
     assert payload.pickle_s > 0
     assert payload.obstacle is None
@@ -226,7 +549,7 @@ def test_a_size_that_is_not_a_number_is_no_size() -> None:
     class Odd:
         nbytes = "many"
 
-    assert weigh(abs, Odd(), None).item_bytes > 0
+    assert weigh(Packed(abs), Odd(), None).item_bytes > 0
 
 
 def test_a_size_that_cannot_be_asked_for_is_no_size() -> None:
@@ -235,7 +558,7 @@ def test_a_size_that_cannot_be_asked_for_is_no_size() -> None:
         def nbytes(self) -> int:
             raise RuntimeError
 
-    assert weigh(abs, Unconnected(), None).item_bytes > 0
+    assert weigh(Packed(abs), Unconnected(), None).item_bytes > 0
 
 
 # --- Values that may or may not be pickled on their way ------------------------------------------------

@@ -6,19 +6,33 @@ import asyncio
 import concurrent.futures
 import functools
 import gc
+import itertools
+import os
 import threading
 import time
 import weakref
 from collections import deque
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from autoexec import Failure, Results, WorkerDied, _host, run_parallel
+from autoexec import (
+    DeadlineExceeded,
+    Failure,
+    ItemTimeout,
+    NotPicklable,
+    Results,
+    WorkerDied,
+    _host,
+    run_parallel,
+)
 from autoexec import _thread_cache as thread_cache
+from autoexec._pool import shared
+from autoexec._pool.spawn import spawn
 
-BACKENDS = ["auto", "inline", "threads", "processes"]
+BACKENDS = ["auto", "inline", "threads", "processes", "hybrid"]
 
 
 def double(x: int) -> int:
@@ -97,8 +111,6 @@ def failure_in(results: list[Any], index: int) -> BaseException:
 
 def die_on_three(x: int) -> int:
     if x == 3:
-        import os
-
         os._exit(7)
     time.sleep(0.005)  # longer than the millisecond whose outcomes are announced together
     return x
@@ -172,7 +184,7 @@ class TestEveryBackend:
             called.append(x)
             return x
 
-        fn = double if backend == "processes" else note
+        fn = double if backend in ("processes", "hybrid") else note
         with pytest.raises(OSError, match="the disk is gone"):
             run_parallel(fn, items(), backend=backend)
         if fn is note:
@@ -292,6 +304,7 @@ class TestTravel:
         items = [1, Locked(), 3]
         results = run_parallel(name_of_type, items, backend="processes", on_error="return")
         assert (results[0], results[2]) == ("int", "int")
+        assert isinstance(failure_in(results, 1), NotPicklable)
         assert "cannot travel" in str(failure_in(results, 1))
 
     def test_a_result_that_cannot_be_pickled(self) -> None:
@@ -322,6 +335,240 @@ class TestTravel:
         lock = threading.Lock()
         with pytest.raises(Exception, match="cannot be pickled"):
             run_parallel(lambda x: lock.locked(), [1, 2], backend="processes")
+
+    def test_under_auto_it_is_called_here_while_the_others_go_to_processes(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(_host, "_process_starts_s", deque([0.05]))
+
+        def place(item: Any) -> tuple[int, str]:
+            burn(120_000)
+            return os.getpid(), type(item).__name__
+
+        items: list[Any] = list(range(150))
+        for stuck in (60, 100, 101, 149):
+            items[stuck] = Locked()
+        results = run_parallel(place, items)
+        assert [name for _, name in results] == [type(item).__name__ for item in items]
+        assert {pid for pid, name in results if name == "Locked"} == {os.getpid()}
+        assert {pid for pid, name in results if name == "int"} - {os.getpid()}
+        assert results.report.ran["processes"] > 0
+        assert results.report.failures == 0
+
+
+class Gate:
+    """Calls that wait until it is opened, in whatever process they are."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "gate"
+
+    def wait(self, item: int) -> int:
+        while item < 0 and not self.path.exists():
+            time.sleep(0.005)
+        return item * 2
+
+    async def wait_later(self, item: int) -> int:
+        while item < 0 and not self.path.exists():
+            await asyncio.sleep(0.005)
+        return item * 2
+
+    def fn(self, kind: str) -> Any:
+        return self.wait if kind == "sync" else self.wait_later
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Gate]:
+    made = Gate(tmp_path)
+    yield made
+    made.path.touch()  # so that threads that were left behind end
+
+
+WAYS = [
+    *((backend, "sync") for backend in BACKENDS),
+    *((backend, "async") for backend in [*BACKENDS, "asyncio"]),
+]
+"""On an event loop a call that never awaits cannot be given up."""
+TIMEOUT_S = 0.8
+"""Long for the calls that are to be quick, since their imports are part of them."""
+
+
+@pytest.mark.parametrize(("backend", "kind"), WAYS)
+class TestTimeout:
+    """Only the call that takes too long fails. A negative item waits."""
+
+    def test_the_others_are_not_affected(self, backend: Any, kind: str, gate: Gate) -> None:
+        items = [0, 1, -2, 3, 4, 5, 6, 7]
+        fn: Any = gate.fn(kind)
+        options: Any = {"backend": backend, "timeout": TIMEOUT_S, "on_error": "return"}
+        results = run_parallel(fn, items, **options)
+        failure = results.pop(2)
+        assert results == [0, 2, 6, 8, 10, 12, 14]
+        assert isinstance(failure, Failure)
+        assert isinstance(failure.exception, ItemTimeout)
+        assert isinstance(failure.exception, TimeoutError)
+        assert (failure.index, failure.item, failure.seconds) == (2, -2, TIMEOUT_S)
+
+    def test_it_ends_the_run_like_any_error(self, backend: Any, kind: str, gate: Gate) -> None:
+        fn: Any = gate.fn(kind)
+        with pytest.raises(ItemTimeout, match=r"wait\w* took longer than timeout=") as caught:
+            run_parallel(fn, [-1, 2], backend=backend, timeout=TIMEOUT_S)
+        assert any("item 0, -1" in note for note in caught.value.__notes__)
+
+
+def test_a_timeout_holds_for_calls_on_an_executor_of_the_callers(gate: Gate) -> None:
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        options: Any = {"backend": pool, "timeout": TIMEOUT_S, "on_error": "return"}
+        results = run_parallel(gate.wait, [0, -1, 2], **options)
+        assert (results[0], results[2]) == (0, 4)
+        assert isinstance(failure_in(results, 1), ItemTimeout)
+        gate.path.touch()
+
+
+@pytest.mark.parametrize("backend", ["auto", "threads", "processes", "external"])
+def test_calls_of_a_chunk_do_not_share_the_time_of_one(backend: Any) -> None:
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        chosen = pool if backend == "external" else backend
+        options: Any = {"backend": chosen, "timeout": TIMEOUT_S, "chunksize": 12}
+        assert run_parallel(time.sleep, [0.1] * 12, **options) == [None] * 12
+
+
+def test_the_process_of_a_call_that_took_too_long_is_gone(tmp_path: Path) -> None:
+    def hang(x: int) -> int:
+        (tmp_path / str(os.getpid())).touch()
+        while x < 0:
+            pass
+        return os.getpid()
+
+    options: Any = {"backend": "processes", "timeout": TIMEOUT_S, "on_error": "return"}
+    run_parallel(hang, [-1], **options)
+    (pid,) = (int(path.name) for path in tmp_path.iterdir())
+    until = time.monotonic() + 30
+    while pid in _host.own_children:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(("backend", "kind"), WAYS)
+def test_after_the_deadline_what_was_done_is_known(backend: Any, kind: str, gate: Gate) -> None:
+    fn: Any = gate.fn(kind)
+    run_parallel(fn, range(8), backend=backend)  # so that workers are up
+    with pytest.raises(DeadlineExceeded, match="deadline=1") as caught:
+        run_parallel(fn, [0, 1, -2, 3, 4], backend=backend, deadline=1.0, max_workers=4)
+    assert isinstance(caught.value, TimeoutError)
+    finished = caught.value.finished
+    done = {0: 0, 1: 2, 3: 6, 4: 8}
+    assert finished.items() <= done.items()
+    # One after another, the items behind the one that waits had no turn.
+    assert set(finished) >= ({0, 1} if backend in ("auto", "inline") else set(done))
+
+
+def test_what_failed_before_the_deadline_is_among_what_was_done(gate: Gate) -> None:
+    def fail_or_wait(x: int) -> int:
+        if x == 1:
+            raise ValueError(x)
+        return gate.wait(x)
+
+    for on_error, count in (("return", 3), ("skip", 2)):
+        options: Any = {"backend": "threads", "max_workers": 4, "on_error": on_error}
+        with pytest.raises(DeadlineExceeded) as caught:
+            run_parallel(fail_or_wait, [0, 1, -2, 3], deadline=1.0, **options)
+        finished = caught.value.finished
+        assert (finished[0], finished[3], len(finished)) == (0, 6, count)
+        if on_error == "return":
+            assert isinstance(finished[1], Failure)
+
+
+def test_a_run_that_ends_in_time_has_its_results() -> None:
+    for backend in BACKENDS:
+        options: Any = {"backend": backend, "timeout": 30, "deadline": 60}
+        assert run_parallel(double, range(20), **options) == [x * 2 for x in range(20)]
+
+
+class TestHybrid:
+    """Calls side by side in each of several processes."""
+
+    @pytest.mark.parametrize("fn", [double, double_later])
+    def test_results_are_in_the_order_of_the_items(self, fn: Any) -> None:
+        results = run_parallel(fn, range(300), backend="hybrid")
+        assert results == [x * 2 for x in range(300)]
+        assert results.report.route == "hybrid"
+        assert results.report.ran == {"hybrid": 300}
+
+    def test_calls_of_a_process_wait_at_the_same_time(self, tmp_path: Path) -> None:
+        def meet(x: int) -> int:
+            (tmp_path / str(x)).touch()
+            while len(list(tmp_path.iterdir())) < 16:
+                time.sleep(0.005)
+            return os.getpid()
+
+        pids = run_parallel(meet, range(16), backend="hybrid", max_workers=16)
+        assert os.getpid() not in pids
+        assert len(set(pids)) <= _host.cores()
+
+    @pytest.mark.parametrize("fn", [double, double_later])
+    def test_any_number_of_calls_at_once_may_be_asked_for(self, fn: Any) -> None:
+        results = run_parallel(fn, range(3_000), backend="hybrid", max_workers=3_000)
+        assert results == [x * 2 for x in range(3_000)]
+
+    def test_a_function_is_async_if_its_outermost_wrapper_is(self) -> None:
+        @functools.wraps(double_later)
+        def at_once(x: int) -> int:
+            return asyncio.run(double_later(x))
+
+        @functools.wraps(double)
+        async def later(x: int) -> int:
+            return double(x)
+
+        assert run_parallel(at_once, range(3), backend="hybrid") == [0, 2, 4]
+        assert run_parallel(later, range(3), backend="hybrid") == [0, 2, 4]
+
+
+class TestWithoutProcesses:
+    """Where none can be started, for want of memory or descriptors."""
+
+    @pytest.fixture(autouse=True)
+    def cold(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(shared, "_pool", None)
+
+    @staticmethod
+    def refuse(environment: object) -> Any:
+        raise OSError(11, "Resource temporarily unavailable")
+
+    @pytest.mark.parametrize("fn", [double, double_later])
+    @pytest.mark.parametrize("backend", ["processes", "hybrid"])
+    def test_the_calls_run_here_and_the_report_says_why(
+        self, backend: Any, fn: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("autoexec._pool.worker.spawn", self.refuse)
+        results = run_parallel(fn, range(20), backend=backend)
+        assert results == [x * 2 for x in range(20)]
+        assert results.report.ran.get(backend, 0) == 0
+        assert "no worker process can be started" in str(results.report)
+
+    @pytest.mark.timeout(30)
+    def test_if_the_last_ones_have_died_the_rest_runs_here(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        here, spawned = os.getpid(), itertools.count()
+
+        def spawn_two(environment: Any) -> Any:
+            return spawn(environment) if next(spawned) < 2 else self.refuse(environment)
+
+        def die(x: int) -> int:
+            time.sleep(0.002)
+            if os.getpid() != here:
+                os._exit(7)
+            return x
+
+        monkeypatch.setattr("autoexec._pool.worker.spawn", spawn_two)
+        options: Any = {"backend": "processes", "on_error": "return", "max_workers": 2}
+        results = run_parallel(die, range(20), **options)
+        died = [result for result in results if isinstance(result, Failure)]
+        assert all(isinstance(failure.exception, WorkerDied) for failure in died)
+        assert 1 <= len(died) <= 2
+        assert [result for result in results if isinstance(result, int)] == [
+            x for x in range(20) if x not in {failure.index for failure in died}
+        ]
 
 
 class TestEffects:

@@ -15,19 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoexec._actions import Done, Open, Recall, Send, Take, Wait, Weigh
+from autoexec._actions import Done, Open, Progress, Recall, Send, Stop, Take, Wait, Weigh
 from autoexec._chunk import Block, Chunk, Clocks
+from autoexec._errors import DeadlineExceeded, ItemTimeout, NotPicklable, NotSent
 from autoexec._options import Settings, validate
 from autoexec._scheduler import Scheduler
-from autoexec._types import (
-    Broken,
-    Costs,
-    Host,
-    Look,
-    Payload,
-    Ready,
-    Running,
-)
+from autoexec._types import Broken, Costs, Host, Look, Payload, Ready, Running
+from autoexec._window import Failure
 
 COSTS = Costs(80e-6, 25e-6, 15e-6, 0.05, 250e-6, 2e-9)
 ACTIONS = 200_000
@@ -57,6 +51,8 @@ class Play:
     known_length: bool = True
     effect: str | None = None
     processes_break: bool = False
+    unsendable: frozenset[int] = frozenset()
+    """Items that cannot be pickled."""
     now: float = 0.0
 
     def __post_init__(self) -> None:
@@ -69,6 +65,8 @@ class Play:
         self.results: list[Any] = []
         self.taken = 0
         self.is_async = self.options.get("backend") == "asyncio"
+        self.stopped: list[int] = []
+        self.here: list[int] = []
         host = Host(self.cores, True, False, None, 0.005, COSTS)
         self.scheduler = Scheduler(
             host,
@@ -101,9 +99,10 @@ class Play:
                 self.taken += len(items)
                 self.scheduler.took(items, self.taken == len(self.calls))
             case Open(lane, workers):
-                if lane == "processes":
-                    broken = Broken("processes", "it was told to break")
-                    ready = Ready("processes", workers, self.start_s)
+                if lane in ("processes", "hybrid"):
+                    processes = workers if lane == "processes" else min(self.cores, workers)
+                    broken = Broken(lane, "it was told to break", harmless=True)
+                    ready = Ready(lane, processes, self.start_s)
                     self.at(self.start_s, broken if self.processes_break else ready)
             case Send(lane, chunks, check):
                 for chunk in chunks:
@@ -113,6 +112,11 @@ class Play:
             case Recall(chunk):
                 chunk.recall()
                 self.cut_short(chunk)
+            case Progress(chunks):
+                assert all(chunk in self.running for chunk in chunks)
+                self.scheduler.progressed([(c, self.started(c)) for c in chunks], self.now)
+            case Stop(chunk, error):
+                self.stop(chunk, error)
             case Weigh():
                 self.scheduler.weighed(Payload(100, 10, 10, 1e-6, None), None)
             case Wait(seconds, watch, here):
@@ -124,12 +128,55 @@ class Play:
     # --- Chunks -------------------------------------------------------------------------------------
 
     def begin(self, chunk: Chunk) -> None:
-        if chunk.lane == "processes":
-            self.processes += chunk.items
+        if chunk.lane == "processes" and not self.unsendable.isdisjoint(chunk.items):
+            self.begin_what_travels(chunk)
+            return
+        (self.processes if chunk.lane == "processes" else self.here).extend(chunk.items)
         chunk.began = Clocks(int(self.now * 1e9), 0, 0)
         self.running[chunk] = self.now
         self.most_at_once = max(self.most_at_once, len(self.running))
         self.at(sum(self.calls[item].wall_s for item in chunk.items), chunk)
+
+    def begin_what_travels(self, chunk: Chunk) -> None:
+        """As the pool does it: up to the item that cannot, and that is an error once it is first."""
+        count = next(i for i, item in enumerate(chunk.items) if item in self.unsendable)
+        self.running[chunk] = self.now
+        self.processes += chunk.items[:count]
+        if count:
+            self.at(sum(self.calls[item].wall_s for item in chunk.items[:count]), (chunk, count))
+        else:
+            refused = Block(chunk, [], NotSent("it cannot travel"), 0.0, 0.0, 0.0, False)
+            self.at(0.0, [refused, Block(chunk, [], None, 0.0, 0.0, 0.0, True)])
+
+    def finished(self, chunk: Chunk) -> int:
+        """Calls of a chunk that have returned by now."""
+        left_s = self.now - self.running[chunk]
+        for position, item in enumerate(chunk.items):
+            left_s -= self.calls[item].wall_s
+            if left_s < -1e-9:
+                return position
+        return chunk.count
+
+    def started(self, chunk: Chunk) -> int:
+        return min(chunk.count, self.finished(chunk) + 1)
+
+    def stop(self, chunk: Chunk, error: BaseException) -> None:
+        count = self.finished(chunk)
+        if count == chunk.count:
+            return  # it has just ended, which will be heard
+        self.events = [event for event in self.events if not self.concerns(event[2], chunk)]
+        heapq.heapify(self.events)
+        blocks = self.end(chunk, count)
+        self.stopped.append(chunk.item(count))
+        self.called[chunk.item(count)] += 1
+        for block in blocks:
+            block.last = False
+        given_up = Block(chunk, [], error, 0.0, 0.0, 0.0, False)
+        self.at(0.0, [*blocks, given_up, Block(chunk, [], None, 0.0, 0.0, 0.0, True)])
+
+    @staticmethod
+    def concerns(what: Any, chunk: Chunk) -> bool:
+        return what is chunk or (isinstance(what, tuple) and what[0] is chunk)
 
     def cut_short(self, chunk: Chunk) -> None:
         """A recalled chunk ends after the call that is running."""
@@ -159,6 +206,7 @@ class Play:
     def wait(self, seconds: float, watch: Any, here: bool) -> None:
         assert seconds > 0
         assert self.running or self.events, "it waits for nothing"
+        assert seconds < 1000
         until = self.now + seconds
         held = any(self.computes_held(chunk) for chunk in self.running)
         if self.events and self.events[0][0] <= until:
@@ -168,6 +216,9 @@ class Play:
                     self.scheduler.ready(what)
                 case Broken():
                     self.scheduler.broken(what)
+                case [Block(), *_] if isinstance(what, list):
+                    self.running.pop(what[0].chunk, None)
+                    self.scheduler.heard(what, self.now)
                 case (chunk, count):
                     self.scheduler.heard(self.end(chunk, count), self.now)
                 case chunk:
@@ -201,7 +252,7 @@ runs = st.lists(st.tuples(calls, st.integers(1, 60)), min_size=1, max_size=4).ma
 options = st.fixed_dictionaries(
     {},
     optional={
-        "backend": st.sampled_from(["auto", "threads", "processes", "asyncio", "inline"]),
+        "backend": st.sampled_from(["auto", "threads", "processes", "asyncio", "inline", "hybrid"]),
         "max_workers": st.integers(1, 40),
         "chunksize": st.integers(1, 30),
     },
@@ -295,3 +346,145 @@ class TestRoutes:
         play = Play([Call(cpu_s=0.001, fails=i == 5) for i in range(100)]).run()
         assert isinstance(play.error, ValueError)
         assert sum(play.called) < 100
+
+
+# --- Limits of time ----------------------------------------------------------------------------------
+
+TIMEOUT_S = 0.2
+quick = st.builds(
+    Call, wait_s=st.sampled_from([0.0, 0.01, 0.1]), cpu_s=st.sampled_from([1e-5, 0.02])
+)
+overdue = st.builds(Call, wait_s=st.sampled_from([0.5, 3.0]), cpu_s=st.sampled_from([1e-5, 0.02]))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.one_of(quick, quick, overdue), min_size=1, max_size=60),
+    options,
+    st.sampled_from([1, 2, 16]),
+)
+def test_only_calls_that_take_too_long_fail_and_are_stopped_once(
+    work: list[Call], chosen: dict[str, Any], cores: int
+) -> None:
+    play = Play(work, {**chosen, "timeout": TIMEOUT_S, "on_error": "return"}, cores).run()
+    late = [i for i, call in enumerate(work) if call.wall_s > 2 * TIMEOUT_S]
+    assert play.error is None
+    assert sorted(play.stopped) == late
+    assert play.called == [1] * len(work)
+    failed = [result.index for result in play.results if isinstance(result, Failure)]
+    assert failed == late
+    assert [result for result in play.results if not isinstance(result, Failure)] == [
+        i for i in range(len(work)) if i not in late
+    ]
+
+
+class TestLimits:
+    @pytest.mark.parametrize("backend", ["auto", "threads", "processes", "asyncio", "hybrid"])
+    def test_a_call_that_exceeds_the_timeout_is_stopped_once(self, backend: str) -> None:
+        work = [Call(wait_s=0.01)] * 5 + [Call(wait_s=50)] + [Call(wait_s=0.01)] * 5
+        options = {"backend": backend, "timeout": 1.0, "on_error": "return"}
+        play = Play(work, options).run()
+        assert play.stopped == [5]
+        failure = play.results[5]
+        assert isinstance(failure.exception, ItemTimeout)
+        assert isinstance(failure.exception, TimeoutError)
+        assert "timeout=1" in str(failure.exception)
+        assert failure.seconds == 1.0
+        assert any("item 5" in note for note in failure.exception.__notes__)
+
+    @pytest.mark.parametrize("backend", ["auto", "threads", "processes"])
+    def test_the_timeout_ends_the_run_if_errors_do(self, backend: str) -> None:
+        play = Play([Call(wait_s=50)] * 3, {"backend": backend, "timeout": 1.0}).run()
+        assert isinstance(play.error, ItemTimeout)
+        assert play.now < 5
+
+    def test_a_chunk_of_many_calls_has_the_time_for_each_of_them(self) -> None:
+        work = [Call(wait_s=0.6)] * 40
+        play = Play(work, {"backend": "threads", "timeout": 1.0, "chunksize": 20}).run()
+        assert play.stopped == []
+        assert play.results == list(range(40))
+
+    def test_items_behind_one_that_is_stopped_are_called(self) -> None:
+        work = [Call(wait_s=50 if i == 3 else 0.01) for i in range(40)]
+        options = {"timeout": 1.0, "chunksize": 20, "on_error": "skip", "backend": "threads"}
+        play = Play(work, options).run()
+        assert play.results == [i for i in range(40) if i != 3]
+        assert play.called == [1] * 40
+
+    @pytest.mark.parametrize("backend", ["auto", "threads", "processes", "asyncio", "hybrid"])
+    def test_after_the_deadline_the_run_is_over(self, backend: str) -> None:
+        work = [Call(wait_s=0.2)] * 4 + [Call(wait_s=100)] * 40
+        play = Play(work, {"backend": backend, "deadline": 10.0}).run()
+        assert isinstance(play.error, DeadlineExceeded)
+        assert isinstance(play.error, TimeoutError)
+        assert "deadline=10" in str(play.error)
+        assert 10.0 <= play.now < 10.1
+        assert play.scheduler.window.finished(play.results) == {i: i for i in range(4)}
+
+    def test_what_was_done_is_known_though_an_item_before_it_was_not(self) -> None:
+        work = [Call(wait_s=100), *[Call(wait_s=0.2)] * 4]
+        play = Play(work, {"backend": "threads", "max_workers": 5, "deadline": 10.0}).run()
+        assert play.results == []
+        assert play.scheduler.window.finished(play.results) == {i: i for i in range(1, 5)}
+
+    def test_a_run_that_is_over_in_time_does_not_care(self) -> None:
+        play = Play([Call(wait_s=0.2)] * 4, {"deadline": 10.0, "timeout": 5.0}).run()
+        assert play.error is None
+        assert play.results == list(range(4))
+
+    def test_calls_are_given_up_before_the_deadline_where_that_is_asked_for(self) -> None:
+        work = [Call(wait_s=100), Call(wait_s=0.1)]
+        chosen = {"backend": "threads", "deadline": 10.0, "timeout": 1.0, "on_error": "skip"}
+        play = Play(work, chosen).run()
+        assert play.error is None
+        assert play.results == [1]
+
+
+class TestItemsThatCannotTravel:
+    WORK = [Call(cpu_s=0.004)] * 500
+
+    @settings(max_examples=40, deadline=None)
+    @given(st.frozensets(st.integers(0, 499), max_size=30))
+    def test_under_auto_they_run_here_and_the_others_there(self, stuck: frozenset[int]) -> None:
+        play = Play(self.WORK, unsendable=stuck).run()
+        assert play.error is None
+        assert play.results == list(range(500))
+        assert play.called == [1] * 500
+        assert stuck <= set(play.here)
+        assert len(play.processes) > 300
+
+    def test_many_in_a_row_do_too(self) -> None:
+        stuck = frozenset(range(200, 260))
+        play = Play(self.WORK, unsendable=stuck).run()
+        assert play.results == list(range(500))
+        assert stuck <= set(play.here)
+        assert play.called == [1] * 500
+
+    def test_their_time_is_limited_too(self) -> None:
+        work = [Call(cpu_s=0.004, wait_s=50.0 * (i == 300)) for i in range(500)]
+        chosen = {"timeout": 1.0, "on_error": "skip"}
+        play = Play(work, chosen, unsendable=frozenset([300])).run()
+        assert play.stopped == [300]
+        assert play.results == [i for i in range(500) if i != 300]
+
+    def test_where_processes_were_asked_for_they_are_errors_of_their_own(self) -> None:
+        chosen = {"backend": "processes", "on_error": "return", "chunksize": 7}
+        play = Play(self.WORK, chosen, unsendable=frozenset([0, 13, 400])).run()
+        failures = [result for result in play.results if isinstance(result, Failure)]
+        assert [failure.index for failure in failures] == [0, 13, 400]
+        assert all(isinstance(failure.exception, NotPicklable) for failure in failures)
+        assert set(play.here) == set()
+
+
+class TestProcessesThatWereAskedFor:
+    @pytest.mark.parametrize("backend", ["processes", "hybrid"])
+    def test_if_they_cannot_start_the_calls_run_here_and_the_plan_says_so(
+        self, backend: str
+    ) -> None:
+        play = Play([Call(cpu_s=0.004)] * 30, {"backend": backend}, processes_break=True).run()
+        assert play.error is None
+        assert play.results == list(range(30))
+        assert play.processes == []
+        reason = play.scheduler.history[-1][1].reason
+        assert "told to break" in reason
+        assert "in this process" in reason

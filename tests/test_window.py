@@ -34,6 +34,7 @@ def test_items_leave_the_hand_in_order_once_each(sizes: list[int], data: st.Data
     left: list[tuple[int, object]] = []
     while hand.count:
         assert hand.count == total - len(left)
+        assert hand.first() == len(left)
         assert hand.peek() == f"item {len(left)}"
         count = data.draw(st.integers(1, 8))
         taken = takes(hand, count)
@@ -47,8 +48,9 @@ def test_items_that_come_back_leave_first() -> None:
     hand.add(0, ["a", "b", "c", "d", "e"])
     assert takes(hand, 3) == [(0, "a"), (1, "b"), (2, "c")]
     hand.add(1, ["b", "c"], front=True)
-    assert (hand.count, hand.peek()) == (4, "b")
+    assert (hand.count, hand.first(), hand.peek()) == (4, 1, "b")
     assert takes(hand, 10) == [(1, "b"), (2, "c")]
+    assert hand.first() == 3
     assert takes(hand, 10) == [(3, "d"), (4, "e")]
     assert hand.count == 0
 
@@ -211,6 +213,65 @@ def test_return_puts_a_failure_in_the_place_of_the_result() -> None:
     assert failure.exception is error
     assert results[1:] == [11]
     assert window.skipped == 0
+
+
+# --- What is there before all is there ---------------------------------------------------------------
+
+
+@given(deliveries(), st.data(), st.sampled_from(["return", "skip"]))
+@examples(200)
+def test_what_is_finished_is_found_by_the_index_of_its_item(
+    runs: list[Delivery], data: st.DataObject, on_error: Any
+) -> None:
+    window = Window(on_error)
+    heard = runs[: data.draw(st.integers(0, len(runs)))]
+    gone: list[object] = []
+    for run in heard:
+        put(window, run)
+        if data.draw(st.booleans()):
+            gone += taken(window)
+    found = window.finished(gone)
+    good = {value: value for _, values in heard for value in values or []}
+    failed = {first for first, values in heard if values is None}
+    assert {index: value for index, value in found.items() if index in good} == good
+    left = found.keys() - good.keys()
+    if on_error == "skip":
+        assert not left
+    else:
+        assert left == failed
+        assert all(index_of(found[index]) == index for index in left)
+
+
+def test_what_waits_behind_a_gap_is_finished_too() -> None:
+    window = Window("raise")
+    window.put_values(0, ["a"])
+    window.put_values(3, ["d", "e"])
+    gone = taken(window)
+    assert gone == ["a"]
+    assert window.finished(gone) == {0: "a", 3: "d", 4: "e"}
+
+
+def test_what_is_finished_is_in_the_order_of_the_items() -> None:
+    window = Window("return")
+    for run in [(7, [7]), (4, [4, 5]), (1, [1]), (0, [0])]:
+        put(window, run)
+    gone = taken(window)
+    assert list(window.finished(gone)) == [0, 1, 4, 5, 7]
+
+
+def test_items_that_were_left_out_do_not_move_the_others() -> None:
+    window = Window("skip")
+    for index in (0, 2, 5):
+        window.put_error(index, "item", ValueError(), seconds=0.1)
+    window.put_values(1, ["b"])
+    window.put_values(3, ["d"])
+    window.put_values(6, ["g"])
+    gone = taken(window)
+    assert window.finished(gone) == {1: "b", 3: "d", 6: "g"}
+
+
+def test_at_first_nothing_is_finished() -> None:
+    assert Window("raise").finished([]) == {}
 
 
 # --- Failures ----------------------------------------------------------------------------------------

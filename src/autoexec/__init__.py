@@ -8,6 +8,7 @@
 The map of the package, from the top down; each module imports only from those below it:
 
     _api           run_parallel and @parallel: thin views of one run
+    _futures       ProcessPoolExecutor, a drop-in for the standard one, on the same workers
     _run           one run, driven by the caller's thread; composes everything below
     executors/     ways to run calls, one file each, behind one seam
     _pool/         worker processes, and the supervision of them
@@ -16,9 +17,10 @@ The map of the package, from the top down; each module imports only from those b
     _decide        decide(profile, host, settings) -> Plan: pure
     _profile       outcomes and looks -> Profile
     _pace          when to look again, how many waiting calls at once
+    _limits        what a call and a run may take; pure
+    _lanes         what is in flight where
     _actions       what the scheduler tells its driver to do
     _control       feedback policies: chunk size, concurrency; pure
-    _stopwatch     which calls have run for longer than they may; pure
     _window        items in hand, outcomes in order, errors; pure
     _effects       does a function change the caller's objects?
     _payload       what it would take to run a function in another process
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
         RemoteTraceback,
         WorkerDied,
     )
+    from ._futures import InitializerFailed, NoWorkers, ProcessPoolExecutor
     from ._options import Options
     from ._report import Report, Results
     from ._types import Kind, Plan, Profile
@@ -57,12 +60,15 @@ __all__ = [
     "AutoexecError",
     "DeadlineExceeded",
     "Failure",
+    "InitializerFailed",
     "ItemTimeout",
     "Kind",
+    "NoWorkers",
     "NotPicklable",
     "Options",
     "ParallelFunction",
     "Plan",
+    "ProcessPoolExecutor",
     "Profile",
     "RemoteError",
     "RemoteTraceback",
@@ -88,6 +94,7 @@ _HOMES = {
         "RemoteTraceback",
         "WorkerDied",
     ),
+    "_futures": ("InitializerFailed", "NoWorkers", "ProcessPoolExecutor"),
     "_options": ("Options",),
     "_report": ("Report", "Results"),
     "_types": ("Kind", "Plan", "Profile"),

@@ -35,7 +35,7 @@ def pack(value: Any) -> Wire:
     Raises:
         NotPicklable: With the type that could not be pickled and what to do.
     """
-    if type(value) is bytes and len(value) >= LARGE_BYTES:
+    if type(value) in (bytes, bytearray) and len(value) >= LARGE_BYTES:
         return None, [pickle.PickleBuffer(value)]
     buffers: list[pickle.PickleBuffer] = []
     data = _dumps(value, buffers)
@@ -61,8 +61,11 @@ def unpack(wire: Wire) -> Any:
         return pickle.loads(wire)
     data, buffers, *texts = wire
     if data is None:
-        # Both kinds occur: a wire that has not travelled holds what it was packed from.
-        return bytes(buffers[0])
+        # What has travelled is the value; else it holds what it was packed from.
+        (value,) = buffers
+        if isinstance(value, pickle.PickleBuffer):
+            return bytes(value) if memoryview(value).readonly else bytearray(value)
+        return value
     if not texts:
         return pickle.loads(data, buffers=buffers)
     return _Reader(data, buffers, texts[0]).load()

@@ -13,22 +13,22 @@ what has not goes elsewhere, so there are no special cases for transitions.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from types import CoroutineType
 from typing import Any
 
 from . import _control
-from ._actions import Action, Done, Open, Progress, Recall, Send, Stop, Take, Wait, Weigh
+from ._actions import Action, Done, Open, Recall, Send, Take, Wait, Weigh
 from ._chunk import Block, Chunk
 from ._decide import CHECKS, FIRST_LOOK_S, WAITS, decide, may_leave, opening
-from ._errors import AutoexecError, DeadlineExceeded, ItemTimeout, NotSent, annotate, short_repr
-from ._options import Settings
+from ._errors import AutoexecError, ItemTimeout, NotSent, annotate, short_repr
+from ._lanes import LOCAL, Lanes
+from ._limits import Limits
+from ._options import BackendName, Settings
 from ._pace import Pace
 from ._profile import BEAT_S, Profiler
-from ._report import Results, seconds
-from ._stopwatch import Stopwatch
+from ._report import Results
 from ._types import Broken, Host, Lane, Look, Payload, Plan, Profile, Ready
 from ._window import Hand, Window
 
@@ -40,22 +40,6 @@ WATCHED = 4
 KEPT = 4
 """Items that run here at once since they cannot travel: a few, or none of the others can be sent
 meanwhile."""
-_AFTER_TIMEOUT: Mapping[Lane, str] = {
-    "inline": "",
-    "threads": "A thread cannot be ended: it was left behind and ends with its call.",
-    "processes": "Its worker process was ended, and another takes its place.",
-    "hybrid": "It was left behind in its worker process.",
-    "asyncio": "Its task was cancelled.",
-    "external": "Whether it still runs is up to the executor that was passed.",
-}
-_LOCAL: tuple[Lane, ...] = ("inline", "threads")
-
-
-class _LaneState:
-    def __init__(self) -> None:
-        self.in_flight: dict[Chunk, None] = {}
-        self.opened = 0
-        self.workers = 0  # that are up
 
 
 class Scheduler:
@@ -87,17 +71,14 @@ class Scheduler:
         self._ended = length == 0
         self._input_error: BaseException | None = None
         self._error: BaseException | None = None
-        self._lanes: dict[Lane, _LaneState] = {}
+        self._lanes = Lanes()
         self._pace = Pace(now)
-        self.at_once = 0  # the most calls in flight at the same time
         self._last_value: Any = None
-        self._last_local: Chunk | None = None
-        self._local_peak = 1
         self._may_leave = settings.route == "auto" and not is_async and not host.processes_barred
         self._overran = False
-        self._stopwatch = Stopwatch(settings.timeout)
-        self._overdue: list[Chunk] = []
-        self._until = math.inf if settings.deadline is None else now + settings.deadline
+        self._instead: str | None = None
+        """Why the calls run elsewhere than was asked for."""
+        self._limits = Limits(settings, name, now)
         self._stays: set[int] = set()  # indices of items that cannot leave this process
 
     # --- What happened ----------------------------------------------------------------------------
@@ -119,17 +100,17 @@ class Scheduler:
 
     def looked(self, look: Look) -> None:
         """A wait ended and calls were still running."""
-        self.profiler.look(look, self._local_chunks)
+        self.profiler.look(look, self._lanes.local)
         self._pace.fresh = True
 
     def ready(self, event: Ready) -> None:
         """A lane can be used at full width."""
-        self._lane(event.lane).workers = event.workers
+        self._lanes[event.lane].workers = event.workers
         self._pace.review_soon()
 
     def broken(self, event: Broken) -> None:
         """A lane cannot be used any more."""
-        self._lane(event.lane).workers = 0
+        self._lanes[event.lane].workers = 0
         if self.settings.route == event.lane:
             self._without_asked_lane(event)
         self._host = self._host._replace(processes_barred=event.reason)
@@ -138,11 +119,10 @@ class Scheduler:
     def _without_asked_lane(self, event: Broken) -> None:
         """What was asked for is not to be had: go on here, unless the function is the cause."""
         if event.harmless:
-            self.settings = self.settings._replace(backend="inline")
-            reason = f"{event.reason}, so the calls run one after another in this process"
-            self.plan = self.plan._replace(
-                route="inline", workers=1, capacities={"threads": 1}, reason=reason, waiting=False
-            )
+            here: BackendName = "asyncio" if self.profiler.is_async else "inline"
+            self.settings = self.settings._replace(backend=here)
+            self._instead = f"{event.reason}, so the calls run in this process"
+            self.plan = self._decide()
             self.history.append((self.history[-1][0], self.plan))
             return
         self._error = AutoexecError(
@@ -153,7 +133,7 @@ class Scheduler:
 
     def progressed(self, started: Sequence[tuple[Chunk, int]], now: float) -> None:
         """So many items of chunks in flight have been started."""
-        self._overdue += self._stopwatch.look(now, started)
+        self._limits.look(now, started)
 
     def weighed(self, payload: Payload, effect: str | None) -> None:
         """What a process would take is known, and what the function's code plainly changes."""
@@ -174,7 +154,7 @@ class Scheduler:
 
     def _settle(self, block: Block) -> None:
         chunk = block.chunk
-        if not self.profiler.done and block.values and chunk.lane in _LOCAL:
+        if not self.profiler.done and block.values and chunk.lane in LOCAL:
             self._refuse_coroutine(block.values[0])
         first = chunk.first + chunk.done
         self.window.put_values(first, block.values)
@@ -188,15 +168,12 @@ class Scheduler:
             self._failed(chunk, block.error, block.wall_s)
         self.ran[chunk.route] += len(block.values) + (block.error is not None)
         self.calls_s += block.wall_s
-        local = chunk.lane in _LOCAL
-        # Alone: sent when no other ran here, and none was sent since.
-        alone = chunk.crowd == 1 and self._last_local is chunk
-        self.profiler.add(block, local=local, crowd=1 if alone else self._local_peak)
+        local, alone = chunk.lane in LOCAL, self._lanes.was_alone(chunk)
+        self.profiler.add(block, local=local, crowd=1 if alone else self._lanes.local_peak)
         if local and alone and self._pace.probing:
             self._pace.probed()
         if block.last:
-            chunk.finished = True
-            del self._lanes[chunk.lane].in_flight[chunk]
+            self._lanes.remove(chunk)
             if rest := chunk.rest():
                 self._hand.add(chunk.first + chunk.done, rest, front=True)
             if chunk.recalled and self._overran:
@@ -232,14 +209,15 @@ class Scheduler:
             # Given away: an inline call's traceback leads back to this object, in a cycle.
             error, self._error = self._error, None
             return Done(error)
-        if self._ended and not self._hand.count and not self._in_flight:
+        if self._ended and not self._hand.count and not self._lanes.count:
             return Done(self._input_error)
-        if now >= self._until:
-            return Done(self._late())
+        if now >= self._limits.until:
+            self._save_partial()
+            return Done(self._limits.exceeded(self.profiler.done, self._length))
         if self._due(now):
             self._review(now)
         return (
-            self._timing(now)
+            self._limits.action(now, self._lanes.chunks)
             or self._opening()  # before weighing, since workers take longer to start than that
             or self._weighing()
             or self._sending(now)
@@ -247,26 +225,10 @@ class Scheduler:
             or self._waiting(now)
         )
 
-    def _late(self) -> DeadlineExceeded:
-        assert self.settings.deadline is not None
-        length = "" if self._length is None else f" of {self._length:,}"
-        return DeadlineExceeded(
-            f"{self._name} was not done with all items within deadline="
-            f"{seconds(self.settings.deadline)}: {self.profiler.done:,}{length} were, and"
-            f" {self._in_flight:,} chunks were running. What was done is in `finished`."
-        )
-
-    def _timing(self, now: float) -> Action | None:
-        if self._overdue:
-            chunk = self._overdue.pop()
-            if chunk.finished:
-                return None
-            assert self.settings.timeout is not None
-            text = f"{self._name} took longer than timeout={seconds(self.settings.timeout)}."
-            return Stop(chunk, ItemTimeout(f"{text} {_AFTER_TIMEOUT[chunk.lane]}"))
-        if now < self._stopwatch.look_at or not self._in_flight:
-            return None
-        return Progress([chunk for lane in self._lanes.values() for chunk in lane.in_flight])
+    def _save_partial(self) -> None:
+        """Keep what calls on threads came to of which nothing was announced yet."""
+        for chunk in self._lanes.on("threads"):
+            self.window.put_values(chunk.first + chunk.arrived, list(chunk.partial or ()))
 
     def _weighing(self) -> Action | None:
         wanted = self._may_leave and self.plan.route == "processes"
@@ -278,7 +240,7 @@ class Scheduler:
 
     def _opening(self) -> Action | None:
         for name, workers in self.plan.capacities.items():
-            lane = self._lane(name)
+            lane = self._lanes[name]
             if workers > lane.opened:
                 lane.opened = workers
                 return Open(name, workers)
@@ -298,13 +260,12 @@ class Scheduler:
             chunks: list[Chunk] = []
             while self._hand.count and len(chunks) < room:
                 chunks.append(self._cut(name, size, now))
-            self.at_once = max(self.at_once, self._in_flight)
             return Send(name, chunks, check=check and chunks[0].count == 1)
         return None
 
     def _keeping(self, now: float) -> Action | None:
         """Run an item here that cannot travel."""
-        lane = self._lane("threads")
+        lane = self._lanes["threads"]
         if not lane.opened:
             lane.opened = KEPT
             return Open("threads", KEPT)
@@ -314,15 +275,15 @@ class Scheduler:
         return Send("threads", [self._cut("threads", 1, now)], check=False)
 
     def _room(self, name: Lane) -> int:
-        lane = self._lane(name)
+        lane = self._lanes[name]
         capacity = self.plan.capacities[name]
         if name == "processes":
             sure = self.settings.route != "auto" or may_leave(self._profile())
             chunk_s = self.profiler.wall_s * self._chunk_size(name)
             capacity = min(capacity, lane.workers) * _control.prefetch(chunk_s) if sure else 0
-            if self.settings.max_workers and self._local_chunks:
+            if self.settings.max_workers and self._lanes.local:
                 # What still runs here counts towards the limit as well.
-                capacity = min(capacity, self.settings.max_workers - self._local_chunks)
+                capacity = min(capacity, self.settings.max_workers - self._lanes.local)
         elif name == "hybrid":
             capacity = capacity * lane.workers // min(self._host.cores, capacity)
         else:
@@ -333,7 +294,7 @@ class Scheduler:
         # The first call, and as many before items leave for another process as it takes; always
         # alone, since what changes meanwhile could be the work of any call.
         leaving = self.plan.route == "processes" or self.profiler.done == 0
-        alone = name == "threads" and not self._local_chunks
+        alone = name == "threads" and not self._lanes.local
         return self._may_leave and alone and leaving and self.profiler.checks <= CHECKS
 
     def _cut(self, name: Lane, size: int, now: float) -> Chunk:
@@ -349,11 +310,7 @@ class Scheduler:
             chunk.expected_s = self.profiler.wall_s * chunk.count
             if name == "processes" and chunk.count > 1:
                 chunk.budget_s = _control.overrun_s(chunk.expected_s)
-        self._lane(name).in_flight[chunk] = None
-        if name in _LOCAL:
-            chunk.crowd = self._local_chunks
-            self._local_peak = max(self._local_peak, chunk.crowd)
-            self._last_local = chunk
+        self._lanes.add(chunk)
         return chunk
 
     def _chunk_size(self, name: Lane) -> int:
@@ -365,6 +322,8 @@ class Scheduler:
                 return 1
             blocks = self.profiler.blocks if self.plan.route == "inline" else 1
             return _control.block_size(wall_s, blocks, self._remaining())
+        if name == "external" and self.settings.timeout is not None:
+            return 1  # how far a longer one has come is not seen
         if self.settings.chunksize != "auto":
             return self.settings.chunksize
         if self.plan.waiting:
@@ -385,8 +344,7 @@ class Scheduler:
         )
 
     def _recalling(self, now: float) -> Action | None:
-        lane = self._lanes.get("threads")
-        for chunk in lane.in_flight if lane else ():
+        for chunk in self._lanes.on("threads"):
             if chunk.recalled or chunk.count == 1 or chunk.expected_s is None:
                 continue
             overran = now - chunk.sent_s > _control.overrun_s(chunk.expected_s)
@@ -414,13 +372,13 @@ class Scheduler:
 
     def _clocked(self) -> bool:
         """Whether the next call's run-queue delay is read, which takes 4 µs and a descriptor."""
-        few = self._local_chunks < max(WATCHED, 2 * self._host.cores)
+        few = self._lanes.local < max(WATCHED, 2 * self._host.cores)
         long = self.profiler.wall_s > 10 * self._host.costs.thread_trip_s
         return few and (long or self._watching())
 
     def _waiting(self, now: float) -> Wait:
         """Wait for a beat while the heartbeat has something to tell, else until something is due."""
-        running = self._local_running()
+        running = self._lanes.on("threads")
         if running and self._watching():
             # The first call is watched to its end, since it began alone: what it waits for is its
             # own affair, where those that overlap wait for each other too.
@@ -428,9 +386,7 @@ class Scheduler:
             watch = [chunk for chunk in running if chunk.watched][:most]
             if watch and (self.profiler.done or now - watch[0].sent_s < FIRST_WATCH_S):
                 return Wait(BEAT_S, watch, here=True)
-        until = min(now + LONGEST_WAIT_S, self._until)
-        if self._in_flight:
-            until = min(until, self._stopwatch.look_at)
+        until = min(now + LONGEST_WAIT_S, self._limits.next_look(bool(self._lanes.count)))
         if self._pace.fresh:
             until = min(until, self._pace.review_at)
         for chunk in running:
@@ -449,7 +405,7 @@ class Scheduler:
         self._pace.reviewed(now)
         if self._pace.should_probe(self.plan, now, self.profiler.unclear, self.profiler.busy):
             self.profiler.restart()
-        plan = decide(self._profile(), self._host, self.settings, self.plan.route)
+        plan = self._decide()
         if plan.route != self.plan.route and not self._pace.may_change_route(now):
             return
         if (plan.route, plan.capacities.keys()) != (self.plan.route, self.plan.capacities.keys()):
@@ -462,29 +418,20 @@ class Scheduler:
             self._pace.begin_ramp(plan, now, self.profiler.done)
         self.plan = plan
 
+    def _decide(self) -> Plan:
+        plan = decide(self._profile(), self._host, self.settings, self.plan.route)
+        return plan if self._instead is None else plan._replace(reason=self._instead)
+
     def _early(self) -> bool:
         remaining = self._remaining()
         return remaining is None or remaining >= self.profiler.done
 
     # --- Figures ----------------------------------------------------------------------------------
 
-    def _lane(self, name: Lane) -> _LaneState:
-        lane = self._lanes.get(name)
-        if lane is None:
-            lane = self._lanes[name] = _LaneState()
-        return lane
-
     @property
-    def _in_flight(self) -> int:
-        return sum(len(lane.in_flight) for lane in self._lanes.values())
-
-    @property
-    def _local_chunks(self) -> int:
-        return sum(len(self._lanes[name].in_flight) for name in _LOCAL if name in self._lanes)
-
-    def _local_running(self) -> list[Chunk]:
-        lane = self._lanes.get("threads")
-        return list(lane.in_flight) if lane else []
+    def at_once(self) -> int:
+        """The most dispatches in flight at the same time."""
+        return self._lanes.peak
 
     def _remaining(self) -> int | None:
         """Items not sent yet, or None while nobody knows."""
@@ -495,10 +442,9 @@ class Scheduler:
         return max(1, self._length - self._taken + self._hand.count)
 
     def _profile(self) -> Profile:
-        processes = self._lanes.get("processes")
         return self.profiler.profile(
             remaining=self._remaining(),
-            processes_ready=bool(processes and processes.workers),
+            processes_ready=bool(self._lanes["processes"].workers),
         )
 
     def final_profile(self) -> Profile:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import multiprocessing
+import os
 import threading
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, cast
 
@@ -19,8 +23,20 @@ from autoexec._types import Broken, Event, Executor, Lane, Ready
 
 DEADLINE_S = 60
 
-KINDS = ["inline", "threads", "processes", "asyncio", "external-threads", "external-processes"]
+KINDS = [
+    "inline",
+    "threads",
+    "processes",
+    "asyncio",
+    "hybrid",
+    "hybrid-async",
+    "external-threads",
+    "external-processes",
+]
 PARALLEL = [kind for kind in KINDS if kind != "inline"]
+ASYNC = ["asyncio", "hybrid-async"]
+STOPPABLE = [kind for kind in PARALLEL if not kind.startswith("external")]
+"""Executors that know which of the items of a chunk is being called."""
 
 
 def double(x: Any) -> Any:
@@ -71,8 +87,12 @@ class Bench:
     def run(self, *chunks: Chunk) -> list[Block]:
         """Submit the chunks and collect blocks until each has said that it is done."""
         self.executor.submit(chunks)
+        return self.hear(*chunks)
+
+    def hear(self, *chunks: Chunk) -> list[Block]:
+        """Collect blocks until each of the chunks has said that it is done."""
         blocks: list[Block] = []
-        while sum(block.last for block in blocks) < len(chunks):
+        while not {block.chunk for block in blocks if block.last} >= set(chunks):
             event = self.events.get(timeout=DEADLINE_S)
             if isinstance(event, Broken):
                 pytest.fail(event.reason)
@@ -91,7 +111,7 @@ def bench() -> Iterator[Callable[[str, Callable[[Any], Any], Callable[[Any], Any
     made: list[Bench] = []
 
     def make(kind: str, fn: Callable[[Any], Any], coroutine: Callable[[Any], Any]) -> Bench:
-        made.append(Bench(kind, coroutine if kind == "asyncio" else fn))
+        made.append(Bench(kind, coroutine if kind in ASYNC else fn))
         return made[-1]
 
     yield make
@@ -144,7 +164,7 @@ def test_the_last_block_of_a_chunk_is_marked_once_and_comes_last(kind: str, benc
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("error", [SystemExit(3), GeneratorExit(), StopIteration("x")])
 def test_whatever_a_call_raises_is_its_outcome(kind: str, error: BaseException, bench: Any) -> None:
-    if kind == "asyncio" and isinstance(error, StopIteration):
+    if kind in ASYNC and isinstance(error, StopIteration):
         pytest.skip("Python itself turns StopIteration in a coroutine into RuntimeError")
     one = bench(kind, raise_it, raise_it_later)
     chunk = one.chunk(0, [error, error])
@@ -177,15 +197,18 @@ def test_two_chunks_run_at_the_same_time(kind: str, bench: Any) -> None:
     assert [outcomes(blocks, chunk) for chunk in chunks] == [["met"], ["met"]]
 
 
-@pytest.mark.parametrize("kind", ["threads", "processes", "asyncio"])
+@pytest.mark.parametrize("kind", STOPPABLE)
 def test_nothing_is_left_after_close(kind: str) -> None:
     before = set(threading.enumerate())
-    one = Bench(kind, double_later if kind == "asyncio" else double)
+    one = Bench(kind, double_later if kind in ASYNC else double)
     chunk = one.chunk(0, [1])
     one.run(chunk)
     one.close()
-    left = [thread for thread in set(threading.enumerate()) - before if thread.is_alive()]
-    assert left == []
+    # Threads and workers without work wait a moment for the next run.
+    until = time.monotonic() + DEADLINE_S
+    while left := set(threading.enumerate()) - before:
+        assert time.monotonic() < until, left
+        time.sleep(0.01)
 
 
 def test_an_external_executor_is_not_shut_down() -> None:
@@ -194,6 +217,143 @@ def test_an_external_executor_is_not_shut_down() -> None:
         one = executors.make("external", Packed(double), events.put, Settings(backend=pool))
         one.close(abandon=True)
         assert pool.submit(double, 4).result(timeout=DEADLINE_S) == 8
+
+
+# --- Giving up a call --------------------------------------------------------------------------------
+
+
+class Gate:
+    """Calls that wait at it, by files, so that they may be in other processes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.log = folder / "log"
+        self.gate = folder / "gate"
+
+    def item(self, text: str) -> tuple[str, str, str]:
+        return text, str(self.log), str(self.gate)
+
+    def called(self) -> list[str]:
+        return self.log.read_text().split() if self.log.exists() else []
+
+    def wait_for(self, *texts: str) -> None:
+        """Until these have been called."""
+        until = time.monotonic() + DEADLINE_S
+        while not set(texts) <= set(self.called()):
+            assert time.monotonic() < until
+            time.sleep(0.005)
+
+    def open(self) -> None:
+        self.gate.touch()
+
+
+def pass_gate(item: tuple[str, str, str]) -> str:
+    text, log, gate = item
+    with open(log, "a") as file:
+        file.write(f"{text}\n")
+    while text.startswith("wait") and not os.path.exists(gate):
+        time.sleep(0.005)
+    return text
+
+
+async def pass_gate_later(item: tuple[str, str, str]) -> str:
+    text, log, gate = item
+    with open(log, "a") as file:
+        file.write(f"{text}\n")
+    while text.startswith("wait") and not os.path.exists(gate):
+        try:
+            await asyncio.sleep(0.005)
+        except asyncio.CancelledError:
+            if text != "wait-stubbornly":
+                raise
+    return text
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Gate]:
+    made = Gate(tmp_path)
+    yield made
+    made.open()  # so that calls that were left behind end
+
+
+@pytest.mark.parametrize("kind", STOPPABLE)
+def test_the_call_that_a_chunk_is_in_is_given_up_and_the_rest_comes_back(
+    kind: str, bench: Any, gate: Gate
+) -> None:
+    one = bench(kind, pass_gate, pass_gate_later)
+    chunk = one.chunk(0, [gate.item(text) for text in ("a", "b", "wait", "c", "d")])
+    error = TimeoutError("enough")
+    one.executor.submit([chunk])
+    gate.wait_for("wait")
+    one.executor.stop(chunk, error)
+    blocks = one.hear(chunk)
+    assert outcomes(blocks, chunk) == ["a", "b", error]
+    assert "c" not in gate.called()
+    assert "d" not in gate.called()
+
+
+@pytest.mark.parametrize("kind", STOPPABLE)
+@pytest.mark.parametrize("text", ["wait", "wait-stubbornly"])
+def test_what_a_given_up_call_comes_to_is_dropped(
+    kind: str, text: str, bench: Any, gate: Gate
+) -> None:
+    one = bench(kind, pass_gate, pass_gate_later)
+    chunk = one.chunk(0, [gate.item(text), gate.item("c")])
+    error = TimeoutError("enough")
+    one.executor.submit([chunk])
+    gate.wait_for(text)
+    one.executor.stop(chunk, error)
+    assert outcomes(one.hear(chunk), chunk) == [error]
+    gate.open()
+    # What follows runs as ever, though the call of before may just be ending.
+    others = [one.chunk(i, [gate.item(f"after-{i}")]) for i in range(20)]
+    blocks = one.run(*others)
+    assert [outcomes(blocks, other) for other in others] == [[f"after-{i}"] for i in range(20)]
+    assert outcomes(blocks, chunk) == []
+    assert "c" not in gate.called()
+
+
+@pytest.mark.parametrize("kind", STOPPABLE)
+def test_calls_beside_one_that_is_given_up_go_on(kind: str, bench: Any, gate: Gate) -> None:
+    one = bench(kind, pass_gate, pass_gate_later)
+    stopped, going = (one.chunk(i, [gate.item(f"wait-{i}")]) for i in range(2))
+    error = TimeoutError("enough")
+    one.executor.submit([stopped, going])
+    gate.wait_for("wait-0", "wait-1")
+    one.executor.stop(stopped, error)
+    assert outcomes(one.hear(stopped), stopped) == [error]
+    gate.open()
+    assert outcomes(one.hear(going), going) == ["wait-1"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_happens_to_a_call_that_has_ended(kind: str, bench: Any) -> None:
+    one = bench(kind, double, double_later)
+    for first in range(3):
+        chunk = one.chunk(first, [first])
+        assert outcomes(one.run(chunk), chunk) == [first * 2]
+        one.executor.stop(chunk, TimeoutError("too late"))
+    chunk = one.chunk(3, [3])
+    blocks = one.run(chunk)
+    assert [block.chunk for block in blocks] == [chunk]
+    assert outcomes(blocks, chunk) == [6]
+
+
+@pytest.mark.parametrize("kind", ["external-threads", "external-processes"])
+def test_every_item_of_a_chunk_fails_where_nobody_knows_which_was_called(
+    kind: str, bench: Any, gate: Gate
+) -> None:
+    one = bench(kind, pass_gate, pass_gate_later)
+    chunk = one.chunk(0, [gate.item(text) for text in ("a", "wait", "c")])
+    error = TimeoutError("enough")
+    one.executor.submit([chunk])
+    gate.wait_for("wait")
+    one.executor.stop(chunk, error)
+    assert outcomes(one.hear(chunk), chunk) == [error] * 3
+    gate.open()
+    other = one.chunk(3, [gate.item("after")])
+    blocks = one.run(other)
+    assert outcomes(blocks, other) == ["after"]
+    assert outcomes(blocks, chunk) == []
 
 
 # --- Two calls that only end if both are running ----------------------------------------------------
@@ -232,8 +392,6 @@ def meet_at_port(port: int) -> str:
 
 
 async def meet_at_port_later(port: int) -> str:
-    import asyncio
-
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     text = (await reader.read(16)).decode()
     writer.close()

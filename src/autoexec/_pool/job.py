@@ -56,6 +56,8 @@ class Job:
         self.workers: list[Worker] = []
         self.loaded: list[Worker] = []
         self.over = False
+        self.given_up = False
+        """No worker can serve it."""
         self.cold = False
         """Workers had to be started for it."""
         self.tries = TRIES
@@ -75,7 +77,9 @@ class Job:
     def module(self) -> str:
         """The module that a worker will have to import to read the function."""
         name = getattr(self._fn.fn, "__module__", None)
-        return name if isinstance(name, str) and name != "__main__" else "builtins"
+        # A lambda or a function within another travels by value.
+        by_value = name == "__main__" or "<" in getattr(self._fn.fn, "__qualname__", "<")
+        return name if isinstance(name, str) and not by_value else "builtins"
 
     def hand_back(self) -> None:
         """Let everything that waits come back unstarted."""

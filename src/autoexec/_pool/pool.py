@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .._pickling import Wire
 
 FAREWELL_S = 0.5
-"""What `shutdown` gives workers to end by themselves."""
+"""What workers have to end by themselves, unless a pool gives them more."""
 
 
 class Initializer(NamedTuple):
@@ -43,6 +43,7 @@ class Pool:
         max_calls: Calls after which a worker is replaced; None for never.
         initializer: Called in each worker first.
         spread: Workers among which the cores are shared out for native libraries.
+        farewell_s: Seconds that a worker has to end by itself, before it is killed.
     """
 
     def __init__(
@@ -52,12 +53,16 @@ class Pool:
         max_calls: int | None = None,
         initializer: Initializer | None = None,
         spread: int | None = None,
+        farewell_s: float = FAREWELL_S,
     ) -> None:
+        self.farewell_s = farewell_s
         self.closed = False
         self._idle_s = idle_s
         self._max_calls = max_calls
         self._initializer = initializer
         self._spread = spread
+        # Held while workers are started, which takes a while, so that two do not start the same.
+        self._hiring = threading.RLock()
         self._lock = threading.RLock()  # guards what follows
         self._workers: list[Worker] = []
         self._up: set[Worker] = set()
@@ -81,14 +86,22 @@ class Pool:
             if job.id not in self._jobs:
                 self._jobs[job.id] = job
                 self._rounds.append(job)
-        _thread_cache.start(partial(self._equip, job), "autoexec-start")
+        self._in_background(partial(self._equip, job))
+
+    @staticmethod
+    def _in_background(work: Callable[[], None]) -> None:
+        try:
+            _thread_cache.start(work, "autoexec-start")
+        except RuntimeError:  # no more threads: the system's limit, or the interpreter is ending
+            work()
 
     def _equip(self, job: Job) -> None:
         """Start what workers are missing, which takes them as long as the function may take here."""
-        while job.wanted > len(self._workers) and not self.closed and not job.over:
-            job.cold = True
-            if self._add_worker():
-                break
+        with self._hiring:
+            while job.wanted > len(self._workers) and not self.closed and not job.over:
+                job.cold = True
+                if self._add_worker():
+                    break
         try:
             for worker in list(self._workers):
                 worker.tell("prepare", job.module())
@@ -100,23 +113,28 @@ class Pool:
 
     def _staff(self, job: Job) -> None:
         """Give a job the workers that it may use: those that are there, then new ones."""
-        while True:
-            with self._lock:
-                if job.over or self.closed or len(job.workers) >= job.wanted:
-                    return
-                free = [
-                    w for w in self._workers if w not in job.workers and not (w.retired or w.dead)
-                ]
-                if free:
-                    self._assign(min(free, key=Worker.load), job)
-                    continue
-            job.cold = True
-            if why := self._add_worker():
-                with self._lock:
-                    job.wanted = len(job.workers)  # it runs with those that could be had
-                if not job.workers:
-                    self._give_up(job, None, why, harmless=True)
-                return
+        why: str | None = None
+        with self._hiring:
+            while why is None and self._lacks_worker(job):
+                job.cold = True
+                why = self._add_worker()
+        if why is None:
+            return
+        with self._lock:
+            job.wanted = len(job.workers)  # it runs with those that could be had
+        if not job.workers:
+            self._give_up(job, None, why, harmless=True)
+
+    def _lacks_worker(self, job: Job) -> bool:
+        """Assign workers that are there; whether that is not enough."""
+        with self._lock:
+            while not job.over and not self.closed and len(job.workers) < job.wanted:
+                able = [w for w in self._workers if not (w.retired or w.dead)]
+                free = [w for w in able if w not in job.workers]
+                if not free:
+                    return True
+                self._assign(min(free, key=Worker.load), job)
+        return False
 
     def _add_worker(self) -> str | None:
         """Start a worker, which takes some milliseconds. Returns why that was not possible."""
@@ -130,7 +148,9 @@ class Pool:
         with self._lock:
             if self.closed:
                 worker.end()
-            elif not worker.dead:
+            elif worker.dead:
+                return "a worker process ended as it started"
+            else:
                 self._workers.append(worker)
         return None
 
@@ -148,12 +168,15 @@ class Pool:
         """Run chunks of a job that was begun."""
         with self._lock:
             job.waiting.extend(chunks)
-            self._deal()
+            if not job.given_up:
+                self._deal()
+                return
+        job.hand_back()
 
     def stop(self, job: Job, chunk: Chunk, error: BaseException) -> None:
         """Give up the call that a chunk is in, with this error; the rest of it comes back."""
         with self._lock:
-            holder = next((worker for worker in job.workers if worker.has(chunk)), None)
+            holder = next((worker for worker in self._workers if worker.has(chunk)), None)
         if holder is not None:
             holder.stop(chunk, error)
 
@@ -164,11 +187,11 @@ class Pool:
             job.waiting.clear()
             if self._jobs.pop(job.id, None):
                 self._rounds.remove(job)
-            for worker in job.workers:
+            for worker in self._workers:
                 if abandon and worker.load_of(job):
                     worker.retired = True
                     worker.kill()
-                else:
+                elif worker in job.workers:
                     worker.tell("forget", job.id)
             self._let_go()
 
@@ -224,7 +247,7 @@ class Pool:
                 job.workers.remove(worker)
                 if worker in job.loaded:
                     job.loaded.remove(worker)
-                _thread_cache.start(partial(self._staff, job), "autoexec-start")
+                self._in_background(partial(self._staff, job))
 
     # --- Said by workers, on their readers' threads -----------------------------------------------------
 
@@ -295,9 +318,12 @@ class Pool:
     ) -> None:
         """No worker will serve a job: let what waits come back, and say so."""
         with self._lock:
+            if job.given_up:
+                return
+            job.given_up = True
             job.wanted = 0
-        job.hand_back()
         job.sink(Broken(job.lane, why, error, harmless))
+        job.hand_back()
 
     # --- The end --------------------------------------------------------------------------------------
 
@@ -339,8 +365,8 @@ class Pool:
                 worker.kill()
             else:
                 worker.retire()
-        until = time.monotonic() + FAREWELL_S
+        until = time.monotonic() + self.farewell_s
         for worker in workers:
             if not worker.gone(max(0.0, until - time.monotonic())):
                 worker.kill()
-                worker.gone(FAREWELL_S)
+                worker.gone(self.farewell_s)

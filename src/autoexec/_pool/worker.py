@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 TERMINATE_S = 0.25
 """What a worker and its children have between the request to end and the end."""
 FAREWELL_S = 1.0
-"""What a worker has to end by itself once it was told to, before it is killed."""
+"""What a worker has to end once it has closed its pipe, or to answer, before it is killed."""
 
 
 class _Given(NamedTuple):
@@ -58,7 +58,7 @@ class Worker:
         self._count = 0
         self._messages = 0  # with outcomes, that have come
         self._slots = list(range(SLOTS))
-        self._stopping: dict[int, BaseException] = {}
+        self._stopping: dict[int, tuple[int, BaseException]] = {}  # number -> position, error
         self._told: dict[str, Any] | None = None
         self._spawned = spawn(environment)
         self._process = self._spawned.process
@@ -72,7 +72,13 @@ class Worker:
         """It gets no more chunks."""
         self.dead = False
         self._reader = threading.Thread(target=self._read, name="autoexec-reader", daemon=True)
-        self._reader.start()
+        try:
+            self._reader.start()
+        except RuntimeError:  # no more threads: the system's limit, or the interpreter is ending
+            self.kill()
+            self._reap()
+            self._outlet.close()
+            raise
 
     @property
     def pid(self) -> int:
@@ -117,11 +123,16 @@ class Worker:
     def _read(self) -> None:
         pipe = self._process.stdout
         assert pipe is not None
-        with contextlib.suppress(EOFError, OSError, ValueError):
+        try:
             while True:
                 name, *rest = read_frame(pipe)
                 getattr(self, f"_on_{name}")(*rest)
                 del rest  # an idle worker must not keep results alive
+        except (EOFError, OSError):
+            pass  # its end
+        except BaseException:  # whatever it is, nobody must wait for this worker any more
+            self.kill()
+            threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), self._reader)))
         self._pool.has_ended(self)
         exit_text = describe_exit(self._reap())
         self._bury(exit_text)
@@ -154,13 +165,13 @@ class Worker:
             hear(kind, what)
 
     def _on_outcomes(self, number: int, values: list[Any], *rest: Any) -> None:
-        self._messages += 1
         last = bool(rest[-1])
         chunk, job, slot = self._given[number]
+        self._messages += job.host is None  # the others are not noted in the journal
         blocks = _blocks(chunk, values, *rest)
-        if number in self._stopping and blocks[-1].error is not None:
-            blocks[-1].error = self._stopping.pop(number)
         chunk.arrived += sum(len(block.values) + (block.error is not None) for block in blocks)
+        if blocks[-1].error is not None:
+            blocks[-1].error = self._reason(number, chunk.arrived - 1) or blocks[-1].error
         if last:
             del self._given[number]
             self._slots.append(slot)
@@ -183,11 +194,17 @@ class Worker:
                 blocks += _blocks(chunk, values, None, None, 0.0, 0.0, 0.0, False)
                 chunk.arrived += len(values)
             if started > chunk.arrived:
-                error = self._stopping.get(number) or _death(chunk, chunk.arrived, exit_text)
+                stopped = self._reason(number, chunk.arrived)
+                error = stopped or _death(chunk, chunk.arrived, exit_text)
                 blocks.append(Block(chunk, [], error, 0.0, 0.0, 0.0, False))
                 chunk.arrived += 1
             job.sink([*blocks, unstarted(chunk)])
         self._given.clear()
+
+    def _reason(self, number: int, position: int) -> BaseException | None:
+        """Why a call was given up, if it was."""
+        at, error = self._stopping.get(number, (-1, None))
+        return error if at == position else None
 
     def stop(self, chunk: Chunk, error: BaseException) -> None:
         """Give up the call that a chunk is in: it gets this error, and the worker ends.
@@ -197,11 +214,12 @@ class Worker:
         for number, given in list(self._given.items()):
             if given.chunk is not chunk:
                 continue
-            self._stopping[number] = error
             if given.job.host is not None:
+                started = self._spawned.journal.started(given.slot, number)
+                self._stopping[number] = started - 1, error
                 self._give_up_within(number, given)
             else:
-                self._end_in(number, given)
+                self._end_in(number, given, error)
 
     def _give_up_within(self, number: int, given: _Given) -> None:
         """Let it leave one of the calls behind that it runs side by side; end it if it does not
@@ -215,15 +233,18 @@ class Worker:
 
         _thread_cache.start(see_to_it, "autoexec-killer")
 
-    def _end_in(self, number: int, given: _Given) -> None:
+    def _end_in(self, number: int, given: _Given, error: BaseException) -> None:
         """End it in the call that it is in, and in no later one."""
-        before = self._spawned.journal.started(given.slot, number)
+        journal = self._spawned.journal
+        if not (before := journal.running(given.slot, number)):
+            return
+        self._stopping[number] = before - 1, error
         self._signal("SIGSTOP")
         time.sleep(0.001)  # a running process stops at its next return from the kernel
-        if self._spawned.journal.started(given.slot, number) != before:
+        if journal.running(given.slot, number) != before:
             self._signal("SIGCONT")  # that call has just ended: leave it at that
-            del self._stopping[number]
             return
+        journal.halt()
         self._signal("SIGTERM")
         self._signal("SIGCONT")
 
@@ -258,12 +279,13 @@ class Worker:
         self.retire()
 
         def see_to_it() -> None:
-            while self.load():  # it may take as long as its calls take
+            while self.load() and self._reader.is_alive():  # it may take as long as its calls take
                 time.sleep(0.1)
-            if not self.gone(FAREWELL_S):
+            if not self.gone(self._pool.farewell_s):
                 self.kill()
 
-        _thread_cache.start(see_to_it, "autoexec-ender")
+        with contextlib.suppress(RuntimeError):  # no threads: it ends by itself, or with us
+            _thread_cache.start(see_to_it, "autoexec-ender")
 
     def gone(self, timeout: float) -> bool:
         """Wait until it has ended and all of it was cleared away."""

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 SLOTS = 1024
 """Chunks that a worker may have at the same time."""
-_SLOT = struct.Struct("<QQ")  # number of the chunk, items of it that were started
+_SLOT = struct.Struct("<QQQ")  # number of the chunk, items of it that were started, and ended
 _KEPT = struct.Struct("<QQ")  # number of the message that these outcomes will go with, bytes
 _NOTE = struct.Struct("<II")  # position in the chunk, bytes of the result that follow
-_KEPT_AT = _SLOT.size * SLOTS
+_HALT_AT = _SLOT.size * SLOTS
+_KEPT_AT = _HALT_AT + 8
 _NOTES_AT = _KEPT_AT + _KEPT.size
 SIZE = 1 << 16
 
@@ -36,7 +37,16 @@ class Journal:
 
     def start(self, slot: int, number: int, started: int) -> None:
         """So many items of a chunk have been started."""
-        _SLOT.pack_into(self._memory, _SLOT.size * slot, number, started)
+        _SLOT.pack_into(self._memory, _SLOT.size * slot, number, started, started - 1)
+
+    def end(self, slot: int, number: int, ended: int) -> None:
+        """So many have ended, and no other is running."""
+        _SLOT.pack_into(self._memory, _SLOT.size * slot, number, ended, ended)
+
+    @property
+    def halted(self) -> bool:
+        """Whether no further call may begin."""
+        return self._memory[_HALT_AT] != 0
 
     def keep(self, position: int, result: bytes) -> bool:
         """Note the result of an item; False if there is no room left."""
@@ -59,10 +69,22 @@ class Journal:
 
     # --- The parent reads -------------------------------------------------------------------------
 
+    def halt(self) -> None:
+        """Let no further call begin."""
+        self._memory[_HALT_AT] = 1
+
+    def running(self, slot: int, number: int) -> int:
+        """How many items of a chunk were started, if the last of them is running; else 0."""
+        try:
+            noted, started, ended = _SLOT.unpack_from(self._memory, _SLOT.size * slot)
+        except ValueError:
+            return 0
+        return started if noted == number and ended < started else 0
+
     def started(self, slot: int, number: int) -> int:
         """How many items of a chunk were started."""
         try:
-            noted, started = _SLOT.unpack_from(self._memory, _SLOT.size * slot)
+            noted, started, _ = _SLOT.unpack_from(self._memory, _SLOT.size * slot)
         except ValueError:  # it was closed: the worker is gone, and all of it reported
             return 0
         return started if noted == number else 0

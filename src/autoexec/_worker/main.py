@@ -228,7 +228,8 @@ class _Alone:
             result = pack(fn(unpack(item)))
             kept = type(result) is bytes and journal.keep(position, result)
             position += 1
-            if not kept or clock() > announce_at:
+            journal.end(slot, number, position)
+            if not kept or clock() > announce_at or journal.halted:
                 part.recall()
             return result
 
@@ -236,10 +237,14 @@ class _Alone:
             nonlocal done, position
             done += len(block.values) + (block.error is not None)
             position = done
+            if block.error is not None:
+                journal.end(slot, number, done)
             block.last = done == len(items)
             if block.values or block.error is not None or block.last:
                 _flush_prints()
                 self._send(number, block)
+            if journal.halted:
+                _end_group()  # by a call that handled the request to end: no other may begin
 
         run_chunk(call, part, emit)
         return done

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import assert_never
 
-from .._function import is_async
+from .._function import Star, is_async
 from .._options import Settings
 from .._pickling import Packed
 from .._types import Executor, Lane, Sink
@@ -42,8 +42,9 @@ def make(lane: Lane, packed: Packed, sink: Sink, settings: Settings) -> Executor
             from .processes import ProcessesExecutor
             from .threads import ThreadsExecutor
 
-            unwrapped = getattr(fn, "__wrapped__", fn)
-            host = LoopExecutor if is_async(unwrapped) else ThreadsExecutor
+            host = (
+                LoopExecutor if is_async(fn.fn if isinstance(fn, Star) else fn) else ThreadsExecutor
+            )
             return ProcessesExecutor(packed, sink, "hybrid", host)
         case "asyncio":
             from .loop import LoopExecutor

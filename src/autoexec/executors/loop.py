@@ -93,6 +93,7 @@ class LoopExecutor:
         if task is None or task.done() or chunk in self._stopped:
             return
         self._stopped[chunk] = error
+        self._flush()
         self._sink(
             [
                 Block(chunk, [], error, 0.0, 0.0, 0.0, False),
@@ -131,6 +132,8 @@ class LoopExecutor:
 
     def _flush(self) -> None:
         blocks, self._outbox = self._outbox, []
+        if not blocks:
+            return
         now_ns = time.thread_time_ns()
         # Tasks share the thread, so its CPU time is shared out among those that ended.
         cpu_s = (now_ns - self._cpu_ns) * 1e-9 / len(blocks)

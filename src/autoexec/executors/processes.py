@@ -10,6 +10,7 @@ from .._pickling import Packed
 from .._pool import shared
 from .._pool.job import Job
 from .._types import Lane, Sink
+from .._worker.journal import SLOTS
 
 
 class ProcessesExecutor:
@@ -37,7 +38,7 @@ class ProcessesExecutor:
         processes = workers
         if self._job.host is not None:
             processes = min(_host.cores(), workers)
-            self._job.width = self._job.depth = -(-workers // processes)
+            self._job.width = self._job.depth = min(SLOTS, -(-workers // processes))
         self._pool.begin(self._job, processes)
 
     def submit(self, chunks: Sequence[Chunk]) -> None:

@@ -56,7 +56,7 @@ class ThreadsExecutor:
             # No more threads: the system's limit, or the interpreter is ending.
             if not self._started:
                 self._serve_here()
-            self._limit = self._started
+            self._limit = max(1, self._started)
         else:
             self._started += 1
 

@@ -1,0 +1,76 @@
+"""What is in flight on each lane. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ._chunk import Chunk
+from ._types import Lane
+
+LOCAL: tuple[Lane, ...] = ("inline", "threads")
+"""The lanes whose calls share this process's GIL, and can be watched."""
+
+
+class LaneState:
+    """One lane."""
+
+    def __init__(self) -> None:
+        self.in_flight: dict[Chunk, None] = {}
+        self.opened = 0
+        """Chunks at once that it was opened for."""
+        self.workers = 0
+        """Worker processes that are up."""
+
+
+class Lanes:
+    """All lanes, and what matters of those in this process together."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[Lane, LaneState] = {}
+        self._last_local: Chunk | None = None
+        self.local_peak = 1
+        """The most chunks that were in flight in this process at once."""
+        self.peak = 0
+        """The most on all lanes."""
+
+    def __getitem__(self, name: Lane) -> LaneState:
+        lane = self._lanes.get(name)
+        if lane is None:
+            lane = self._lanes[name] = LaneState()
+        return lane
+
+    def add(self, chunk: Chunk) -> None:
+        """A chunk is sent."""
+        self[chunk.lane].in_flight[chunk] = None
+        self.peak = max(self.peak, self.count)
+        if chunk.lane in LOCAL:
+            chunk.crowd = self.local
+            self.local_peak = max(self.local_peak, chunk.crowd)
+            self._last_local = chunk
+
+    def remove(self, chunk: Chunk) -> None:
+        """A chunk is over."""
+        chunk.finished = True
+        del self._lanes[chunk.lane].in_flight[chunk]
+
+    def was_alone(self, chunk: Chunk) -> bool:
+        """Whether no other ran in this process when it was sent, and none was sent since."""
+        return chunk.crowd == 1 and self._last_local is chunk
+
+    @property
+    def count(self) -> int:
+        """Chunks in flight."""
+        return sum(len(lane.in_flight) for lane in self._lanes.values())
+
+    @property
+    def local(self) -> int:
+        """Those of them in this process."""
+        return sum(len(self._lanes[name].in_flight) for name in LOCAL if name in self._lanes)
+
+    def chunks(self) -> Sequence[Chunk]:
+        """All chunks in flight."""
+        return [chunk for lane in self._lanes.values() for chunk in lane.in_flight]
+
+    def on(self, name: Lane) -> Sequence[Chunk]:
+        """Those of one lane."""
+        return list(self._lanes[name].in_flight) if name in self._lanes else ()

@@ -1,0 +1,850 @@
+"""The executor that takes the place of the standard library's, with real worker processes."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import functools
+import gc
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, CancelledError, Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autoexec import NotPicklable, RemoteTraceback, WorkerDied
+from autoexec._futures import InitializerFailed, NoWorkers, ProcessPoolExecutor
+
+WAIT_S = 60.0
+"""For what must happen: never waited for in full unless something is broken."""
+
+
+def square(x: int) -> int:
+    return x * x
+
+
+def pid_of(_: object = None) -> int:
+    return os.getpid()
+
+
+def describe(*args: Any, **kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    return args, kwargs
+
+
+def fail(text: str) -> None:
+    raise ValueError(text)
+
+
+def fail_on_three(x: int) -> int:
+    if x == 3:
+        raise ValueError("three")
+    return x
+
+
+def die(_: object = None) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def leave() -> None:
+    os._exit(3)
+
+
+def hold(folder: Path, name: str = "hold") -> int:
+    """Say that it has begun, and by whom, then wait until it may end."""
+    part = folder / f"{name}.part"
+    part.write_text(str(os.getpid()))
+    part.rename(folder / f"{name}.begun")
+    wait_for((folder / f"{name}.go").exists)
+    return os.getpid()
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    until = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < until, "it did not happen"
+        time.sleep(0.01)
+
+
+def holder(folder: Path, name: str = "hold") -> int:
+    """The process that runs a call of `hold`, once it does."""
+    wait_for((folder / f"{name}.begun").exists)
+    return int((folder / f"{name}.begun").read_text())
+
+
+def release(folder: Path, name: str = "hold") -> None:
+    (folder / f"{name}.go").touch()
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+class Sender:
+    """Fails on its way to a worker."""
+
+    def __reduce__(self) -> Any:
+        raise RuntimeError("it does not want to travel")
+
+
+class Unreadable:
+    """Fails as a worker reads it."""
+
+    def __reduce__(self) -> Any:
+        return int, ("not a number",)
+
+
+@pytest.fixture
+def executor() -> Iterator[ProcessPoolExecutor]:
+    with ProcessPoolExecutor(2) as executor:
+        yield executor
+
+
+def run_script(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end."""
+    script = folder / "script.py"
+    script.write_text(textwrap.dedent(text))
+    return subprocess.run(
+        [sys.executable, "-W", "error", str(script)],
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+
+
+# --- Calls -------------------------------------------------------------------------------------------
+
+
+def test_a_call_runs_in_another_process(executor: ProcessPoolExecutor) -> None:
+    assert executor.submit(pid_of).result(WAIT_S) != os.getpid()
+
+
+def test_it_is_an_executor_of_the_standard_library(executor: ProcessPoolExecutor) -> None:
+    assert isinstance(executor, concurrent.futures.Executor)
+    futures = [executor.submit(square, i) for i in range(20)]
+    done = {future.result() for future in concurrent.futures.as_completed(futures, WAIT_S)}
+    assert done == {i * i for i in range(20)}
+
+
+def test_arguments_and_keyword_arguments_arrive(executor: ProcessPoolExecutor) -> None:
+    future = executor.submit(describe, 1, "b", fn=2, self=3, chunk=4)
+    assert future.result(WAIT_S) == ((1, "b"), {"fn": 2, "self": 3, "chunk": 4})
+
+
+def test_the_arguments_are_as_they_were_when_the_call_was_submitted(
+    executor: ProcessPoolExecutor,
+) -> None:
+    values = [1]
+    future = executor.submit(describe, values)
+    values.append(2)
+    assert future.result(WAIT_S) == (([1],), {})
+
+
+@pytest.mark.parametrize("size", [0, 1 << 16, 10 << 20])
+def test_large_bytes_go_there_and_back(executor: ProcessPoolExecutor, size: int) -> None:
+    data = bytes(size)
+    array = bytearray(data)
+    assert executor.submit(describe, data, array).result(WAIT_S) == ((data, array), {})
+
+
+def test_a_lambda_and_a_closure_can_be_called(executor: ProcessPoolExecutor) -> None:
+    factor = 7
+
+    def scale(x: int) -> int:
+        return factor * x
+
+    assert executor.submit(lambda x: x + 1, 1).result(WAIT_S) == 2
+    assert executor.submit(scale, 6).result(WAIT_S) == 42
+    factor = 8
+    assert executor.submit(scale, 6).result(WAIT_S) == 48
+
+
+def test_an_error_comes_home_with_the_traceback_of_the_worker(
+    executor: ProcessPoolExecutor,
+) -> None:
+    error = executor.submit(fail, "oops").exception(WAIT_S)
+    assert isinstance(error, ValueError)
+    assert error.args == ("oops",)
+    assert isinstance(error.__cause__, RemoteTraceback)
+    assert "in fail" in str(error.__cause__)
+
+
+def test_an_exit_in_a_call_is_that_calls_error(executor: ProcessPoolExecutor) -> None:
+    assert isinstance(executor.submit(sys.exit, 4).exception(WAIT_S), SystemExit)
+    assert executor.submit(square, 3).result(WAIT_S) == 9
+
+
+def test_what_cannot_be_pickled_fails_its_own_future_only(executor: ProcessPoolExecutor) -> None:
+    before = executor.submit(square, 2)
+    bad = executor.submit(describe, threading.Lock())
+    rude = executor.submit(describe, Sender())
+    after = executor.submit(square, 3)
+    assert isinstance(bad.exception(WAIT_S), NotPicklable)
+    assert isinstance(rude.exception(WAIT_S), NotPicklable)
+    assert "does not want to travel" in str(rude.exception())
+    assert (before.result(WAIT_S), after.result(WAIT_S)) == (4, 9)
+
+
+def test_what_the_worker_cannot_read_fails_its_own_future_only(
+    executor: ProcessPoolExecutor,
+) -> None:
+    bad = executor.submit(describe, Unreadable())
+    assert isinstance(bad.exception(WAIT_S), ValueError)
+    assert executor.submit(square, 3).result(WAIT_S) == 9
+
+
+def test_a_result_that_cannot_be_pickled_fails_its_own_future_only(
+    executor: ProcessPoolExecutor,
+) -> None:
+    assert isinstance(executor.submit(threading.Lock).exception(WAIT_S), NotPicklable)
+    assert executor.submit(square, 3).result(WAIT_S) == 9
+
+
+def test_calls_are_submitted_from_several_threads(executor: ProcessPoolExecutor) -> None:
+    found: dict[int, list[int]] = {}
+
+    def work(first: int) -> None:
+        futures = [executor.submit(square, i) for i in range(first, first + 50)]
+        found[first] = [future.result(WAIT_S) for future in futures]
+
+    threads = [threading.Thread(target=work, args=(i * 50,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {i * 50: [x * x for x in range(i * 50, i * 50 + 50)] for i in range(8)}
+
+
+def test_a_callback_of_a_future_submits_the_next_call(executor: ProcessPoolExecutor) -> None:
+    last: Future[int] = Future()
+
+    def go_on(future: Future[int]) -> None:
+        x = future.result()
+        if x > 1000:
+            last.set_result(x)
+        else:
+            executor.submit(square, x).add_done_callback(go_on)
+
+    executor.submit(square, 2).add_done_callback(go_on)
+    assert last.result(WAIT_S) == 65536
+
+
+def test_a_callback_may_wait_for_the_submissions_of_another_thread(
+    executor: ProcessPoolExecutor,
+) -> None:
+    """So it has none of the locks that they need."""
+    submitted = threading.Event()
+    seen: list[bool] = []
+    other: list[Future[int]] = []
+
+    def submit_there() -> None:
+        other.append(executor.submit(square, 3))
+        submitted.set()
+
+    def callback(_: Future[int]) -> None:
+        threading.Thread(target=submit_there).start()
+        seen.append(submitted.wait(WAIT_S))
+
+    executor.submit(square, 2).add_done_callback(callback)
+    wait_for(lambda: seen)
+    assert seen == [True]
+    assert other[0].result(WAIT_S) == 9
+
+
+def test_a_callback_that_exits_ends_nothing_but_itself(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with ProcessPoolExecutor(1) as executor:
+        executor.submit(square, 2).add_done_callback(lambda _: sys.exit(1))
+        assert executor.submit(square, 3).result(WAIT_S) == 9
+    assert "callback" in caplog.text
+
+
+def test_no_more_workers_start_than_there_are_calls() -> None:
+    with ProcessPoolExecutor(8) as executor:
+        pids = {executor.submit(pid_of).result(WAIT_S) for _ in range(10)}
+    assert len(pids) == 1
+
+
+def test_calls_run_side_by_side(executor: ProcessPoolExecutor, tmp_path: Path) -> None:
+    futures = [executor.submit(hold, tmp_path, name) for name in "ab"]
+    pids = {holder(tmp_path, name) for name in "ab"}
+    for name in "ab":
+        release(tmp_path, name)
+    assert {future.result(WAIT_S) for future in futures} == pids
+    assert len(pids) == 2
+
+
+# --- Cancelling --------------------------------------------------------------------------------------
+
+
+def test_a_call_can_be_cancelled_until_a_worker_has_it(tmp_path: Path) -> None:
+    with ProcessPoolExecutor(1) as executor:
+        running = executor.submit(hold, tmp_path)
+        holder(tmp_path)
+        waiting = executor.submit(square, 2)
+        last = executor.submit(square, 3)
+        assert running.running()
+        assert not running.cancel()
+        assert waiting.cancel()
+        release(tmp_path)
+        assert last.result(WAIT_S) == 9
+        # Those who wait for it hear of it, too.
+        done, _ = concurrent.futures.wait([running, waiting], WAIT_S)
+        assert done == {running, waiting}
+    with pytest.raises(CancelledError):
+        waiting.result()
+
+
+# --- Deaths ------------------------------------------------------------------------------------------
+
+
+def test_a_workers_death_fails_the_call_that_it_ran_and_no_other(tmp_path: Path) -> None:
+    with ProcessPoolExecutor(2) as executor:
+        victim = executor.submit(hold, tmp_path, name="victim")
+        others = [executor.submit(square, i) for i in range(50)]
+        os.kill(holder(tmp_path, "victim"), signal.SIGKILL)
+        error = victim.exception(WAIT_S)
+        others += [executor.submit(square, i) for i in range(50, 100)]
+        assert [other.result(WAIT_S) for other in others] == [i * i for i in range(100)]
+    assert isinstance(error, WorkerDied)
+    assert "SIGKILL" in str(error)
+    assert "hold(" in str(error) and "name='victim'" in str(error)
+
+
+def test_the_dead_are_replaced_however_many_there_are(executor: ProcessPoolExecutor) -> None:
+    deadly = [executor.submit(die) for _ in range(6)]
+    fine = [executor.submit(square, i) for i in range(6)]
+    assert all(isinstance(future.exception(WAIT_S), WorkerDied) for future in deadly)
+    assert [future.result(WAIT_S) for future in fine] == [i * i for i in range(6)]
+
+
+def test_a_worker_that_dies_idle_is_replaced() -> None:
+    with ProcessPoolExecutor(1) as executor:
+        pid = executor.submit(pid_of).result(WAIT_S)
+        os.kill(pid, signal.SIGKILL)
+        assert executor.submit(pid_of).result(WAIT_S) != pid
+
+
+def test_a_call_that_its_worker_had_not_started_goes_to_another() -> None:
+    with ProcessPoolExecutor(1) as executor:
+        pid = executor.submit(pid_of).result(WAIT_S)
+        os.kill(pid, signal.SIGSTOP)
+        future = executor.submit(pid_of)
+        wait_for(future.running)
+        os.kill(pid, signal.SIGKILL)
+        assert future.result(WAIT_S) != pid
+
+
+def end_at_the_first_call() -> None:
+    """As a worker ends that has no memory for what it receives."""
+    from autoexec._worker import frames, main
+
+    read = frames.read_frame
+
+    def read_or_end(pipe: Any) -> Any:
+        message = read(pipe)
+        if message[0] == "chunk":
+            os._exit(3)
+        return message
+
+    setattr(main, "read_frame", read_or_end)  # noqa: B010  # it is not the module's own
+
+
+def test_a_call_that_ends_each_worker_before_it_starts_is_given_up() -> None:
+    with ProcessPoolExecutor(1, initializer=end_at_the_first_call) as executor:
+        error = executor.submit(square, 2).exception(WAIT_S)
+    assert isinstance(error, WorkerDied)
+    assert "square(2)" in str(error)
+
+
+# --- max_tasks_per_child ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_are_replaced_after_so_many_calls(workers: int) -> None:
+    with ProcessPoolExecutor(workers, max_tasks_per_child=2) as executor:
+        pids = list(executor.map(pid_of, range(24)))
+    assert all(pids.count(pid) <= 2 for pid in pids)
+    assert len(set(pids)) >= 12
+
+
+def test_workers_are_replaced_while_they_die_as_well() -> None:
+    with ProcessPoolExecutor(2, max_tasks_per_child=2) as executor:
+        deadly = [executor.submit(die) for _ in range(5)]
+        fine = [executor.submit(square, i) for i in range(10)]
+        assert all(isinstance(future.exception(WAIT_S), WorkerDied) for future in deadly)
+        assert [future.result(WAIT_S) for future in fine] == [i * i for i in range(10)]
+
+
+# --- Initializers ------------------------------------------------------------------------------------
+
+_state: list[int] = []
+
+
+def set_state(*values: int) -> None:
+    _state.extend(values)
+
+
+def state(_: object = None) -> list[int]:
+    return _state
+
+
+def test_the_initializer_runs_once_in_each_worker() -> None:
+    with ProcessPoolExecutor(2, initializer=set_state, initargs=(1, 2)) as executor:
+        assert list(executor.map(state, range(20))) == [[1, 2]] * 20
+        assert isinstance(executor.submit(die).exception(WAIT_S), WorkerDied)
+        assert list(executor.map(state, range(20))) == [[1, 2]] * 20
+    assert _state == []
+
+
+def test_an_initializer_that_raises_fails_every_call_with_its_error() -> None:
+    with ProcessPoolExecutor(2, initializer=fail, initargs=("no database",)) as executor:
+        futures = [executor.submit(square, 1)]
+        try:
+            futures += [executor.submit(square, i) for i in range(50)]
+        except InitializerFailed:
+            pass  # it may be known already
+        for future in futures:
+            error = future.exception(WAIT_S)
+            assert isinstance(error, InitializerFailed) and isinstance(error, BrokenExecutor)
+            assert "no database" in str(error)
+            assert isinstance(error.__cause__, ValueError)
+            assert "in fail" in str(error.__cause__.__cause__)
+        with pytest.raises(InitializerFailed, match="no database"):
+            executor.submit(square, 1)
+        with pytest.raises(InitializerFailed, match="no database"):
+            executor.map(square, [1])
+
+
+def test_an_initializer_that_ends_its_process_fails_every_call() -> None:
+    with ProcessPoolExecutor(1, initializer=leave) as executor:
+        error = executor.submit(square, 1).exception(WAIT_S)
+        assert isinstance(error, NoWorkers) and isinstance(error, BrokenExecutor)
+        assert "exited with code 3" in str(error)
+        with pytest.raises(NoWorkers):
+            executor.submit(square, 1)
+
+
+def test_an_initializer_that_cannot_be_pickled_is_refused() -> None:
+    with pytest.raises(NotPicklable):
+        ProcessPoolExecutor(initializer=set_state, initargs=(threading.Lock(),))
+
+
+def test_calls_of_the_main_program_see_what_its_initializer_set(tmp_path: Path) -> None:
+    run = run_script(
+        tmp_path,
+        """
+        import functools
+        from autoexec._futures import ProcessPoolExecutor
+
+        model, cache, limit = None, {}, 10
+
+        def load(name):
+            global model
+            model = name
+            cache["size"] = len(name)
+
+        def helper(): return model, cache["size"], limit
+        def work(x): return x, helper()
+
+        class Worker:
+            def __call__(self, x): return work(x)
+            def run(self, x): return work(x)
+
+        with ProcessPoolExecutor(1, initializer=load, initargs=("bert",)) as executor:
+            tasks = [work, functools.partial(work), Worker(), Worker().run]
+            assert [executor.submit(task, 1).result() for task in tasks] == [(1, ("bert", 4, 10))] * 4
+            limit = 11
+            assert list(executor.map(work, [1], chunksize=2)) == [(1, ("bert", 4, 11))]
+        print("done")
+        """,
+    )
+    assert (run.stdout, run.stderr) == ("done\n", "")
+
+
+# --- map ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("chunksize", [1, 3, 100])
+@pytest.mark.parametrize("buffersize", [None, 1, 4])
+def test_map_gives_results_in_order(
+    executor: ProcessPoolExecutor, chunksize: int, buffersize: int | None
+) -> None:
+    results = executor.map(pow, range(20), [2] * 30, chunksize=chunksize, buffersize=buffersize)
+    assert list(results) == [i * i for i in range(20)]
+
+
+def test_map_of_nothing_is_nothing(executor: ProcessPoolExecutor) -> None:
+    assert list(executor.map(square, [])) == []
+    assert list(executor.map(square)) == []  # no iterables
+
+
+def test_map_sends_a_group_of_calls_to_one_worker(executor: ProcessPoolExecutor) -> None:
+    pids = list(executor.map(pid_of, range(30), chunksize=10))
+    assert all(len(set(pids[i : i + 10])) == 1 for i in range(0, 30, 10))
+
+
+def test_map_starts_at_once_and_reads_all_of_its_input(executor: ProcessPoolExecutor) -> None:
+    read = iter(range(5))
+    results = executor.map(square, read)
+    assert next(read, None) is None
+    assert list(results) == [0, 1, 4, 9, 16]
+
+
+@pytest.mark.parametrize("chunksize", [1, 3])
+def test_map_with_a_buffer_takes_no_more_than_it_holds_of_an_endless_input(
+    executor: ProcessPoolExecutor, chunksize: int
+) -> None:
+    read = itertools.count()
+    results = executor.map(square, read, chunksize=chunksize, buffersize=4)
+    assert next(read) == 4 * chunksize
+    assert next(results) == 0
+    assert next(read) == 5 * chunksize + 1
+    assert [next(results) for _ in range(chunksize - 1)] == [
+        i * i for i in range(1, chunksize)
+    ]  # these were there
+    assert next(read) == 5 * chunksize + 2
+
+
+def test_map_raises_the_error_of_a_call_in_its_place(executor: ProcessPoolExecutor) -> None:
+    results = executor.map(fail_on_three, range(6))
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(ValueError, match="three"):
+        next(results)
+    assert next(results, None) is None
+
+
+def test_map_times_out_and_cancels_what_waits(tmp_path: Path) -> None:
+    with ProcessPoolExecutor(1) as executor:
+        results = executor.map(hold, [tmp_path] * 3, "abc", timeout=0.2)
+        with pytest.raises(TimeoutError):
+            next(results)
+        holder(tmp_path, "a")
+        release(tmp_path, "a")
+    assert not (tmp_path / "b.begun").exists()
+
+
+def test_results_that_are_not_taken_cancel_their_calls(tmp_path: Path) -> None:
+    with ProcessPoolExecutor(1) as executor:
+        results = executor.map(hold, [tmp_path] * 3, "abc")
+        holder(tmp_path, "a")
+        release(tmp_path, "a")
+        next(results)
+        release(tmp_path, "b")
+        del results
+    assert not (tmp_path / "c.begun").exists()
+
+
+def test_map_does_not_keep_an_executor_that_was_dropped() -> None:
+    executor = ProcessPoolExecutor(1)
+    gone = weakref.ref(executor)
+    results = executor.map(square, itertools.count(), buffersize=2)
+    del executor
+    gc.collect()
+    assert gone() is None
+    assert list(results) == [0, 1]
+
+
+# --- Arguments ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "text"),
+    [
+        ({"max_workers": 0}, ValueError, "max_workers must be at least 1"),
+        ({"max_workers": 1.5}, TypeError, "max_workers must be a whole number"),
+        ({"max_workers": True}, TypeError, "max_workers must be a whole number"),
+        ({"max_tasks_per_child": 0}, ValueError, "max_tasks_per_child must be at least 1"),
+        ({"max_tasks_per_child": "2"}, TypeError, "max_tasks_per_child must be a whole number"),
+        ({"initializer": 3}, TypeError, "initializer must be callable"),
+        ({"initializer": print, "initargs": 3}, TypeError, "initargs must be a tuple"),
+        ({"mp_context": object()}, ValueError, "workers are always fresh interpreters"),
+    ],
+)
+def test_wrong_arguments_are_refused(
+    arguments: dict[str, Any], kind: type[Exception], text: str
+) -> None:
+    with pytest.raises(kind, match=text):
+        ProcessPoolExecutor(**arguments)
+
+
+@pytest.mark.parametrize("name", ["chunksize", "buffersize"])
+def test_wrong_numbers_are_refused_by_map(executor: ProcessPoolExecutor, name: str) -> None:
+    wrong: Any
+    for wrong, kind in ((0, ValueError), (-1, ValueError), ("2", TypeError), (2.0, TypeError)):
+        with pytest.raises(kind, match=f"{name} must be"):
+            executor.map(square, [1], **{name: wrong})
+
+
+def test_the_standard_arguments_are_taken() -> None:
+    with ProcessPoolExecutor(
+        max_workers=1, mp_context=None, initializer=None, initargs=(), max_tasks_per_child=None
+    ) as executor:
+        assert executor.submit(square, 2).result(WAIT_S) == 4
+
+
+# --- Shutdown ----------------------------------------------------------------------------------------
+
+
+def test_after_shutdown_nothing_can_be_submitted() -> None:
+    executor = ProcessPoolExecutor(1)
+    executor.shutdown()
+    executor.shutdown()
+    with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
+        executor.submit(square, 1)
+    with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
+        executor.map(square, [1])
+
+
+def test_shutdown_waits_for_all_futures_and_their_callbacks_then_ends_the_workers() -> None:
+    seen: list[int] = []
+    executor = ProcessPoolExecutor(2)
+    pids = [executor.submit(pid_of) for _ in range(10)]
+    for future in pids:
+        future.add_done_callback(lambda done: seen.append(done.result()))
+    executor.shutdown()
+    assert sorted(seen) == sorted(future.result(0) for future in pids)
+    assert not any(is_alive(pid) for pid in seen)
+
+
+def test_shutdown_without_waiting_lets_the_calls_run_and_then_ends_the_workers(
+    tmp_path: Path,
+) -> None:
+    executor = ProcessPoolExecutor(1)
+    first = executor.submit(hold, tmp_path)
+    rest = [executor.submit(pid_of) for _ in range(10)]
+    pid = holder(tmp_path)
+    executor.shutdown(wait=False)
+    assert not first.done()
+    with pytest.raises(RuntimeError):
+        executor.submit(square, 1)
+    release(tmp_path)
+    assert {future.result(WAIT_S) for future in rest} == {pid}
+    wait_for(lambda: not is_alive(pid))
+
+
+def test_shutdown_cancels_what_no_worker_has_if_asked(tmp_path: Path) -> None:
+    executor = ProcessPoolExecutor(1)
+    first = executor.submit(hold, tmp_path)
+    rest = [executor.submit(pid_of) for _ in range(10)]
+    pid = holder(tmp_path)
+    executor.shutdown(wait=False, cancel_futures=True)
+    assert concurrent.futures.wait(rest, WAIT_S).done == set(rest)
+    assert all(future.cancelled() for future in rest)
+    release(tmp_path)
+    executor.shutdown()
+    assert first.result(0) == pid
+    assert not is_alive(pid)
+
+
+def test_shutdown_ends_workers_that_only_wait() -> None:
+    executor = ProcessPoolExecutor(1)
+    pid = executor.submit(pid_of).result(WAIT_S)
+    executor.shutdown(wait=False)
+    wait_for(lambda: not is_alive(pid))
+
+
+def test_a_callback_cannot_wait_for_the_shutdown(executor: ProcessPoolExecutor) -> None:
+    errors: list[BaseException] = []
+
+    def callback(_: Future[int]) -> None:
+        try:
+            executor.shutdown()
+        except RuntimeError as error:
+            errors.append(error)
+
+    executor.submit(square, 2).add_done_callback(callback)
+    wait_for(lambda: errors)
+    assert "cannot wait" in str(errors[0])
+
+
+def test_an_executor_that_is_dropped_runs_its_calls_and_ends_its_workers(tmp_path: Path) -> None:
+    executor = ProcessPoolExecutor(1)
+    first = executor.submit(hold, tmp_path)
+    last = executor.submit(pid_of)
+    pid = holder(tmp_path)
+    gone = weakref.ref(executor)
+    del executor
+    gc.collect()
+    assert gone() is None
+    release(tmp_path)
+    assert first.result(WAIT_S) == last.result(WAIT_S) == pid
+    wait_for(lambda: not is_alive(pid))
+
+
+def test_an_executor_that_is_dropped_idle_ends_its_workers() -> None:
+    executor = ProcessPoolExecutor(1)
+    pid = executor.submit(pid_of).result(WAIT_S)
+    del executor
+    gc.collect()
+    wait_for(lambda: not is_alive(pid))
+
+
+def test_a_future_that_is_done_keeps_neither_arguments_nor_result_alive(
+    executor: ProcessPoolExecutor,
+) -> None:
+    argument = Thing()
+    kept = weakref.ref(argument)
+    future = executor.submit(make_thing, argument)
+    result = weakref.ref(future.result(WAIT_S))
+    del future, argument
+
+    def all_gone() -> bool:
+        gc.collect()
+        return kept() is None and result() is None
+
+    wait_for(all_gone)
+
+
+class Thing:
+    pass
+
+
+def make_thing(_: object) -> Thing:
+    return Thing()
+
+
+# --- The end of the program --------------------------------------------------------------------------
+
+WORK = """
+import os, sys, time
+from autoexec._futures import ProcessPoolExecutor
+
+def work(x):
+    time.sleep(0.05)
+    return x
+
+def show(future):
+    sys.stdout.write(f"{future.result()}\\n")  # in one piece: callbacks run on several threads
+    sys.stdout.flush()
+"""
+
+
+@pytest.mark.parametrize("then", ["", "del executor", "executor.shutdown(wait=False)"])
+def test_a_program_that_ends_waits_for_its_futures(tmp_path: Path, then: str) -> None:
+    run = run_script(
+        tmp_path,
+        WORK
+        + textwrap.dedent(f"""
+        executor = ProcessPoolExecutor(2)
+        for x in range(10):
+            executor.submit(work, x).add_done_callback(show)
+        {then}
+        """),
+    )
+    assert run.stderr == ""
+    assert sorted(map(int, run.stdout.split())) == list(range(10))
+
+
+@pytest.mark.skipif(
+    (3, 12, 0) <= sys.version_info < (3, 12, 3),
+    reason="These versions start no threads at exit, so no worker can be replaced then.",
+)
+def test_workers_are_replaced_as_a_program_ends(tmp_path: Path) -> None:
+    run = run_script(
+        tmp_path,
+        WORK
+        + textwrap.dedent("""
+        executor = ProcessPoolExecutor(2, max_tasks_per_child=1)
+        for x in range(10):
+            executor.submit(work, x).add_done_callback(show)
+        """),
+    )
+    assert run.stderr == ""
+    assert sorted(map(int, run.stdout.split())) == list(range(10))
+
+
+def test_a_callback_at_the_end_of_the_program_can_submit_no_more(tmp_path: Path) -> None:
+    run = run_script(
+        tmp_path,
+        WORK
+        + textwrap.dedent("""
+        def more(future):
+            time.sleep(0.2)  # until the program ends
+            try:
+                executor.submit(work, 2)
+            except RuntimeError as error:
+                print(error, flush=True)
+
+        executor = ProcessPoolExecutor(1)
+        executor.submit(work, 1).add_done_callback(more)
+        """),
+    )
+    assert run.stderr == ""
+    assert run.stdout == "cannot schedule new futures after interpreter shutdown\n"
+
+
+def test_a_program_ends_with_executors_that_were_shut_down_or_never_used(tmp_path: Path) -> None:
+    run = run_script(
+        tmp_path,
+        WORK
+        + textwrap.dedent("""
+        unused = ProcessPoolExecutor(2)
+        left = ProcessPoolExecutor(2)
+        left.submit(work, 1).add_done_callback(show)
+        left.shutdown(wait=False)
+        with ProcessPoolExecutor(2) as executor:
+            executor.submit(work, 2).result()
+        """),
+    )
+    assert (run.stdout, run.stderr) == ("1\n", "")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="This system cannot fork.")
+def test_a_forked_child_leaves_its_parents_calls_alone(tmp_path: Path) -> None:
+    run = run_script(
+        tmp_path,
+        WORK.replace("0.05", "0.5")
+        + textwrap.dedent("""
+        import warnings
+        warnings.simplefilter("ignore")
+        executor = ProcessPoolExecutor(1)
+        future = executor.submit(work, 1)
+        child = os.fork()
+        if child == 0:
+            try:
+                executor.submit(work, 2)
+            except Exception as error:
+                print(type(error).__name__, flush=True)
+            executor.shutdown()
+            del executor
+            sys.exit(7)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        print(future.result())
+        """),
+    )
+    assert (run.stdout, run.stderr) == ("NoWorkers\n1\n", "")
+
+
+def test_no_worker_outlives_its_program(tmp_path: Path) -> None:
+    run = run_script(
+        tmp_path,
+        WORK
+        + textwrap.dedent("""
+        executor = ProcessPoolExecutor(2)
+        print(*{executor.submit(os.getpid).result() for _ in range(4)}, flush=True)
+        executor.submit(time.sleep, 1000)
+        os._exit(0)
+        """),
+    )
+    assert run.stderr == ""
+    wait_for(lambda: not any(is_alive(int(pid)) for pid in run.stdout.split()))
+
+
+def test_partial_functions_and_methods_can_be_called(executor: ProcessPoolExecutor) -> None:
+    assert executor.submit(functools.partial(pow, 2), 5).result(WAIT_S) == 32
+    assert executor.submit("a,b".split, ",").result(WAIT_S) == ["a", "b"]

@@ -1,0 +1,1 @@
+"""Tests of the far side of a process."""
