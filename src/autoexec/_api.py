@@ -7,6 +7,7 @@ import types
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, Unpack, overload
 
+from ._errors import AutoexecError
 from ._options import CommonOptions, Options, Settings, check_call, validate
 
 if TYPE_CHECKING:
@@ -133,6 +134,11 @@ def _collect(fn: Callable[..., Any], items: Iterable[Any], settings: Settings) -
     plain = fn.__wrapped__ if isinstance(fn, ParallelFunction) else fn
     from . import _run  # on the first call: `import autoexec` takes half as long without it
 
+    if not hasattr(_run, "run"):
+        raise AutoexecError(
+            "autoexec was called while it is being imported, by a signal handler perhaps: call it"
+            " again when that is done."
+        )
     return _run.run(plain, _run.Source(items, iterator), settings)
 
 

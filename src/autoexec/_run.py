@@ -26,6 +26,7 @@ from ._pickling import Packed
 from ._report import Report, Results
 from ._scheduler import Scheduler
 from ._types import Broken, Event, Executor, Lane, Ready, Running
+from .executors import inline, threads  # noqa: F401 - now, while there are descriptors to do it with
 
 PULL_S = 0.005
 """Seconds after which what came from the input goes on its way, though more was asked for."""
@@ -110,7 +111,7 @@ class Run:
             case Take(count):
                 scheduler.took(*self._source.take(count))
             case Open(lane, workers):
-                self._executor(lane).open(workers)
+                self._open(lane, workers)
             case Send(lane, chunks, check):
                 if check:
                     chunk = chunks[0]
@@ -141,6 +142,13 @@ class Run:
         """Let go of every executor."""
         for executor in self._executors.values():
             executor.close(abandon=abandon)
+
+    def _open(self, lane: Lane, workers: int) -> None:
+        try:
+            self._executor(lane).open(workers)
+        except OSError as error:  # no descriptors left, not even to import what is needed
+            why = f"{lane} cannot be started ({error})"
+            self.scheduler.broken(Broken(lane, why, error, harmless=True))
 
     def _executor(self, lane: Lane) -> Executor:
         if lane not in self._executors:

@@ -37,6 +37,7 @@ FIRST_WATCH_S = 0.25
 """A first call is watched no longer than this once it was judged: what it waits for is clear."""
 WATCHED = 4
 """Calls watched at a time: to look at one costs 10 µs a beat, and more tell nothing new."""
+_PROCESSES: tuple[Lane, ...] = ("processes", "hybrid")
 KEPT = 4
 """Items that run here at once since they cannot travel: a few, or none of the others can be sent
 meanwhile."""
@@ -111,12 +112,12 @@ class Scheduler:
     def broken(self, event: Broken) -> None:
         """A lane cannot be used any more."""
         self._lanes[event.lane].workers = 0
-        if self.settings.route == event.lane:
-            self._without_asked_lane(event)
+        if self.settings.route == event.lane or event.lane not in _PROCESSES:
+            self._without_lane(event)
         self._host = self._host._replace(processes_barred=event.reason)
         self._pace.review_soon()
 
-    def _without_asked_lane(self, event: Broken) -> None:
+    def _without_lane(self, event: Broken) -> None:
         """What was asked for is not to be had: go on here, unless the function is the cause."""
         if event.harmless:
             here: BackendName = "asyncio" if self.profiler.is_async else "inline"
@@ -127,7 +128,7 @@ class Scheduler:
             return
         self._error = AutoexecError(
             f"backend={event.lane!r} cannot run here: {event.reason}."
-            " Use backend='auto' or 'threads'."
+            + (" Use backend='auto' or 'threads'." if event.lane in _PROCESSES else "")
         )
         self._error.__cause__ = event.error
 
@@ -280,7 +281,8 @@ class Scheduler:
         if name == "processes":
             sure = self.settings.route != "auto" or may_leave(self._profile())
             chunk_s = self.profiler.wall_s * self._chunk_size(name)
-            capacity = min(capacity, lane.workers) * _control.prefetch(chunk_s) if sure else 0
+            each = _control.prefetch(chunk_s) if self.profiler.done else 1
+            capacity = min(capacity, lane.workers) * each if sure else 0
             if self.settings.max_workers and self._lanes.local:
                 # What still runs here counts towards the limit as well.
                 capacity = min(capacity, self.settings.max_workers - self._lanes.local)

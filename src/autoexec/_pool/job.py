@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .worker import Worker
 
 _ids = count(1)
-TRIES = 2
+TRIES = 3
 """Workers that may die while they load the function before it is taken to kill them."""
 
 

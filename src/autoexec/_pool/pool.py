@@ -98,7 +98,11 @@ class Pool:
     def _equip(self, job: Job) -> None:
         """Start what workers are missing, which takes them as long as the function may take here."""
         with self._hiring:
-            while job.wanted > len(self._workers) and not self.closed and not job.over:
+            while (
+                job.wanted > len([w for w in self._workers if w.is_alive()])
+                and not self.closed
+                and not job.over
+            ):
                 job.cold = True
                 if self._add_worker():
                     break
@@ -129,8 +133,8 @@ class Pool:
         """Assign workers that are there; whether that is not enough."""
         with self._lock:
             while not job.over and not self.closed and len(job.workers) < job.wanted:
-                able = [w for w in self._workers if not (w.retired or w.dead)]
-                free = [w for w in able if w not in job.workers]
+                others = [w for w in self._workers if w not in job.workers and not w.retired]
+                free = [w for w in others if w.is_alive()]
                 if not free:
                     return True
                 self._assign(min(free, key=Worker.load), job)
@@ -191,6 +195,8 @@ class Pool:
                 if abandon and worker.load_of(job):
                     worker.retired = True
                     worker.kill()
+                elif worker.tainted and not worker.retired:
+                    worker.end()
                 elif worker in job.workers:
                     worker.tell("forget", job.id)
             self._let_go()

@@ -48,9 +48,10 @@ def spawn(environment: Mapping[str, str]) -> Spawned:
             [*command, "-1", name], creationflags=group, stdin=pipe, stdout=pipe, env=environment
         )
         return Spawned(process, journal)
-    stdout = _duplicate_stdout()
-    memory = _memory()
+    stdout = memory = -1
     try:
+        stdout = _duplicate_stdout()
+        memory = _memory()
         journal = Journal(mmap.mmap(memory, SIZE))
         process = subprocess.Popen(
             [*command, str(stdout), str(memory)],
@@ -61,9 +62,9 @@ def spawn(environment: Mapping[str, str]) -> Spawned:
             env=environment,
         )
     finally:
-        os.close(memory)
-        if stdout >= 0:
-            os.close(stdout)
+        for fd in (stdout, memory):
+            if fd >= 0:
+                os.close(fd)
     _widen(process)
     return Spawned(process, journal)
 
@@ -85,7 +86,11 @@ def _memory() -> int:
 
         with tempfile.TemporaryFile(prefix="autoexec-") as file:  # without a name, too
             fd = os.dup(file.fileno())
-    os.truncate(fd, SIZE)
+    try:
+        os.truncate(fd, SIZE)
+    except OSError:
+        os.close(fd)
+        raise
     return fd
 
 

@@ -71,6 +71,9 @@ class Worker:
         self.retired = False
         """It gets no more chunks."""
         self.dead = False
+        self.tainted = False
+        """A call was left behind in it that may still run, with processes that it has started."""
+        self._killed = False
         self._reader = threading.Thread(target=self._read, name="autoexec-reader", daemon=True)
         try:
             self._reader.start()
@@ -84,6 +87,18 @@ class Worker:
     def pid(self) -> int:
         """The number of the process."""
         return self._process.pid
+
+    def is_alive(self) -> bool:
+        """Whether the process is there; it may have been killed a moment ago."""
+        if self.dead:
+            return False
+        if sys.platform == "win32":
+            return self._process.poll() is None
+        try:
+            options = os.WEXITED | os.WNOHANG | os.WNOWAIT  # leaves the exit code to `_reap`
+            return os.waitid(os.P_PID, self._process.pid, options) is None
+        except (OSError, AttributeError):  # gone; or macOS before Python 3.13
+            return self._process.returncode is None
 
     def load(self) -> int:
         """Chunks that it has not finished."""
@@ -135,6 +150,8 @@ class Worker:
             threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), self._reader)))
         self._pool.has_ended(self)
         exit_text = describe_exit(self._reap())
+        if self._killed:
+            exit_text = "was ended by this process"
         self._bury(exit_text)
         self._pool.went_down(self, exit_text)
         self._outlet.close()
@@ -224,6 +241,7 @@ class Worker:
     def _give_up_within(self, number: int, given: _Given) -> None:
         """Let it leave one of the calls behind that it runs side by side; end it if it does not
         answer, since a call holds the GIL."""
+        self.tainted = True
         self.tell("stop", given.job.id, number)
 
         def see_to_it() -> None:
@@ -259,6 +277,7 @@ class Worker:
 
     def kill(self) -> None:
         """End it and what it has started at once."""
+        self._killed = True
         self._signal("SIGKILL")
 
     def _signal(self, name: str) -> None:
@@ -281,7 +300,7 @@ class Worker:
         def see_to_it() -> None:
             while self.load() and self._reader.is_alive():  # it may take as long as its calls take
                 time.sleep(0.1)
-            if not self.gone(self._pool.farewell_s):
+            if self.tainted or not self.gone(self._pool.farewell_s):
                 self.kill()
 
         with contextlib.suppress(RuntimeError):  # no threads: it ends by itself, or with us
@@ -295,6 +314,7 @@ class Worker:
 
 
 def _death(chunk: Chunk, position: int, exit_text: str) -> WorkerDied:
+    """The error of the item that was running."""
     hint = (
         " The kernel does that to processes when memory runs out." if "SIGKILL" in exit_text else ""
     )
@@ -329,10 +349,10 @@ def _blocks(
 
 
 def _read_error(data: bytes, traceback: str | None) -> BaseException:
-    error: BaseException
     try:
-        error = loads(data)
-    except BaseException as unreadable:  # its class is the user's
-        error = RemoteError(f"an error that cannot be read here ({unreadable})")
-    error.__cause__ = RemoteTraceback(traceback or "")
+        error: BaseException = loads(data)
+    except BaseException as unreadable:  # its class is the user's, and may do anything
+        error = RemoteError(f"an error that cannot be read here ({short_repr(unreadable)})")
+    with contextlib.suppress(BaseException):  # it may forbid attributes
+        error.__cause__ = RemoteTraceback(traceback or "")
     return error

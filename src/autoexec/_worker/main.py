@@ -120,7 +120,10 @@ class _Outlet:
             for piece in pieces:
                 rest = memoryview(piece)
                 while rest:
-                    rest = rest[os.write(self._fd, rest) :]
+                    try:
+                        rest = rest[os.write(self._fd, rest) :]
+                    except BrokenPipeError:
+                        _end_group()  # the parent is gone
 
 
 class _Worker:

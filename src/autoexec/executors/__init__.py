@@ -18,7 +18,8 @@ from .._types import Executor, Lane, Sink
 def warm_workers() -> int:
     """Worker processes that wait for work."""
     shared = sys.modules.get(f"{__package__.rpartition('.')[0]}._pool.shared")
-    return shared.warm() if shared is not None else 0
+    warm = getattr(shared, "warm", None)  # another thread may be importing it just now
+    return warm() if warm is not None else 0
 
 
 def make(lane: Lane, packed: Packed, sink: Sink, settings: Settings) -> Executor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
@@ -74,7 +75,8 @@ def _blocks(chunk: Chunk, outcomes: Outcomes) -> list[Block]:
     blocks: list[Block] = []
     for i, outcome in enumerate(outcomes):
         if outcome.error is not None and outcome.error.__traceback__ is None:
-            outcome.error.__cause__ = RemoteTraceback(outcome.traceback or "")
+            with contextlib.suppress(BaseException):  # it may forbid attributes
+                outcome.error.__cause__ = RemoteTraceback(outcome.traceback or "")
         last = i == len(outcomes) - 1
         blocks.append(
             Block(chunk, outcome.values, outcome.error, outcome.wall_s, outcome.cpu_s, 0.0, last)

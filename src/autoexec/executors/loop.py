@@ -10,6 +10,7 @@ import contextlib
 import contextvars
 import functools
 import inspect
+import os
 import threading
 import time
 from collections import deque
@@ -18,7 +19,7 @@ from typing import Any
 
 from .._call import without_this_frame
 from .._chunk import Block, Chunk
-from .._types import Sink
+from .._types import Broken, Sink
 
 
 class LoopExecutor:
@@ -43,13 +44,19 @@ class LoopExecutor:
         """Start the loop, the first time."""
         if self._thread is not None:
             return
+        self._failure: BaseException | None = None
         started = threading.Event()
         context = contextvars.copy_context()
         self._thread = threading.Thread(
             target=context.run, args=(self._serve, started), name="autoexec-loop", daemon=True
         )
-        self._thread.start()
-        started.wait()
+        try:
+            self._thread.start()
+            started.wait()
+        except RuntimeError as error:  # no more threads: the system's limit, or the program ends
+            self._failure = error
+        if self._failure is not None:
+            self._sink(Broken("asyncio", f"there is no event loop ({self._failure})"))
 
     def _serve(self, started: threading.Event) -> None:
         async def main() -> None:
@@ -62,11 +69,19 @@ class LoopExecutor:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-        asyncio.run(main())
+        try:
+            _check_descriptors()
+            asyncio.run(main())
+        except BaseException as error:
+            if started.is_set():
+                raise
+            self._failure = error  # no descriptors left
+            started.set()
 
     def submit(self, chunks: Sequence[Chunk]) -> None:
         """Start a task for each chunk, at the loop's next turn."""
-        assert self._loop is not None, "open() comes first"
+        if self._loop is None:
+            return  # as `open` has said
         self._inbox.extend(chunks)
         self._loop.call_soon_threadsafe(self._start_tasks)
 
@@ -152,3 +167,14 @@ class LoopExecutor:
             return
         # A task may refuse to be cancelled, or a call may block the loop: the thread is a daemon.
         self._thread.join(timeout=1.0 if abandon else None)
+
+
+def _check_descriptors() -> None:
+    """Raise OSError if there are none left for a loop: one that fails to start makes a noise."""
+    found: list[int] = []
+    try:
+        for _ in range(4):
+            found.append(os.open(os.devnull, os.O_RDONLY))
+    finally:
+        for fd in found:
+            os.close(fd)

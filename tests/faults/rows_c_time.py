@@ -1,0 +1,265 @@
+"""Group C: calls that do not end, and users who do not wait."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import re
+import signal
+import subprocess
+import time
+from typing import Any
+
+import programs
+import traces
+from lab import (
+    Suited,
+    answer,
+    fails,
+    forget_notes,
+    judge,
+    note,
+    notes,
+    require,
+    run_parallel,
+    wait_for_notes,
+)
+from register import AWAY, row
+
+from autoexec import DeadlineExceeded, ItemTimeout
+
+COUNT = 16
+BAD = 5
+TIMED_OUT = {BAD: fails(ItemTimeout)}
+
+
+def spin(index: int) -> int:
+    note(index)
+    while index == BAD:
+        pass
+    return answer(index)
+
+
+@row("C1", AWAY)
+def an_endless_loop(backend: str) -> None:
+    """One item computes for ever; a timeout of one second."""
+    judge(spin, range(COUNT), backend, TIMED_OUT, timeout=1.0)
+
+
+SIG_IGN = 1
+
+
+def ignore_and_spin(index: int) -> int:
+    if index == BAD:  # by the C library, which takes that from any thread
+        ctypes.CDLL(None).signal(int(signal.SIGTERM), ctypes.c_void_p(SIG_IGN))
+    return spin(index)
+
+
+@row("C2", AWAY)
+def an_endless_loop_that_ignores_sigterm(backend: str) -> None:
+    """The same, and the process does not heed SIGTERM."""
+    judge(ignore_and_spin, range(COUNT), backend, TIMED_OUT, timeout=1.0)
+
+
+def hold_the_gil(index: int) -> int:
+    note(index)
+    if index == BAD:
+        re.match("(a+)+$", "a" * 60 + "b")
+    return answer(index)
+
+
+@row("C3", AWAY)
+def a_call_into_c_that_holds_the_gil(backend: str) -> None:
+    """One item is in a regular expression that takes for ever, during which no other thread runs."""
+    judge(hold_the_gil, range(COUNT), backend, TIMED_OUT, timeout=1.0)
+
+
+ABANDON = """
+import sys, time, threading, asyncio
+from autoexec import Failure, ItemTimeout, run_parallel
+backend = sys.argv[1]
+def fn(x):
+    if x == 5: time.sleep(600)
+    return x
+async def fn_async(x):
+    if x == 5: await asyncio.sleep(600)
+    return x
+call = fn_async if backend == "asyncio" else fn
+for _ in range(2):
+    found = run_parallel(call, range(16), backend=backend, timeout=0.5, on_error="return")
+    assert [one for one in found if not isinstance(one, Failure)] == [*range(5), *range(6, 16)]
+    assert isinstance(found[5].exception, ItemTimeout), found[5]
+print("right", flush=True)
+print(time.monotonic())
+"""
+
+
+@row("C4")
+def a_call_that_waits_for_ten_minutes(backend: str) -> None:
+    """One item sleeps for 600 s; neither the run nor the end of the program waits for it."""
+    out = programs.said(ABANDON, backend).split()
+    took_s = time.monotonic() - float(out[1])
+    require(took_s < programs.END_S, f"the end of the program took {took_s:.1f} s")
+
+
+def wait_for_child(index: int) -> int:
+    note(index)
+    if index == BAD:
+        subprocess.run(["sleep", "600"], check=False)
+    return answer(index)
+
+
+@row("C5", AWAY)
+def a_call_with_a_child_process(backend: str) -> None:
+    """The item that takes too long waits for a process that it has started."""
+    judge(wait_for_child, range(COUNT), backend, TIMED_OUT, timeout=1.0)
+
+
+INTERRUPTED = """
+import asyncio, sys, time
+from autoexec import run_parallel
+from lab import note
+def sleep(x):
+    note(x)
+    time.sleep(600)
+def spin(x):
+    note(x)
+    while True: pass
+async def sleep_async(x):
+    note(x)
+    await asyncio.sleep(600)
+backend, work = sys.argv[1:]
+fn = sleep_async if backend == "asyncio" else {"sleep": sleep, "spin": spin}[work]
+run_parallel(fn, range(4), backend=backend)
+"""
+
+
+def interrupt(backend: str, work: str, how: str) -> None:
+    """Start a program, send it what Ctrl-C sends, and see it end."""
+    forget_notes()
+    process = programs.start(programs.command(INTERRUPTED, backend, work))
+    wait_for_notes(1)
+    time.sleep(0.1)
+    if how == "group":
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        process.send_signal(signal.SIGINT)
+    if how == "twice":
+        time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+    out, errors = programs.output_of(process, programs.END_S)
+    code = process.returncode
+    require(code == -signal.SIGINT, f"{how}, {work}: it ended with {code}: {out} {errors}")
+    require("KeyboardInterrupt" in errors, f"{how}, {work}: it wrote {errors}")
+
+
+@row("C6")
+def control_c(backend: str) -> None:
+    """Ctrl-C to the group, to the caller alone, and twice, while calls sleep or compute."""
+    for how in ("group", "parent", "twice"):
+        interrupt(backend, "sleep", how)
+    if backend in AWAY:
+        interrupt(backend, "spin", "group")
+
+
+def fail_at_once(index: int) -> int:
+    note(index)
+    if index == 1:
+        raise ValueError("at once")
+    time.sleep(6.0)
+    return answer(index)
+
+
+async def fail_at_once_async(index: int) -> int:
+    note(index)
+    if index == 1:
+        raise ValueError("at once")
+    await asyncio.sleep(6.0)
+    return answer(index)
+
+
+@row("C7", ["asyncio", *AWAY])
+def an_early_error_beside_slow_calls(backend: str) -> None:
+    """One item fails at once while the others take six seconds."""
+    fn = fail_at_once_async if backend == "asyncio" else fail_at_once
+    traces.watch(20.0)
+    try:
+        run_parallel(fn, range(4), backend=backend, max_workers=2)
+    except ValueError as error:
+        now = time.monotonic()
+        require("at once" in str(error), f"another error came: {error!r}")
+        failed = [one.at_s for one in notes() if one.index == 1]
+        require(now - failed[0] < 1.0, f"it took {now - failed[0]:.1f} s to hear of the error")
+    else:
+        require(False, "there was no error")
+    require(max(one.index for one in notes()) <= 3, "there were more calls than items")
+
+
+def slow_one(index: int) -> int:
+    note(index)
+    if index == 7:
+        time.sleep(2.0)
+    return answer(index)
+
+
+class SlowOne(Suited):
+    """The same, on an event loop."""
+
+    async def __call__(self, item: Any) -> Any:
+        note(item)
+        if item == 7:
+            await asyncio.sleep(2.0)
+        return answer(item)
+
+
+@row("C9")
+def a_slow_item_within_a_chunk(backend: str) -> None:
+    """One item in the middle of a chunk takes two seconds, with a timeout of 0.8."""
+    fn = SlowOne(slow_one) if backend == "asyncio" else slow_one
+    how = {7: fails(ItemTimeout)}
+    judge(fn, range(20), backend, how, timeout=0.8, chunksize=10, max_workers=2)
+
+
+def tenth_of_a_second(index: int) -> int:
+    note(index)
+    time.sleep(0.1)
+    return answer(index)
+
+
+class TenthOfASecond(Suited):
+    """The same, on an event loop."""
+
+    async def __call__(self, item: Any) -> Any:
+        note(item)
+        await asyncio.sleep(0.1)
+        return answer(item)
+
+
+@row("C10")
+def a_deadline_in_the_middle(backend: str) -> None:
+    """A run that would take fifty seconds, with a deadline after one and a half."""
+    fn = TenthOfASecond(tenth_of_a_second) if backend == "asyncio" else tenth_of_a_second
+    for on_error in ("raise", "return"):
+        forget_notes()
+        began = time.monotonic()
+        options = {"max_workers": 2, "deadline": 1.5, "on_error": on_error}
+        try:
+            run_parallel(fn, range(1000), backend=backend, **options)
+        except DeadlineExceeded as error:
+            see_what_is_finished(error, time.monotonic() - began)
+        else:
+            require(False, "it did not end at its deadline")
+
+
+def see_what_is_finished(error: DeadlineExceeded, took_s: float) -> None:
+    """The error comes on time and has all results that there were."""
+    require(1.4 < took_s < 2.5, f"a deadline of 1.5 s took {took_s:.2f} s")
+    finished = dict(error.finished)
+    require(finished, "nothing is said to be finished")
+    wrong = {i: value for i, value in finished.items() if value != answer(i)}
+    require(not wrong, f"wrong results are in the error: {wrong}")
+    calls = [one.index for one in notes()]
+    require(len(calls) == len(set(calls)), "an item was called twice")
+    # Those that were running then are the only ones that are missing.
+    require(len(set(calls) - finished.keys()) <= 6, f"{len(calls)} calls, {len(finished)} results")
