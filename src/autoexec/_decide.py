@@ -48,6 +48,8 @@ EARLY_SHARE = 0.25
 started: a first call that computes for 5 ms and then waits must not start them in vain."""
 FIRST_LOOK_S = 0.002
 """A call that runs this long is judged while it runs."""
+LONG_FIRST_S = 0.04
+"""A first call that takes longer is not waited for, though what it changes is not known yet."""
 CHECKS = 2
 """Calls around which the caller's state must have been compared before items go to a process. The
 first may fill caches, so one is not enough."""
@@ -152,8 +154,9 @@ def _of_timeout(route: Route, settings: Settings) -> str:
 
 
 def may_leave(profile: Profile) -> bool:
-    """Whether items may go to a process: enough calls were compared, or none has returned yet."""
-    return profile.effect is None and (profile.checks >= CHECKS or not profile.calls)
+    """Whether items may go to a process: enough calls were compared, or the first is a long one."""
+    long = not profile.calls and profile.elapsed_s >= LONG_FIRST_S
+    return profile.effect is None and (profile.checks >= CHECKS or long)
 
 
 def _forced(settings: Settings, is_async: bool) -> tuple[Route, str] | None:
