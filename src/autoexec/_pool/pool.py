@@ -343,7 +343,12 @@ class Pool:
         self._idle_since = time.monotonic()
         if self._idle_s is not None and self._workers and not self._watched:
             self._watched = True
-            _thread_cache.start(self._watch, "autoexec-idle")
+            try:
+                _thread_cache.start(self._watch, "autoexec-idle")
+            except RuntimeError:  # no more threads, so nobody could end them later
+                self._watched = False
+                for worker in self._workers:
+                    worker.end()
 
     def _watch(self) -> None:
         while True:
