@@ -77,6 +77,7 @@ class Scheduler:
         self._last_value: Any = None
         self._may_leave = settings.route == "auto" and not is_async and not host.processes_barred
         self._overran = False
+        self._known: Profile | None = None
         self._instead: str | None = None
         """Why the calls run elsewhere than was asked for."""
         self._limits = Limits(settings, name, now)
@@ -206,6 +207,7 @@ class Scheduler:
 
     def next_action(self, now: float) -> Action:
         """The next thing for the driver to do."""
+        self._known = None
         if self._error is not None:
             # Given away: an inline call's traceback leads back to this object, in a cycle.
             error, self._error = self._error, None
@@ -444,11 +446,14 @@ class Scheduler:
         return max(1, self._length - self._taken + self._hand.count)
 
     def _profile(self) -> Profile:
+        """The figures as of the last event: they are asked for several times between two."""
+        if self._known is None:
+            self._known = self.final_profile()
+        return self._known
+
+    def final_profile(self) -> Profile:
+        """What was measured so far."""
         return self.profiler.profile(
             remaining=self._remaining(),
             processes_ready=bool(self._lanes["processes"].workers),
         )
-
-    def final_profile(self) -> Profile:
-        """What was measured, at the end of the run."""
-        return self._profile()
