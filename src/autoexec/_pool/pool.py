@@ -86,6 +86,8 @@ class Pool:
             if job.id not in self._jobs:
                 self._jobs[job.id] = job
                 self._rounds.append(job)
+        self._hire(job)
+        self._hire(job)
         self._in_background(partial(self._equip, job))
 
     @staticmethod
@@ -95,8 +97,9 @@ class Pool:
         except RuntimeError:  # no more threads: the system's limit, or the interpreter is ending
             work()
 
-    def _equip(self, job: Job) -> None:
-        """Start what workers are missing, which takes them as long as the function may take here."""
+    def _hire(self, job: Job) -> None:
+        """Start what workers are missing: now, since in the background, beside calls that hold the
+        GIL, it takes ten times as long."""
         with self._hiring:
             while (
                 job.wanted > len([w for w in self._workers if w.is_alive()])
@@ -106,6 +109,9 @@ class Pool:
                 job.cold = True
                 if self._add_worker():
                     break
+
+    def _equip(self, job: Job) -> None:
+        """Pickle the function, and give the job its workers."""
         try:
             for worker in list(self._workers):
                 worker.tell("prepare", job.module())
