@@ -261,3 +261,29 @@ except AutoexecError as error:
     print("No module named 'made_up'" in str(error))
 """
     assert python("-c", code) == "True"
+
+
+@posix_only
+@pytest.mark.parametrize("backend", ["auto", "threads", "processes", "hybrid"])
+def test_a_signal_handler_may_run_something_while_a_run_is_interrupted(backend: str) -> None:
+    code = """
+import random, signal, sys, time
+from autoexec import run_parallel
+def double(x): return 2 * x
+def right(): return run_parallel(double, range(6), backend=sys.argv[1]) == [0, 2, 4, 6, 8, 10]
+busy, answers = False, []
+def handle(*_):
+    global busy
+    if not busy:
+        busy = True
+        answers.append(right())
+        busy = False
+assert right()  # so that everything is imported
+signal.signal(signal.SIGALRM, handle)
+signal.setitimer(signal.ITIMER_REAL, 0.05, 0.0117)
+until = time.monotonic() + 1
+while time.monotonic() < until or not answers: answers.append(right())
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(all(answers))
+"""
+    assert python("-c", code, backend) == "True"

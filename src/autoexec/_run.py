@@ -146,7 +146,9 @@ class Run:
     def _open(self, lane: Lane, workers: int) -> None:
         try:
             self._executor(lane).open(workers)
-        except OSError as error:  # no descriptors left, not even to import what is needed
+        except (OSError, ImportError) as error:
+            # No descriptors left, not even to import what is needed; or this is a signal handler
+            # that has interrupted that very import.
             why = f"{lane} cannot be started ({error})"
             self.scheduler.broken(Broken(lane, why, error, harmless=True))
 

@@ -1,7 +1,8 @@
 """Workers and the jobs that they serve: deals chunks, replaces the dead, ends the idle.
 
-One lock guards the books; it is held for dealing and never while something is waited for. It can
-be taken again by the thread that has it, since a signal handler may call us in the midst of that.
+One lock guards the books; it is held for dealing and never while something is waited for. A signal
+handler that calls us in the midst of that is given a pool of its own (`shared`), since the one that
+it has interrupted can do nothing before it returns.
 """
 
 from __future__ import annotations
@@ -74,6 +75,12 @@ class Pool:
     def ready(self) -> int:
         """Workers that are up."""
         return len(self._up)
+
+    def held(self) -> bool:
+        """Whether this very thread is in the midst of an operation on the pool, which a signal
+        handler that calls us has interrupted."""
+        locks: tuple[Any, ...] = (self._lock, self._hiring)
+        return any(lock._is_owned() for lock in locks)
 
     # --- Jobs -----------------------------------------------------------------------------------------
 

@@ -18,6 +18,8 @@ _pool: Pool | None = None
 def get() -> Pool:
     """The pool, made when it is first needed."""
     global _pool
+    if _pool is not None and _pool.held():
+        return Pool(idle_s=0.0)
     if _pool is None or _pool.closed:
         _pool = Pool(idle_s=_idle_s())
         atexit.register(_pool.shutdown)
