@@ -418,11 +418,12 @@ def test_processes_that_were_asked_for_wait_for_nothing() -> None:
 @pytest.mark.parametrize(
     ("known", "leaves"),
     [
-        ({"calls": 0, "checks": 0}, True),
+        ({"calls": 0, "checks": 0, "may_change": False}, True),
+        ({"calls": 0, "checks": 0, "may_change": True}, False),
         ({"calls": 1, "checks": 1}, False),
         ({"calls": 5, "checks": 2}, True),
         ({"calls": 5, "checks": 2, "effect": "it changes"}, False),
-        ({"calls": 0, "checks": 0, "effect": "it changes"}, False),
+        ({"calls": 0, "checks": 0, "may_change": False, "effect": "it changes"}, False),
     ],
 )
 def test_items_leave_once_calls_were_seen_to_change_nothing(

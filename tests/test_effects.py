@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import examples
 
-from autoexec._effects import difference, effect_in_code, snapshot
+from autoexec._bytecode import effect_in_code
+from autoexec._effects import difference, snapshot
 from autoexec._function import Star
 
 Function = Callable[[Any], Any]

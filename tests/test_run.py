@@ -574,7 +574,7 @@ class TestWithoutProcesses:
 class TestEffects:
     """A function that changes the caller's objects is not sent to a process by `auto`."""
 
-    UNITS = 50_000
+    UNITS = 150_000
 
     @pytest.fixture(autouse=True)
     def quick_start(self, monkeypatch: pytest.MonkeyPatch) -> None:

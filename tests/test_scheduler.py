@@ -118,7 +118,7 @@ class Play:
             case Stop(chunk, error):
                 self.stop(chunk, error)
             case Weigh():
-                self.scheduler.weighed(Payload(100, 10, 10, 1e-6, None), None)
+                self.scheduler.weighed(Payload(100, 10, 10, 1e-6, None), None, may_change=False)
             case Wait(seconds, watch, here):
                 self.wait(seconds, watch, here)
 

@@ -22,7 +22,9 @@ The map of the package, from the top down; each module imports only from those b
     _actions       what the scheduler tells its driver to do
     _control       feedback policies: chunk size, concurrency; pure
     _window        items in hand, outcomes in order, errors; pure
-    _effects       does a function change the caller's objects?
+    _effects       does a call change the caller's objects?
+    _bytecode      does the code of a function say that it does?
+    _reach         what a callable is made of, and what it can reach
     _payload       what it would take to run a function in another process
     _pickling      bytes of functions, items and results
     _function      what kind of function it is, and adapters that make one call of it

@@ -49,7 +49,7 @@ started: a first call that computes for 5 ms and then waits must not start them 
 FIRST_LOOK_S = 0.002
 """A call that runs this long is judged while it runs."""
 LONG_FIRST_S = 0.04
-"""A first call that takes longer is not waited for, though what it changes is not known yet."""
+"""A first call that takes longer is not waited for, though what it changes was not compared yet."""
 CHECKS = 2
 """Calls around which the caller's state must have been compared before items go to a process. The
 first may fill caches, so one is not enough."""
@@ -154,8 +154,9 @@ def _of_timeout(route: Route, settings: Settings) -> str:
 
 
 def may_leave(profile: Profile) -> bool:
-    """Whether items may go to a process: enough calls were compared, or the first is a long one."""
-    long = not profile.calls and profile.elapsed_s >= LONG_FIRST_S
+    """Whether items may go to a process: enough calls were compared; or the first is a long one, and
+    nothing in the code says that it might change the caller's objects."""
+    long = not profile.calls and not profile.may_change and profile.elapsed_s >= LONG_FIRST_S
     return profile.effect is None and (profile.checks >= CHECKS or long)
 
 

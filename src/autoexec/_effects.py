@@ -1,16 +1,15 @@
 """Seeing whether a function changes the caller's objects, which a process could not do for it.
 
 Two ways, both cheap and neither complete: the function's own code is searched for stores to
-global and enclosing variables and for calls such as `results.append`; and what it can reach (its
-item, captured variables, `self`, the globals it names) is compared before and after a sample call.
-What is found keeps the work in this process. What neither way can see is documented.
+global and enclosing variables and for calls such as `results.append` (`_bytecode`); and here, what
+it can reach (its item, captured variables, `self`, the globals it names) is compared before and
+after a sample call. What is found keeps the work in this process. What neither way can see is
+documented.
 """
 
 from __future__ import annotations
 
-import dis
 import functools
-import inspect
 import itertools
 import types
 import zlib
@@ -18,14 +17,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ._function import DEPTH
+from ._reach import functions_of, layers, reach_of
 
-MUTATORS = frozenset(
-    "add append appendleft clear difference_update discard extend extendleft insert"
-    " intersection_update pop popitem popleft remove reverse rotate setdefault sort subtract"
-    " symmetric_difference_update update".split()
-)
-CONTAINERS = (list, dict, set, bytearray, deque)
 NODES = 300
 """Objects looked at for one comparison: about 0.1 ms."""
 BUFFER_BYTES = 1 << 22
@@ -36,132 +29,12 @@ Path = str
 Snapshot = dict[Path, Any]
 
 
-# --- What the code says -------------------------------------------------------------------------
-
-
-def effect_in_code(fn: Callable[..., Any]) -> str | None:
-    """What the function's own code plainly changes outside itself, in words, or None."""
-    for function in _functions_of(fn):
-        reach = _reach_of(function)
-        for code in _codes(function.__code__):
-            if found := _effect_in(code, reach):
-                return found
-    return None
-
-
-def _effect_in(code: types.CodeType, reach: dict[str, Any]) -> str | None:
-    steps = [s for s in dis.get_instructions(code) if s.opname not in ("CACHE", "EXTENDED_ARG")]
-    lazily = _initialised_once(steps)
-    for step, following in zip(steps, [*steps[1:], None], strict=True):
-        name = step.argval
-        if step.opname in ("STORE_GLOBAL", "DELETE_GLOBAL") and name not in lazily:
-            return f"it assigns the global variable {name!r}"
-        if step.opname in ("STORE_DEREF", "DELETE_DEREF") and name in code.co_freevars:
-            if name in reach:  # else it belongs to a function nested in ours
-                return f"it assigns the enclosing variable {name!r}"
-        if (
-            step.opname in ("LOAD_GLOBAL", "LOAD_DEREF", "LOAD_NAME")
-            and following is not None
-            and following.opname in ("LOAD_ATTR", "LOAD_METHOD")
-            and following.argval in MUTATORS
-            and isinstance(reach.get(name), CONTAINERS)
-        ):
-            return f"it calls {name}.{following.argval}()"
-    return None
-
-
-def _initialised_once(steps: list[dis.Instruction]) -> set[str]:
-    """Globals that are tested for being empty before use: a cache filled once per process, which
-    each worker can fill for itself, rather than a result that the caller wants back."""
-    found = set()
-    for step, after, third in zip(steps, steps[1:], steps[2:], strict=False):
-        if step.opname != "LOAD_GLOBAL" and step.argval != "get":
-            continue
-        is_none = after.opname == "LOAD_CONST" and after.argval is None
-        tested = after.opname.startswith("POP_JUMP") or after.opname in ("TO_BOOL", "UNARY_NOT")
-        if tested or (is_none and third.opname == "IS_OP"):
-            found.add(step.argval)
-        elif after.opname == "LOAD_CONST" and isinstance(after.argval, str):
-            found.add(after.argval)  # globals().get("name")
-    return found
-
-
-def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
-    """The code of a function and of those defined within it."""
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _codes(constant)
-
-
-def _layers(fn: Any) -> Iterator[Any]:
-    """A callable and those that it wraps: partials, decorated functions.
-
-    Nothing is asked for that an object could make up: one with a `__getattr__` of its own might
-    claim to wrap something, for ever, or count how often it was asked.
-    """
-    for _ in range(DEPTH):
-        yield fn
-        if isinstance(fn, functools.partial):
-            fn = fn.func
-        elif isinstance(fn, types.MethodType):
-            fn = fn.__func__.__dict__.get("__wrapped__") if _has_dict(fn.__func__) else None
-        else:
-            fn = (
-                object.__getattribute__(fn, "__dict__").get("__wrapped__")
-                if _has_dict(fn)
-                else None
-            )
-        if fn is None:
-            return
-
-
-def _has_dict(value: Any) -> bool:
-    return isinstance(
-        inspect.getattr_static(value, "__dict__", None), (dict, types.GetSetDescriptorType)
-    )
-
-
-def _functions_of(fn: Any) -> Iterator[types.FunctionType]:
-    """The Python functions that a call goes through."""
-    for layer in _layers(fn):
-        call = layer.__func__ if isinstance(layer, types.MethodType) else layer
-        if not isinstance(call, (types.FunctionType, functools.partial)):
-            call = getattr(type(call), "__call__", None)
-        if isinstance(call, types.FunctionType):
-            yield call
-
-
-def _reach_of(function: types.FunctionType) -> dict[str, Any]:
-    """The captured variables of a function and the globals that its code names."""
-    names = {name for code in _codes(function.__code__) for name in code.co_names}
-    reach = {name: function.__globals__[name] for name in names if name in function.__globals__}
-    for position, value in enumerate(function.__defaults__ or ()):
-        reach[_argument_names(function)[position]] = value
-    reach.update(function.__kwdefaults__ or {})
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-        try:
-            reach[name] = cell.cell_contents
-        except ValueError:  # not assigned yet
-            reach[name] = None
-    return reach
-
-
-def _argument_names(function: types.FunctionType) -> tuple[str, ...]:
-    """Names of the positional arguments that have defaults."""
-    code = function.__code__
-    return code.co_varnames[code.co_argcount - len(function.__defaults__ or ()) : code.co_argcount]
-
-
-# --- What a call did ----------------------------------------------------------------------------
-
-
 def snapshot(fn: Callable[..., Any], item: Any) -> Snapshot:
     """What the function can reach, in a form that can be compared after the call."""
     seen: Snapshot = {}
     _visit("its item", item, seen, set())
-    for function in _functions_of(fn):
-        for name, value in _reach_of(function).items():
+    for function in functions_of(fn):
+        for name, value in reach_of(function).items():
             if not isinstance(value, (types.ModuleType, type, *_CODE)):
                 _visit(f"the variable {name!r}", value, seen, set())
     for owner in _owners(fn):
@@ -188,7 +61,7 @@ _CODE = (
 
 def _owners(fn: Any) -> Iterator[Any]:
     """Objects that the callable carries: `self`, a partial's arguments."""
-    for layer in _layers(fn):
+    for layer in layers(fn):
         if isinstance(layer, functools.partial):
             yield from layer.args
             yield from layer.keywords.values()

@@ -143,7 +143,7 @@ def _check_flag(name: str, value: object) -> None:
 def _seconds(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} must be a number of seconds or None, not {value!r}.")
-    if not 0 < value < sys.float_info.max:
+    if not 0 < value <= sys.float_info.max:
         raise ValueError(f"{name} must be more than 0 seconds and finite, not {value!r}.")
     return float(value)
 

@@ -61,6 +61,7 @@ class Profiler:
         self.is_async = is_async
         self.payload: Payload | None = None
         self.effect: str | None = None
+        self.may_change = True
         self.checks = 0
         self.blocks = 0
         self.done = 0
@@ -313,6 +314,7 @@ class Profiler:
             new_child=self._new_child,
             checks=self.checks,
             effect=self.effect,
+            may_change=self.may_change,
             payload=self.payload,
             processes_ready=processes_ready,
         )

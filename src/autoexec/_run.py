@@ -14,10 +14,11 @@ from typing import Any
 
 from . import _host, executors
 from ._actions import Done, Open, Progress, Recall, Send, Stop, Take, Wait, Weigh
+from ._bytecode import effect_in_code, may_change_objects
 from ._call import is_runnable, queued_ns, queued_ns_of
 from ._chunk import Block, Chunk
 from ._decide import classify
-from ._effects import difference, effect_in_code, snapshot
+from ._effects import difference, snapshot
 from ._errors import AutoexecError, DeadlineExceeded
 from ._function import RunCoroutine, Star, is_async, name_of
 from ._options import Settings
@@ -26,7 +27,6 @@ from ._pickling import Packed
 from ._report import Report, Results
 from ._scheduler import Scheduler
 from ._types import Broken, Event, Executor, Lane, Ready, Running
-from .executors import inline, threads  # noqa: F401 - now, while there are descriptors to do it with
 
 PULL_S = 0.005
 """Seconds after which what came from the input goes on its way, though more was asked for."""
@@ -125,7 +125,11 @@ class Run:
             case Stop(chunk, error):
                 self._executor(chunk.lane).stop(chunk, error)
             case Weigh(item, result):
-                scheduler.weighed(weigh(self._packed, item, result), effect_in_code(self.fn))
+                scheduler.weighed(
+                    weigh(self._packed, item, result),
+                    effect_in_code(self.fn),
+                    may_change=may_change_objects(self.fn),
+                )
             case Wait(seconds, watch, here):
                 self._wait(seconds, watch, here)
             case Done():

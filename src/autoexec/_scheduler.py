@@ -137,9 +137,11 @@ class Scheduler:
         """So many items of chunks in flight have been started."""
         self._limits.look(now, started)
 
-    def weighed(self, payload: Payload, effect: str | None) -> None:
-        """What a process would take is known, and what the function's code plainly changes."""
+    def weighed(self, payload: Payload, effect: str | None, *, may_change: bool) -> None:
+        """What a process would take is known, what the function's code plainly changes, and whether
+        it may change objects of the caller's besides."""
         self.profiler.payload = payload
+        self.profiler.may_change = may_change
         self.profiler.effect = self.profiler.effect or effect
         self._pace.review_soon()
 

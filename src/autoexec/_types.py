@@ -150,6 +150,8 @@ class Profile(NamedTuple):
     """Calls around which the caller's state was compared."""
     effect: str | None = None
     """What the function was seen to change in the caller's process."""
+    may_change: bool = True
+    """Its code stores to objects that it has not made itself, as far as that was looked at."""
     payload: Payload | None = None
     processes_ready: bool = False
 

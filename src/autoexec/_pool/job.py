@@ -62,7 +62,7 @@ class Job:
         """Workers had to be started for it."""
         self.tries = TRIES
         self.began_at = 0.0
-        self._fn = fn
+        self.fn = fn
 
     def message(self) -> tuple[Any, ...]:
         """What a worker must be told to serve it. Pickles the function, which may take a while, the
@@ -72,13 +72,13 @@ class Job:
             NotPicklable: It cannot be pickled.
         """
         host = pack(self.host) if self.host else None
-        return "job", self.id, self._fn.wire(), host, self.width
+        return "job", self.id, self.fn.wire(), host, self.width
 
     def module(self) -> str:
         """The module that a worker will have to import to read the function."""
-        name = getattr(self._fn.fn, "__module__", None)
+        name = getattr(self.fn.fn, "__module__", None)
         # A lambda or a function within another travels by value.
-        by_value = name == "__main__" or "<" in getattr(self._fn.fn, "__qualname__", "<")
+        by_value = name == "__main__" or "<" in getattr(self.fn.fn, "__qualname__", "<")
         return name if isinstance(name, str) and not by_value else "builtins"
 
     def hand_back(self) -> None:

@@ -66,7 +66,6 @@ class Pool:
         self._hiring = threading.RLock()
         self._lock = threading.RLock()  # guards what follows
         self._workers: list[Worker] = []
-        self._up: set[Worker] = set()
         self._jobs: dict[int, Job] = {}
         self._rounds: list[Job] = []  # the jobs, the one that was served last at the end
         self._idle_since = 0.0
@@ -74,7 +73,7 @@ class Pool:
 
     def ready(self) -> int:
         """Workers that are up."""
-        return len(self._up)
+        return sum(worker.up and worker.is_alive() for worker in list(self._workers))
 
     def held(self) -> bool:
         """Whether this very thread is in the midst of an operation on the pool, which a signal
@@ -85,15 +84,15 @@ class Pool:
     # --- Jobs -----------------------------------------------------------------------------------------
 
     def begin(self, job: Job, workers: int) -> None:
-        """Let a job use so many workers. They are started in the background: a start takes some
-        milliseconds of this process, and pickling the function may take many more."""
+        """Let a job use so many workers. Those that are missing are started at once; the function,
+        which may take much longer to pickle than they to start, is given to them in the
+        background."""
         with self._lock:
             job.wanted = max(job.wanted, workers)
             job.began_at = time.perf_counter()
             if job.id not in self._jobs:
                 self._jobs[job.id] = job
                 self._rounds.append(job)
-        self._hire(job)
         self._hire(job)
         self._in_background(partial(self._equip, job))
 
@@ -122,7 +121,7 @@ class Pool:
         try:
             for worker in list(self._workers):
                 worker.tell("prepare", job.module())
-            job.message()
+            job.fn.wire()
         except NotPicklable as error:
             self._give_up(job, error, f"the function cannot be pickled ({error.__cause__})")
             return
@@ -270,11 +269,6 @@ class Pool:
 
     # --- Said by workers, on their readers' threads -----------------------------------------------------
 
-    def came_up(self, worker: Worker) -> None:
-        """A worker is there."""
-        with self._lock:
-            self._up.add(worker)
-
     def has_loaded(self, worker: Worker, job_id: int) -> None:
         """A worker has the function of a job."""
         with self._lock:
@@ -312,7 +306,6 @@ class Pool:
         with self._lock:
             if worker in self._workers:
                 self._workers.remove(worker)
-            self._up.discard(worker)
             served = [job for job in self._jobs.values() if worker in job.workers]
             lost = [job for job in served if not self._survives(job, worker)]
         for job in served:

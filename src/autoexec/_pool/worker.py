@@ -12,11 +12,10 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -37,6 +36,9 @@ if TYPE_CHECKING:
 
 TERMINATE_S = 0.25
 """What a worker and its children have between the request to end and the end."""
+CHILDREN_S = 0.03
+"""What the children of a call that was given up have after the end of their worker. They were asked to
+end when it was; the worker that takes its place waits for them."""
 FAREWELL_S = 1.0
 """What a worker has to end once it has closed its pipe, or to answer, before it is killed."""
 
@@ -68,6 +70,8 @@ class Worker:
         self._process.stdin.close()
         self.calls = 0
         """Items that it has been given so far."""
+        self.up = False
+        """It has said that it is there."""
         self.retired = False
         """It gets no more chunks."""
         self.dead = False
@@ -149,6 +153,11 @@ class Worker:
             self.kill()
             threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), self._reader)))
         self._pool.has_ended(self)
+        if self._stopping or self.tainted:
+            # What a call has started that was given up. Before the process is waited for: until
+            # then its number, which is that of the group, cannot be given to another.
+            time.sleep(CHILDREN_S)
+            self._signal("SIGKILL")
         exit_text = describe_exit(self._reap())
         if self._killed:
             exit_text = "was ended by this process"
@@ -169,7 +178,7 @@ class Worker:
         return self._process.returncode
 
     def _on_up(self) -> None:
-        self._pool.came_up(self)
+        self.up = True
 
     def _on_loaded(self, job: int) -> None:
         self._pool.has_loaded(self, job)
@@ -249,7 +258,7 @@ class Worker:
             if number in self._given:
                 self.kill()
 
-        _thread_cache.start(see_to_it, "autoexec-killer")
+        self._soon(see_to_it)
 
     def _end_in(self, number: int, given: _Given, error: BaseException) -> None:
         """End it in the call that it is in, and in no later one."""
@@ -266,12 +275,18 @@ class Worker:
         self._signal("SIGTERM")
         self._signal("SIGCONT")
 
-        def kill_later() -> None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout=TERMINATE_S)
-            self.kill()
+        def see_to_it() -> None:
+            if not self.gone(TERMINATE_S):
+                self.kill()
 
-        _thread_cache.start(kill_later, "autoexec-killer")
+        self._soon(see_to_it)
+
+    def _soon(self, see_to_it: Callable[[], None]) -> None:
+        """Wait elsewhere for what it makes of a request."""
+        try:
+            _thread_cache.start(see_to_it, "autoexec-killer")
+        except RuntimeError:  # no more threads: nobody could kill it later
+            self.kill()
 
     # --- Ending it ----------------------------------------------------------------------------------
 
@@ -281,6 +296,8 @@ class Worker:
         self._signal("SIGKILL")
 
     def _signal(self, name: str) -> None:
+        if self._process.returncode is not None:
+            return  # its number may be somebody else's by now
         if sys.platform == "win32":
             if name in ("SIGTERM", "SIGKILL"):
                 self._process.kill()

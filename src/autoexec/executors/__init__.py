@@ -1,7 +1,7 @@
 """Ways to run calls, one file each, all behind the seam `_types.Executor`.
 
-To add one: write a class with `open`, `submit` and `close`, name its lane in `_types.Lane`, and
-list it in `make`. `tests/executors/test_contract.py` then holds it to the common behaviour.
+To add one: write a class with `open`, `submit`, `stop` and `close`, name its lane in
+`_routes.Lane`, and list it in `make`. `tests/executors/test_contract.py` then holds it to the common behaviour.
 """
 
 from __future__ import annotations
@@ -9,30 +9,30 @@ from __future__ import annotations
 import sys
 from typing import assert_never
 
+from .. import _host
 from .._function import Star, is_async
 from .._options import Settings
 from .._pickling import Packed
 from .._types import Executor, Lane, Sink
+from .inline import InlineExecutor
+from .threads import ThreadsExecutor
 
 
 def warm_workers() -> int:
     """Worker processes that wait for work."""
-    shared = sys.modules.get(f"{__package__.rpartition('.')[0]}._pool.shared")
+    shared = sys.modules.get(_host.__name__.replace("_host", "_pool.shared"))
     warm = getattr(shared, "warm", None)  # another thread may be importing it just now
     return warm() if warm is not None else 0
 
 
 def make(lane: Lane, packed: Packed, sink: Sink, settings: Settings) -> Executor:
-    """The executor of a lane. Each is imported when first used: asyncio alone takes 30 ms."""
+    """The executor of a lane. Most are imported when first used: asyncio alone takes 30 ms. The others
+    at once, while there are descriptors to do it with."""
     fn = packed.fn
     match lane:
         case "inline":
-            from .inline import InlineExecutor
-
             return InlineExecutor(fn, sink)
         case "threads":
-            from .threads import ThreadsExecutor
-
             return ThreadsExecutor(fn, sink)
         case "processes":
             from .processes import ProcessesExecutor
@@ -41,7 +41,6 @@ def make(lane: Lane, packed: Packed, sink: Sink, settings: Settings) -> Executor
         case "hybrid":
             from .loop import LoopExecutor
             from .processes import ProcessesExecutor
-            from .threads import ThreadsExecutor
 
             host = (
                 LoopExecutor if is_async(fn.fn if isinstance(fn, Star) else fn) else ThreadsExecutor

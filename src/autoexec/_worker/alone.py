@@ -1,0 +1,94 @@
+"""Calls in a worker one after another."""
+
+from __future__ import annotations
+
+import time
+
+from .._call import run_chunk
+from .._chunk import Block, Chunk
+from .._pickling import pack, unpack
+from .outlet import end_group, flush_prints, message_of
+
+TYPE_CHECKING = False  # type checkers take it for that of `typing`
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from .._pickling import Wire
+    from .journal import Journal
+    from .outlet import Outlet
+
+ANNOUNCE_S = 0.01
+"""Outcomes are sent after about this much work, errors at once: a message costs the parent 0.2 ms on
+a core that others could use, and nothing is lost by waiting, since the journal has it."""
+_NONE = Chunk(0, [], "processes", "processes")
+
+
+class Alone:
+    """Calls one after another, on the main thread."""
+
+    def __init__(self, fn: Callable[[Any], Any], out: Outlet, journal: Journal) -> None:
+        self._fn = fn
+        self._out = out
+        self._journal = journal
+
+    def run(self, number: int, slot: int, budget_s: float, items: list[Wire]) -> None:
+        """Run a chunk, and send what came of it every few milliseconds.
+
+        The items of each such part are a chunk of their own, which is recalled when it is time.
+        """
+        until = time.perf_counter() + budget_s if budget_s else None
+        done = 0
+        while done < len(items):
+            done = self._run_part(number, slot, items, done, until)
+            if done < len(items) and until is not None and time.perf_counter() > until:
+                # Too long for what was expected: others may have nothing to do meanwhile.
+                self._send(number, Block(_NONE, [], None, 0.0, 0.0, 0.0, True))
+                return
+
+    def _run_part(
+        self, number: int, slot: int, items: list[Wire], done: int, until: float | None
+    ) -> int:
+        journal, clock, fn = self._journal, time.perf_counter, self._fn
+        part = Chunk(0, items, "processes", "processes", done)
+        announce_at = clock() + ANNOUNCE_S
+        position = done
+
+        def call(item: Wire) -> Wire:
+            # Reading an item and pickling its result happen within the call, so that what goes
+            # wrong with either, a crash included, is that item's error.
+            nonlocal position
+            journal.start(slot, number, position + 1)
+            result = pack(fn(unpack(item)))
+            kept = type(result) is bytes and journal.keep(position, result)
+            position += 1
+            if not kept or clock() > announce_at or journal.halted:
+                part.recall()
+            return result
+
+        def emit(block: Block) -> None:
+            nonlocal done, position
+            done += len(block.values) + (block.error is not None)
+            position = done
+            # Not noted after each call: should the worker be ended between two, the result of the
+            # first is in the journal, and no other was started.
+            journal.end(slot, number, done)
+            block.last = done == len(items)
+            if block.values or block.error is not None or block.last:
+                flush_prints()
+                self._send(number, block)
+            if journal.halted:
+                end_group()  # by a call that handled the request to end: no other may begin
+
+        run_chunk(call, part, emit)
+        return done
+
+    def _send(self, number: int, block: Block) -> None:
+        self._out.send(message_of(number, block))
+        self._journal.sent()
+
+    def stop(self, number: int) -> None:
+        """Nothing: who could read the message is the one that runs the call."""
+
+    def close(self) -> None:
+        """Nothing is open."""

@@ -1,0 +1,61 @@
+"""The way out of a worker process: messages to the parent, and the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+
+from .errors import pack_error
+from .frames import frame
+
+TYPE_CHECKING = False  # type checkers take it for that of `typing`
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+    from .._chunk import Block
+
+
+class Outlet:
+    """The way out, for one message at a time."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._lock = threading.Lock()
+
+    def send(self, message: Any) -> None:
+        """Write a message; waits until the pipe has room."""
+        pieces = frame(message)
+        with self._lock:
+            for piece in pieces:
+                rest = memoryview(piece)
+                while rest:
+                    try:
+                        rest = rest[os.write(self._fd, rest) :]
+                    except BrokenPipeError:
+                        end_group()  # the parent is gone
+
+
+def end_group() -> NoReturn:
+    """End this process and what it started: nobody is left who could."""
+    if sys.platform != "win32" and os.getpgid(0) == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+
+
+def message_of(number: int, block: Block) -> tuple[Any, ...]:
+    """What came of a chunk, or of a part of it, as a message."""
+    error, traceback = (None, None) if block.error is None else pack_error(block.error)
+    values = list(block.values)
+    times = block.wall_s, block.cpu_s, block.queued_s
+    return "outcomes", number, values, error, traceback, *times, block.last
+
+
+def flush_prints() -> None:
+    """What a call printed must not be lost when this process ends without ceremony."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):  # closed, or replaced by the call
+            continue
