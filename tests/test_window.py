@@ -1,4 +1,4 @@
-"""Items leave in order; outcomes in any order become results in input order, each once."""
+"""Outcomes in any order become results in input order, each once."""
 
 from __future__ import annotations
 
@@ -13,57 +13,7 @@ from hypothesis import strategies as st
 from strategies import examples
 
 from autoexec._options import OnError
-from autoexec._window import Failure, Hand, Window
-
-# --- Items in hand -----------------------------------------------------------------------------------
-
-
-def takes(hand: Hand, count: int) -> list[tuple[int, object]]:
-    """The items of one take, each with its index."""
-    first, source, start = hand.take(count)
-    return list(enumerate(source[start:], start=first))
-
-
-@given(st.lists(st.integers(1, 6), max_size=6), st.data())
-@examples(100)
-def test_items_leave_the_hand_in_order_once_each(sizes: list[int], data: st.DataObject) -> None:
-    hand = Hand()
-    total = sum(sizes)
-    for first, end in pairwise(accumulate(sizes, initial=0)):
-        hand.add(first, [f"item {index}" for index in range(first, end)])
-    left: list[tuple[int, object]] = []
-    while hand.count:
-        assert hand.count == total - len(left)
-        assert hand.first() == len(left)
-        assert hand.peek() == f"item {len(left)}"
-        count = data.draw(st.integers(1, 8))
-        taken = takes(hand, count)
-        assert 1 <= len(taken) <= count
-        left += taken
-    assert left == [(index, f"item {index}") for index in range(total)]
-
-
-def test_items_that_come_back_leave_first() -> None:
-    hand = Hand()
-    hand.add(0, ["a", "b", "c", "d", "e"])
-    assert takes(hand, 3) == [(0, "a"), (1, "b"), (2, "c")]
-    hand.add(1, ["b", "c"], front=True)
-    assert (hand.count, hand.first(), hand.peek()) == (4, 1, "b")
-    assert takes(hand, 10) == [(1, "b"), (2, "c")]
-    assert hand.first() == 3
-    assert takes(hand, 10) == [(3, "d"), (4, "e")]
-    assert hand.count == 0
-
-
-def test_the_rest_of_a_list_is_not_copied() -> None:
-    hand = Hand()
-    items: list[object] = ["a", "b", "c"]
-    hand.add(0, items)
-    hand.take(1)
-    first, source, start = hand.take(10)
-    assert source is items
-    assert (first, start) == (1, 1)
-
+from autoexec._window import Failure, Window
 
 # --- Outcomes ----------------------------------------------------------------------------------------
 

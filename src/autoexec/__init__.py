@@ -14,6 +14,7 @@ The map of the package, from the top down; each module imports only from those b
     _pool/         worker processes, and the supervision of them
     _worker/       the far side of a process
     _scheduler     a state machine without I/O: what happened goes in, what to do comes out
+    _dealer        how much goes where, in which sizes; pure
     _decide        decide(profile, host, settings) -> Plan: pure
     _profile       outcomes and looks -> Profile
     _pace          when to look again, how many waiting calls at once
@@ -21,7 +22,8 @@ The map of the package, from the top down; each module imports only from those b
     _lanes         what is in flight where
     _actions       what the scheduler tells its driver to do
     _control       feedback policies: chunk size, concurrency; pure
-    _window        items in hand, outcomes in order, errors; pure
+    _intake        items that were not sent yet; pure
+    _window        outcomes in order, and what errors mean; pure
     _effects       does a call change the caller's objects?
     _bytecode      does the code of a function say that it does?
     _reach         what a callable is made of, and what it can reach

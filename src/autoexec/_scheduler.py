@@ -21,22 +21,21 @@ from typing import Any
 from . import _control
 from ._actions import Action, Done, Open, Recall, Send, Take, Wait, Weigh
 from ._chunk import Block, Chunk
-from ._decide import CHECKS, FIRST_LOOK_S, WAITS, decide, may_leave, opening
+from ._dealer import WATCHED, Dealer
+from ._decide import FIRST_LOOK_S, decide, opening
 from ._errors import AutoexecError, ItemTimeout, NotSent, annotate, short_repr
+from ._intake import Intake
 from ._lanes import LOCAL, Lanes
 from ._limits import Limits
 from ._options import BackendName, Settings
 from ._pace import Pace
 from ._profile import BEAT_S, Profiler
-from ._report import Results
 from ._types import Broken, Host, Lane, Look, Payload, Plan, Profile, Ready
-from ._window import Hand, Window
+from ._window import Window
 
 LONGEST_WAIT_S = 0.5
 FIRST_WATCH_S = 0.25
 """A first call is watched no longer than this once it was judged: what it waits for is clear."""
-WATCHED = 4
-"""Calls watched at a time: to look at one costs 10 µs a beat, and more tell nothing new."""
 _PROCESSES: tuple[Lane, ...] = ("processes", "hybrid")
 KEPT = 4
 """Items that run here at once since they cannot travel: a few, or none of the others can be sent
@@ -65,33 +64,33 @@ class Scheduler:
         self.calls_s = 0.0
         self._host = host
         self._name = name
-        self._length = length
         self._started = now
-        self._hand = Hand()
-        self._taken = 0
-        self._ended = length == 0
-        self._input_error: BaseException | None = None
         self._error: BaseException | None = None
+        self._intake = Intake(length)
         self._lanes = Lanes()
         self._pace = Pace(now)
+        self._dealer = Dealer(
+            settings,
+            host,
+            intake=self._intake,
+            lanes=self._lanes,
+            profiler=self.profiler,
+            pace=self._pace,
+            profile=self._profile,
+            may_leave=settings.route == "auto" and not is_async and not host.processes_barred,
+        )
         self._last_value: Any = None
-        self._may_leave = settings.route == "auto" and not is_async and not host.processes_barred
         self._overran = False
         self._known: Profile | None = None
         self._instead: str | None = None
         """Why the calls run elsewhere than was asked for."""
         self._limits = Limits(settings, name, now)
-        self._stays: set[int] = set()  # indices of items that cannot leave this process
 
     # --- What happened ----------------------------------------------------------------------------
 
     def took(self, items: list[Any], ended: bool, error: BaseException | None = None) -> None:
         """Items came from the input; `ended` if it has no more, `error` if it raised."""
-        if items:
-            self._hand.add(self._taken, items)
-            self._taken += len(items)
-        self._ended = ended
-        self._input_error = error
+        self._intake.took(items, ended, error)
 
     def heard(self, blocks: Sequence[Block], now: float) -> None:
         """Calls have returned."""
@@ -166,7 +165,7 @@ class Scheduler:
         if block.values:
             self._last_value = block.values[-1]
         if isinstance(block.error, NotSent) and self.settings.route == "auto":
-            self._stays.add(chunk.first + chunk.done)  # it comes back with the rest
+            self._intake.stays.add(chunk.first + chunk.done)  # it comes back with the rest
             block.error = None
         if block.error is not None:
             self._failed(chunk, block.error, block.wall_s)
@@ -179,7 +178,7 @@ class Scheduler:
         if block.last:
             self._lanes.remove(chunk)
             if rest := chunk.rest():
-                self._hand.add(chunk.first + chunk.done, rest, front=True)
+                self._intake.give_back(chunk.first + chunk.done, rest)
             if chunk.recalled and self._overran:
                 self._overran = False
                 self.profiler.restart()
@@ -214,11 +213,11 @@ class Scheduler:
             # Given away: an inline call's traceback leads back to this object, in a cycle.
             error, self._error = self._error, None
             return Done(error)
-        if self._ended and not self._hand.count and not self._lanes.count:
-            return Done(self._input_error)
+        if self._intake.over and not self._lanes.count:
+            return Done(self._intake.error)
         if now >= self._limits.until:
             self._save_partial()
-            return Done(self._limits.exceeded(self.profiler.done, self._length))
+            return Done(self._limits.exceeded(self.profiler.done, self._intake.length))
         if self._due(now):
             self._review(now)
         return (
@@ -236,12 +235,12 @@ class Scheduler:
             self.window.put_values(chunk.first + chunk.arrived, list(chunk.partial or ()))
 
     def _weighing(self) -> Action | None:
-        wanted = self._may_leave and self.plan.route == "processes"
+        wanted = self._dealer.may_leave and self.plan.route == "processes"
         if not wanted or self.profiler.payload is not None:
             return None
-        if not self._hand.count:
-            return None if self._ended else Take(1)
-        return Weigh(self._hand.peek(), self._last_value)
+        if not self._intake.count:
+            return None if self._intake.ended else Take(1)
+        return Weigh(self._intake.peek(), self._last_value)
 
     def _opening(self) -> Action | None:
         for name, workers in self.plan.capacities.items():
@@ -252,19 +251,20 @@ class Scheduler:
         return None
 
     def _sending(self, now: float) -> Action | None:
-        if self._stays and self._hand.count and self._hand.first() in self._stays:
+        intake, dealer, plan = self._intake, self._dealer, self.plan
+        if intake.stays and intake.count and intake.first() in intake.stays:
             return self._keeping(now)
-        for name in sorted(self.plan.capacities):  # processes before threads
-            room = self._room(name)
-            if room <= 0 or (self._ended and not self._hand.count):
+        for name in sorted(plan.capacities):  # processes before threads
+            room = dealer.room(name, plan)
+            if room <= 0 or intake.over:
                 continue
-            size = self._chunk_size(name)
-            if not self._hand.count:
+            size = dealer.size(name, plan)
+            if not intake.count:
                 return Take(room * size)
-            check = self._checking(name)
+            check = dealer.checking(name, plan)
             chunks: list[Chunk] = []
-            while self._hand.count and len(chunks) < room:
-                chunks.append(self._cut(name, size, now))
+            while intake.count and len(chunks) < room:
+                chunks.append(dealer.cut(name, size, plan, now))
             return Send(name, chunks, check=check and chunks[0].count == 1)
         return None
 
@@ -276,78 +276,8 @@ class Scheduler:
             return Open("threads", KEPT)
         if len(lane.in_flight) >= KEPT:
             return None
-        self._stays.discard(self._hand.first())
-        return Send("threads", [self._cut("threads", 1, now)], check=False)
-
-    def _room(self, name: Lane) -> int:
-        lane = self._lanes[name]
-        capacity = self.plan.capacities[name]
-        if name == "processes":
-            sure = self.settings.route != "auto" or may_leave(self._profile())
-            chunk_s = self.profiler.wall_s * self._chunk_size(name)
-            each = _control.prefetch(chunk_s) if self.profiler.done else 1
-            capacity = min(capacity, lane.workers) * each if sure else 0
-            if self.settings.max_workers and self._lanes.local:
-                # What still runs here counts towards the limit as well.
-                capacity = min(capacity, self.settings.max_workers - self._lanes.local)
-        elif name == "hybrid":
-            capacity = capacity * lane.workers // min(self._host.cores, capacity)
-        else:
-            capacity = self._pace.limit(self.plan, capacity)
-        return capacity - len(lane.in_flight)
-
-    def _checking(self, name: Lane) -> bool:
-        # The first call, and as many before items leave for another process as it takes; always
-        # alone, since what changes meanwhile could be the work of any call.
-        leaving = self.plan.route == "processes" or self.profiler.done == 0
-        alone = name == "threads" and not self._lanes.local
-        return self._may_leave and alone and leaving and self.profiler.checks <= CHECKS
-
-    def _cut(self, name: Lane, size: int, now: float) -> Chunk:
-        first, source, start = self._hand.take(size)
-        route = self.plan.route if name == "threads" else name
-        if name == "threads" and "processes" in self.plan.capacities:
-            route = "inline"
-        chunk = Chunk(first, source, name, route, start)
-        chunk.made_of = Results  # may become the caller's list as it is, see `Results.joined`
-        chunk.sent_s = now
-        chunk.watched = name == "threads" and self._clocked()
-        if self.profiler.done:
-            chunk.expected_s = self.profiler.wall_s * chunk.count
-            if name == "processes" and chunk.count > 1:
-                chunk.budget_s = _control.overrun_s(chunk.expected_s)
-        self._lanes.add(chunk)
-        return chunk
-
-    def _chunk_size(self, name: Lane) -> int:
-        wall_s, done = self.profiler.wall_s, self.profiler.done
-        if name in ("asyncio", "hybrid") or (not done and self.settings.chunksize == "auto"):
-            return 1
-        if self.plan.route == "inline" or (name == "threads" and self.plan.route == "processes"):
-            if self._checking(name) or not done:
-                return 1
-            blocks = self.profiler.blocks if self.plan.route == "inline" else 1
-            return _control.block_size(wall_s, blocks, self._remaining())
-        if name == "external" and self.settings.timeout is not None:
-            return 1  # how far a longer one has come is not seen
-        if self.settings.chunksize != "auto":
-            return self.settings.chunksize
-        if self.plan.waiting:
-            return 1
-        return self._shared_chunk_size(name, wall_s)
-
-    def _shared_chunk_size(self, name: Lane, wall_s: float) -> int:
-        profile = self._profile()
-        costs, payload = self._host.costs, profile.payload
-        rest = self._remaining()
-        return _control.chunk_size(
-            wall_s,
-            costs.thread_trip_s if name == "threads" else costs.process_trip_s,
-            profile.spread,
-            profile.done if rest is None else rest,
-            self.plan.workers,
-            payload.item_bytes + payload.result_bytes if payload and name != "threads" else 0,
-        )
+        self._intake.stays.discard(self._intake.first())
+        return Send("threads", [self._dealer.cut("threads", 1, self.plan, now)], check=False)
 
     def _recalling(self, now: float) -> Action | None:
         for chunk in self._lanes.on("threads"):
@@ -363,29 +293,10 @@ class Scheduler:
 
     # --- When to look again -----------------------------------------------------------------------
 
-    def _watching(self) -> bool:
-        """Whether the heartbeat still has something to tell."""
-        profiler = self.profiler
-        if self.settings.route not in ("auto", "threads") or profiler.is_async:
-            return False
-        if not profiler.done:
-            return True
-        if profiler.wall_s < self._host.costs.thread_trip_s:
-            return False
-        profile = self._profile()
-        computing = profile.cpu_s >= WAITS * profile.wall_s
-        return profiler.blocks < 4 or (computing and profile.gil_share is None)
-
-    def _clocked(self) -> bool:
-        """Whether the next call's run-queue delay is read, which takes 4 µs and a descriptor."""
-        few = self._lanes.local < max(WATCHED, 2 * self._host.cores)
-        long = self.profiler.wall_s > 10 * self._host.costs.thread_trip_s
-        return few and (long or self._watching())
-
     def _waiting(self, now: float) -> Wait:
         """Wait for a beat while the heartbeat has something to tell, else until something is due."""
         running = self._lanes.on("threads")
-        if running and self._watching():
+        if running and self._dealer.watching():
             # The first call is watched to its end, since it began alone: what it waits for is its
             # own affair, where those that overlap wait for each other too.
             most = WATCHED if self.profiler.done else 1
@@ -401,7 +312,7 @@ class Scheduler:
         return Wait(max(BEAT_S, until - now), (), here=len(running) > 1)
 
     def _due(self, now: float) -> bool:
-        if not self._pace.fresh or (self._ended and not self._hand.count):
+        if not self._pace.fresh or self._intake.over:
             return False
         if self.profiler.done == 0 and self.profiler.wall_s < FIRST_LOOK_S:
             return False
@@ -429,7 +340,7 @@ class Scheduler:
         return plan if self._instead is None else plan._replace(reason=self._instead)
 
     def _early(self) -> bool:
-        remaining = self._remaining()
+        remaining = self._intake.remaining
         return remaining is None or remaining >= self.profiler.done
 
     # --- Figures ----------------------------------------------------------------------------------
@@ -438,14 +349,6 @@ class Scheduler:
     def at_once(self) -> int:
         """The most dispatches in flight at the same time."""
         return self._lanes.peak
-
-    def _remaining(self) -> int | None:
-        """Items not sent yet, or None while nobody knows."""
-        if self._ended:
-            return self._hand.count
-        if self._length is None:
-            return None
-        return max(1, self._length - self._taken + self._hand.count)
 
     def _profile(self) -> Profile:
         """The figures as of the last event: they are asked for several times between two."""
@@ -456,6 +359,6 @@ class Scheduler:
     def final_profile(self) -> Profile:
         """What was measured so far."""
         return self.profiler.profile(
-            remaining=self._remaining(),
+            remaining=self._intake.remaining,
             processes_ready=bool(self._lanes["processes"].workers),
         )

@@ -1,12 +1,11 @@
-"""The two ends of a run: items in hand that are not sent yet, outcomes that wait for their turn.
+"""The far end of a run: outcomes that wait for their turn. Pure.
 
-Pure: outcomes arrive in any order, leave in input order, and each index exactly once. What an
-error means (`on_error`) is decided here and nowhere else.
+They arrive in any order, leave in input order, and each index exactly once. What an error means
+(`on_error`) is decided here and nowhere else.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
@@ -47,40 +46,6 @@ class Failure(Generic[ItemT]):
             f"Failure(index={self.index}, item={self.item!r}, exception={self.exception!r},"
             f" seconds={self.seconds:.3g})"
         )
-
-
-class Hand:
-    """Items taken from the input and not sent yet; recalled ones go first."""
-
-    def __init__(self) -> None:
-        self._runs: deque[list[Any]] = deque()  # [first index, items, position]
-        self.count = 0
-
-    def add(self, first: int, items: list[Any], *, front: bool = False) -> None:
-        (self._runs.appendleft if front else self._runs.append)([first, items, 0])
-        self.count += len(items)
-
-    def take(self, count: int) -> tuple[int, list[Any], int]:
-        """The next consecutive items, at most `count`: the index of the first, a list, and where
-        in that list they start; they end with it."""
-        run = self._runs[0]
-        first, items, position = run
-        if position + count >= len(items):
-            self._runs.popleft()
-            self.count -= len(items) - position
-            return first + position, items, position
-        run[2] += count
-        self.count -= count
-        return first + position, items[position : position + count], 0
-
-    def first(self) -> int:
-        """The index of the next item."""
-        first, _, position = self._runs[0]
-        return int(first + position)
-
-    def peek(self) -> Any:
-        _, items, position = self._runs[0]
-        return items[position]
 
 
 class Window:

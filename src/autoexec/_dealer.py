@@ -1,0 +1,146 @@
+"""How much goes to each lane, in chunks of which size, and which of its calls are watched. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from . import _control
+from ._chunk import Chunk
+from ._decide import CHECKS, WAITS, may_leave
+from ._intake import Intake
+from ._lanes import Lanes
+from ._options import Settings
+from ._pace import Pace
+from ._profile import Profiler
+from ._report import Results
+from ._types import Host, Lane, Plan, Profile
+
+WATCHED = 4
+"""Calls watched at a time: to look at one costs 10 µs a beat, and more tell nothing new."""
+
+
+class Dealer:
+    """Cuts chunks off the intake, as the plan of the moment and the figures so far have it.
+
+    Args:
+        settings: An explicit chunk size, number of workers or backend is obeyed.
+        host: What dispatch costs.
+        profile: The figures as of the last event.
+        may_leave: Items may go to other processes, if the calls are such.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        host: Host,
+        *,
+        intake: Intake,
+        lanes: Lanes,
+        profiler: Profiler,
+        pace: Pace,
+        profile: Callable[[], Profile],
+        may_leave: bool,
+    ) -> None:
+        self.may_leave = may_leave
+        self._settings = settings
+        self._host = host
+        self._intake = intake
+        self._lanes = lanes
+        self._profiler = profiler
+        self._pace = pace
+        self._profile = profile
+
+    def room(self, name: Lane, plan: Plan) -> int:
+        """Chunks that a lane can take now."""
+        lane = self._lanes[name]
+        capacity = plan.capacities[name]
+        if name == "processes":
+            sure = self._settings.route != "auto" or may_leave(self._profile())
+            chunk_s = self._profiler.wall_s * self.size(name, plan)
+            each = _control.prefetch(chunk_s) if self._profiler.done else 1
+            capacity = min(capacity, lane.workers) * each if sure else 0
+            if self._settings.max_workers and self._lanes.local:
+                # What still runs here counts towards the limit as well.
+                capacity = min(capacity, self._settings.max_workers - self._lanes.local)
+        elif name == "hybrid":
+            capacity = capacity * lane.workers // min(self._host.cores, capacity)
+        else:
+            capacity = self._pace.limit(plan, capacity)
+        return capacity - len(lane.in_flight)
+
+    def cut(self, name: Lane, size: int, plan: Plan, now: float) -> Chunk:
+        """The next chunk, which is now in flight."""
+        first, source, start = self._intake.take(size)
+        route = plan.route if name == "threads" else name
+        if name == "threads" and "processes" in plan.capacities:
+            route = "inline"
+        chunk = Chunk(first, source, name, route, start)
+        chunk.made_of = Results  # may become the caller's list as it is, see `Results.joined`
+        chunk.sent_s = now
+        chunk.watched = name == "threads" and self._clocked()
+        if self._profiler.done:
+            chunk.expected_s = self._profiler.wall_s * chunk.count
+            if name == "processes" and chunk.count > 1:
+                chunk.budget_s = _control.overrun_s(chunk.expected_s)
+        self._lanes.add(chunk)
+        return chunk
+
+    # --- Sizes ------------------------------------------------------------------------------------
+
+    def size(self, name: Lane, plan: Plan) -> int:
+        """Items of the next chunk for a lane."""
+        wall_s, done, given = self._profiler.wall_s, self._profiler.done, self._settings.chunksize
+        if name in ("asyncio", "hybrid") or (not done and given == "auto"):
+            return 1
+        if plan.route == "inline" or (name == "threads" and plan.route == "processes"):
+            if self.checking(name, plan) or not done:
+                return 1
+            blocks = self._profiler.blocks if plan.route == "inline" else 1
+            return _control.block_size(wall_s, blocks, self._intake.remaining)
+        if name == "external" and self._settings.timeout is not None:
+            return 1  # how far a longer one has come is not seen
+        if given != "auto":
+            return given
+        return 1 if plan.waiting else self._shared_size(name, plan, wall_s)
+
+    def _shared_size(self, name: Lane, plan: Plan, wall_s: float) -> int:
+        profile = self._profile()
+        costs, payload = self._host.costs, profile.payload
+        rest = self._intake.remaining
+        return _control.chunk_size(
+            wall_s,
+            costs.thread_trip_s if name == "threads" else costs.process_trip_s,
+            profile.spread,
+            profile.done if rest is None else rest,
+            plan.workers,
+            payload.item_bytes + payload.result_bytes if payload and name != "threads" else 0,
+        )
+
+    # --- What is looked at ------------------------------------------------------------------------
+
+    def checking(self, name: Lane, plan: Plan) -> bool:
+        """Whether the caller's state is compared around the next call: around the first, and around
+        as many before items leave for another process as it takes; always alone, since what changes
+        meanwhile could be the work of any call."""
+        leaving = plan.route == "processes" or self._profiler.done == 0
+        alone = name == "threads" and not self._lanes.local
+        return self.may_leave and alone and leaving and self._profiler.checks <= CHECKS
+
+    def watching(self) -> bool:
+        """Whether the heartbeat still has something to tell."""
+        profiler = self._profiler
+        if self._settings.route not in ("auto", "threads") or profiler.is_async:
+            return False
+        if not profiler.done:
+            return True
+        if profiler.wall_s < self._host.costs.thread_trip_s:
+            return False
+        profile = self._profile()
+        computing = profile.cpu_s >= WAITS * profile.wall_s
+        return profiler.blocks < 4 or (computing and profile.gil_share is None)
+
+    def _clocked(self) -> bool:
+        """Whether the next call's run-queue delay is read, which takes 4 µs and a descriptor."""
+        few = self._lanes.local < max(WATCHED, 2 * self._host.cores)
+        long = self._profiler.wall_s > 10 * self._host.costs.thread_trip_s
+        return few and (long or self.watching())

@@ -1,0 +1,82 @@
+"""What came from the input and was not sent anywhere yet. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+
+
+class Intake:
+    """The items in hand, in order; those that come back go first.
+
+    Args:
+        length: Items of the whole input; None if that is not known.
+    """
+
+    def __init__(self, length: int | None) -> None:
+        self.length = length
+        self.count = 0
+        """Items in hand."""
+        self.taken = 0
+        """Items that came from the input."""
+        self.ended = length == 0
+        """It has no more."""
+        self.error: BaseException | None = None
+        """What it raised."""
+        self.stays: set[int] = set()
+        """Indices of items that cannot leave this process."""
+        self._runs: deque[list[Any]] = deque()  # [first index, items, position]
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing in hand and nothing will come."""
+        return self.ended and not self.count
+
+    @property
+    def remaining(self) -> int | None:
+        """Items not sent yet, or None while nobody knows."""
+        if self.ended:
+            return self.count
+        if self.length is None:
+            return None
+        return max(1, self.length - self.taken + self.count)
+
+    def took(self, items: list[Any], ended: bool, error: BaseException | None) -> None:
+        """Items came; `ended` if these were the last, `error` if the input raised after them."""
+        if items:
+            self._add(self.taken, items, front=False)
+            self.taken += len(items)
+        self.ended = ended
+        self.error = error
+
+    def give_back(self, first: int, items: Iterable[Any]) -> None:
+        """Items that were sent were not started."""
+        self._add(first, list(items), front=True)
+
+    def _add(self, first: int, items: list[Any], *, front: bool) -> None:
+        (self._runs.appendleft if front else self._runs.append)([first, items, 0])
+        self.count += len(items)
+
+    def take(self, count: int) -> tuple[int, list[Any], int]:
+        """The next consecutive items, at most `count`: the index of the first, a list, and where
+        in that list they start; they end with it."""
+        run = self._runs[0]
+        first, items, position = run
+        if position + count >= len(items):
+            self._runs.popleft()
+            self.count -= len(items) - position
+            return first + position, items, position
+        run[2] += count
+        self.count -= count
+        return first + position, items[position : position + count], 0
+
+    def first(self) -> int:
+        """The index of the next item."""
+        first, _, position = self._runs[0]
+        return int(first + position)
+
+    def peek(self) -> Any:
+        """The next item."""
+        _, items, position = self._runs[0]
+        return items[position]
