@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,16 +9,13 @@ from strategies import durations, examples, magnitudes, shares
 
 from autoexec._control import (
     FIRST_BLOCK_S,
-    GAIN,
     LONGEST_BLOCK_S,
     PREFETCH,
     SHORT_CHUNK_S,
-    Ramp,
     block_size,
     chunk_size,
     overrun_s,
     prefetch,
-    ramp,
     review_after,
 )
 
@@ -177,69 +172,6 @@ def test_long_chunks_are_never_held_ready_in_larger_numbers(one: float, other: f
 
 def test_only_short_chunks_are_worth_holding_ready() -> None:
     assert (prefetch(0.0), prefetch(SHORT_CHUNK_S), prefetch(3600.0)) == (PREFETCH, 1, 1)
-
-
-# --- How many waiting calls at once ------------------------------------------------------------------
-
-rates = st.lists(magnitudes(-2, 6), min_size=40, max_size=40)
-
-
-def ascend(first: int, ceiling: int, rates: list[float]) -> list[Ramp]:
-    """The states of a search that saw these rates."""
-    states = [Ramp(first)]
-    for rate in rates:
-        states.append(ramp(states[-1], rate, ceiling))
-    return states
-
-
-@given(st.integers(1, 256), st.integers(1, 5000), rates)
-@examples(200)
-def test_the_search_never_goes_beyond_the_ceiling(
-    first: int, ceiling: int, rates: list[float]
-) -> None:
-    assert all(1 <= state.limit <= ceiling for state in ascend(first, ceiling, rates)[1:])
-
-
-@given(st.integers(1, 256), st.integers(1, 5000), rates)
-@examples(200)
-def test_the_search_ends_within_as_many_rounds_as_doublings_fit(
-    first: int, ceiling: int, rates: list[float]
-) -> None:
-    rounds = 2 + max(0, math.ceil(math.log2(ceiling / first)))
-    states = ascend(first, ceiling, rates)
-    assert states[rounds].settled
-    assert states[rounds:] == [states[rounds]] * len(states[rounds:])
-
-
-@given(st.integers(1, 64), magnitudes(0, 4))
-@examples(100)
-def test_the_limit_doubles_while_that_gains(first: int, rate: float) -> None:
-    gaining = [rate * (GAIN * 1.01) ** turn for turn in range(6)]
-    limits = [state.limit for state in ascend(first, 100_000, gaining)]
-    assert limits == [first * 2**turn for turn in range(7)]
-
-
-def test_gains_all_the_way_end_at_the_ceiling() -> None:
-    states = ascend(32, 100, [10.0, 20.0, 30.0, 40.0])
-    assert [state.limit for state in states] == [32, 64, 100, 100, 100]
-    assert states[-1].settled
-
-
-def test_the_search_settles_on_the_best_limit_seen() -> None:
-    # 64 at once were as quick as 32, so 32 it is.
-    states = ascend(32, 256, [1000.0, 1010.0, 5000.0])
-    assert [state.limit for state in states] == [32, 64, 32, 32]
-    assert states[-1].settled
-
-
-def test_less_throughput_settles_on_the_limit_before() -> None:
-    states = ascend(32, 256, [1000.0, 1900.0, 900.0])
-    assert [state.limit for state in states] == [32, 64, 128, 64]
-
-
-def test_a_gain_of_just_a_quarter_is_worth_another_doubling() -> None:
-    states = ascend(32, 256, [1000.0, 1000.0 * GAIN])
-    assert [state.limit for state in states] == [32, 64, 128]
 
 
 # --- When to look again ------------------------------------------------------------------------------

@@ -117,12 +117,13 @@ def test_a_backend_that_was_asked_for_is_used(
 
 @given(profiles().map(lambda figures: figures._replace(is_async=True)), hosts(), auto(), currents())
 @examples(60)
-def test_async_functions_run_on_an_event_loop(
+def test_async_functions_run_on_event_loops(
     figures: Profile, host: Host, settings: Settings, current: Route | None
 ) -> None:
     plan = decide(figures, host, settings, current)
-    assert plan.route == "asyncio"
-    assert list(plan.capacities) == ["asyncio"]
+    assert plan.route in ("asyncio", "hybrid")
+    assert plan.capacities.keys() <= {"asyncio", "hybrid"}
+    assert {plan.route, *(other.route for other in plan.rejected)} == {"asyncio", "hybrid"}
 
 
 @given(
@@ -132,17 +133,13 @@ def test_async_functions_run_on_an_event_loop(
     currents(),
 )
 @examples(60)
-def test_ordinary_functions_run_inline_on_threads_or_in_processes(
+def test_ordinary_functions_do_not_run_on_an_event_loop(
     figures: Profile, host: Host, settings: Settings, current: Route | None
 ) -> None:
     plan = decide(figures, host, settings, current)
-    assert plan.route in ("inline", "threads", "processes")
-    assert plan.capacities.keys() <= {"threads", "processes"}
-    assert {plan.route, *(other.route for other in plan.rejected)} == {
-        "inline",
-        "threads",
-        "processes",
-    }
+    assert plan.capacities.keys() <= {"threads", "processes", "hybrid"}
+    routes = {plan.route, *(other.route for other in plan.rejected)}
+    assert routes == {"inline", "threads", "processes", "hybrid"}
 
 
 def assert_no_processes(plan: Plan) -> None:
@@ -285,7 +282,66 @@ def test_only_waiting_calls_are_ramped_up(
     plan = decide(figures, host, settings, current)
     if plan.waiting:
         assert plan.kind in (Kind.IO, Kind.MIXED, Kind.ASYNC)
-        assert plan.route in ("threads", "asyncio")
+        assert plan.route in ("threads", "asyncio", "hybrid")
+
+
+# --- Processes with several calls at once in each ----------------------------------------------------
+
+
+def mixed(**others: Any) -> Profile:
+    """Calls that wait for 20 ms and compute for 5, in a process that is at its limit."""
+    known = {"gil_share": 1.0, "overlap": 0.95, "checks": 2, "remaining": 400}
+    return profile(25 * MS, 5 * MS, **(known | others))
+
+
+def waiting_task(**others: Any) -> Profile:
+    """The same of coroutines."""
+    return mixed(is_async=True, overlap=None, gil_share=None, **others)
+
+
+def test_calls_that_wait_and_fill_one_process_get_several_with_many_at_once() -> None:
+    plan = decide(mixed(hybrid_ready=True), HOST, AUTO, "threads")
+    assert plan.route == "hybrid"
+    # Twice what keeps each of the four cores busy: 2 * 25 / 5.
+    assert plan.capacities == {"hybrid": 40}
+
+
+def test_as_much_goes_on_here_as_is_done_when_the_workers_are_up() -> None:
+    plan = decide(mixed(), HOST, AUTO, "threads")
+    here = plan.capacities["threads"]
+    assert here * 5 * MS >= HOST.costs.process_start_s > (here - 1) * 5 * MS
+    assert list(decide(waiting_task(), HOST, AUTO, "asyncio").capacities) == ["asyncio", "hybrid"]
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"overlap": 0.5},
+        {"overlap": None},
+        {"overlap": 1.9},
+        {"gil_share": 0.0},
+        {"effect": "it changes"},
+        {"remaining": 20},
+        {"payload": PAYLOAD._replace(obstacle="a lock cannot be pickled")},
+        {"calls": 0},
+    ],
+)
+def test_calls_that_one_process_serves_as_well_stay_here(others: dict[str, Any]) -> None:
+    assert decide(mixed(**others), HOST, AUTO, "threads").route == "threads"
+
+
+def test_one_core_has_no_use_for_several_processes() -> None:
+    assert decide(mixed(), HOST._replace(cores=1), AUTO, "threads").route == "threads"
+
+
+def test_tasks_that_compute_more_than_one_loop_can_get_several() -> None:
+    assert decide(waiting_task(), HOST, AUTO, "asyncio").route == "hybrid"
+    light = waiting_task()._replace(cpu_s=20e-6)
+    assert decide(light, HOST, AUTO, "asyncio").route == "asyncio"
+
+
+def test_what_has_gone_to_several_processes_is_not_called_back_for_a_quiet_moment() -> None:
+    assert decide(mixed(overlap=0.1), HOST, AUTO, "hybrid").route == "hybrid"
 
 
 # --- Before anything was measured --------------------------------------------------------------------

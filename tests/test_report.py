@@ -62,6 +62,7 @@ def test_a_report_reads_as_one_page() -> None:
         "  rejected  inline: 20 s predicted for what was left",
         "            processes: the calls do not keep the GIL, so threads serve as well without"
         " start-up",
+        "            hybrid: a single process is not at its limit",
         "  ran       1 inline, 999 threads",
     ]
 

@@ -17,7 +17,10 @@ The map of the package, from the top down; each module imports only from those b
     _dealer        how much goes where, in which sizes; pure
     _decide        decide(profile, host, settings) -> Plan: pure
     _profile       outcomes and looks -> Profile
+    _evidence      the GIL heartbeat and overlap, added up
+    _priors        what was learned about a function, for its next run
     _pace          when to look again, how many waiting calls at once
+    _ramp          how many waiting calls at once; pure
     _limits        what a call and a run may take; pure
     _lanes         what is in flight where
     _actions       what the scheduler tells its driver to do

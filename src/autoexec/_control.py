@@ -7,15 +7,7 @@ simulated by itself.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
-FIRST_WAITING = 32
-"""Calls at once for work that waits, to begin with: the common hand-picked pool size."""
-FIRST_TASKS = 256
-"""The same for tasks on an event loop, which cost 5 µs each where a thread costs 80."""
-GAIN = 1.25
-"""Doubling goes on while it brings this much throughput; ideal doubling brings 2.0, and rounds
-of 32 calls on a shared machine scatter by a tenth."""
 PREFETCH = 2
 """Chunks in flight for each worker process: one runs, one waits in the pipe."""
 SHORT_CHUNK_S = 0.005
@@ -78,32 +70,6 @@ def chunk_size(
     by_rest = remaining // (share * workers)
     by_size = (1 << 20) // max(1, item_bytes)
     return max(1, min(by_cost, by_rest, by_size))
-
-
-class Ramp(NamedTuple):
-    """Where the search for the best number of waiting calls stands."""
-
-    limit: int
-    rate: float = 0.0
-    """Calls a second at the best limit so far."""
-    best: int = 0
-    settled: bool = False
-
-
-def ramp(state: Ramp, rate: float, ceiling: int) -> Ramp:
-    """Double the limit while throughput grows by a quarter; else settle on the best seen.
-
-    Args:
-        state: Where the search stands.
-        rate: Calls a second while `state.limit` was in force.
-        ceiling: Never more than this.
-    """
-    if state.settled:
-        return state
-    if rate < state.rate * GAIN:
-        return state._replace(limit=min(state.best, ceiling), settled=True)
-    limit = min(state.limit * 2, ceiling)
-    return Ramp(limit, rate, state.limit, settled=limit == state.limit)
 
 
 def prefetch(chunk_s: float) -> int:

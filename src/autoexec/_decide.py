@@ -6,14 +6,16 @@ GIL, d for a dispatch, R items left and C cores, the rest takes
     inline       R w
     threads      R / min(n / (w + d), C / (c + d), 1 / (h + d))
     processes    start + R / min(P / (w + d), C / (c + d))
+    hybrid       start + R / min(P T / (w + d), C / (c + d), P / h)
 
-where `start` is zero once workers are up, and is shortened by the items that run here meanwhile.
+with P processes and, for the last, T calls at once in each. `start` is zero once workers are up, and is shortened by the items that run here meanwhile.
 Ties go to the simpler route, and the one in force gives way only for a saving of a tenth.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from ._options import Settings
 from ._report import seconds
@@ -30,12 +32,18 @@ near 0 (hashlib, zlib, large arrays) or near 1 (Python code)."""
 OVERLAPS = 1.4
 """CPU seconds per second of overlapping calls that are proof of computing without the GIL, whatever
 the heartbeat says: under the GIL it is 1.0, and 1.05 with the rest of the process."""
+SATURATED = 0.75
+"""CPU seconds per second of overlapping calls from which one process is taken to be at its limit: one
+under the GIL comes to 0.9 to 1.0, downloads from a server on the same machine to 0.5 to 0.7."""
 CHILD_SHARE = 0.15
 """CPU of child processes per wall time from which a call counts as work of child processes."""
 HYBRID_WIDTH = 32
-"""Calls at once in each process of `backend="hybrid"`, unless `max_workers` says otherwise."""
+"""The most calls at once in each process of the hybrid route, and what `backend="hybrid"` has unless
+`max_workers` says otherwise."""
 HYBRID_TASKS = 512
 """The same for coroutines."""
+_WAITING = (Kind.IO, Kind.MIXED, Kind.ASYNC)
+_SIMPLE_FIRST: tuple[Route, ...] = ("inline", "threads", "asyncio", "processes", "hybrid")
 THREAD_CEILING = 256
 """Default limit of waiting calls at once: it protects the other side, and threads beyond it gain
 little (a 20 ms wait is then 12,800 calls a second, more than one GIL can make)."""
@@ -82,15 +90,29 @@ def _holds(profile: Profile, host: Host) -> bool:
     return profile.gil_share is None or profile.gil_share >= HOLDS
 
 
-def opening(host: Host, settings: Settings, length: int | None, is_async: bool) -> Plan:
-    """The plan before anything is known of the calls."""
+def opening(
+    host: Host,
+    settings: Settings,
+    length: int | None,
+    is_async: bool,
+    expected: Profile | None = None,
+) -> Plan:
+    """The plan before any call of this run was seen.
+
+    Args:
+        host: The facts of the machine.
+        settings: The options.
+        length: Items, if that is known.
+        is_async: The function is `async def`.
+        expected: What an earlier run of the function has shown.
+    """
     route = settings.route
     if route == "auto" and not is_async and length is not None and length <= 1:
         lane: Lane = "threads" if settings.limited else "inline"
         return _plan("inline", lane, Kind.UNSEEN, 1, "there is nothing to run side by side")
-    if route == "auto" and is_async:
-        route = "asyncio"
-    if route != "auto":
+    if expected is not None:
+        return decide(expected, host, settings, None)
+    if route != "auto" or is_async:
         empty = Profile(0, 0, 0, 0, 0, 0, None, 0, None, 0, length, 0, is_async)
         return decide(empty, host, settings, None)
     return _plan("inline", "threads", Kind.UNSEEN, 1, "the first call is being watched")
@@ -112,7 +134,7 @@ def decide(profile: Profile, host: Host, settings: Settings, current: Route | No
     options: dict[Route, Alternative] = {
         one.route: one for one in _weigh_up(profile, host, settings, current)
     }
-    if forced := _forced(settings, profile.is_async):
+    if forced := _forced(settings):
         chosen = options[forced[0]]._replace(reason=forced[1])
         rejected: tuple[Alternative, ...] = ()
     else:
@@ -127,13 +149,28 @@ def decide(profile: Profile, host: Host, settings: Settings, current: Route | No
     beside = settings.route == "auto" or settings.limited
     lane: Lane = "threads" if chosen.route == "inline" and beside else chosen.route
     plan = _plan(chosen.route, lane, kind, chosen.workers, chosen.reason)
-    waiting = chosen.route in ("threads", "asyncio") and kind in (Kind.IO, Kind.MIXED, Kind.ASYNC)
-    if chosen.route == "processes" and settings.route == "auto":
+    waiting = chosen.route in ("threads", "asyncio", "hybrid") and kind in _WAITING
+    if settings.route == "auto" and not _ready(chosen.route, profile):
         # Items go on here while workers start, so that start-up is hidden behind work, and until
         # enough calls have been seen to leave the caller's objects alone.
-        if not profile.processes_ready or not may_leave(profile):
-            plan = plan._replace(capacities={"threads": 1, **plan.capacities})
+        plan = plan._replace(capacities={**_meanwhile(plan, profile, host), **plan.capacities})
     return plan._replace(predicted_s=chosen.predicted_s, waiting=waiting, rejected=rejected)
+
+
+def _ready(route: Route, profile: Profile) -> bool:
+    """Whether items can go where they should."""
+    if route == "processes":
+        return profile.processes_ready and may_leave(profile)
+    return route != "hybrid" or (profile.hybrid_ready and may_leave(profile))
+
+
+def _meanwhile(plan: Plan, profile: Profile, host: Host) -> Mapping[Lane, int]:
+    """What runs here until the workers are there."""
+    if plan.route == "processes":
+        return {"threads": 1}
+    # No more than can be computed by then: what has started here cannot go there.
+    done_by_then = math.ceil(host.costs.process_start_s / max(1e-9, profile.cpu_s))
+    return {"asyncio" if profile.is_async else "threads": min(plan.workers, max(2, done_by_then))}
 
 
 def _possible(option: Alternative) -> bool:
@@ -144,6 +181,8 @@ def _of_timeout(route: Route, settings: Settings) -> str:
     """What a timeout means on a route, in words."""
     if settings.timeout is None:
         return ""
+    if route == "hybrid":
+        return "; a call that exceeds the timeout is left behind in its process"
     if route == "processes":
         return "; a call that exceeds the timeout is ended with its process"
     if route == "asyncio":
@@ -154,22 +193,21 @@ def _of_timeout(route: Route, settings: Settings) -> str:
 
 
 def may_leave(profile: Profile) -> bool:
-    """Whether items may go to a process: enough calls were compared; or the first is a long one, and
-    nothing in the code says that it might change the caller's objects."""
-    long = not profile.calls and not profile.may_change and profile.elapsed_s >= LONG_FIRST_S
-    return profile.effect is None and (profile.checks >= CHECKS or long)
+    """Whether items may go to a process: enough calls were compared; or nothing in the code says that
+    it might change the caller's objects, and the first call has not done so, or is a long one."""
+    if profile.effect is not None or profile.checks >= CHECKS:
+        return profile.effect is None
+    long = not profile.calls and profile.elapsed_s >= LONG_FIRST_S
+    return not profile.may_change and (profile.untouched or long)
 
 
-def _forced(settings: Settings, is_async: bool) -> tuple[Route, str] | None:
+def _forced(settings: Settings) -> tuple[Route, str] | None:
     """The route that measurements have no say in, and why; None if they decide."""
     if settings.route != "auto":
         if isinstance(settings.backend, str):
             reason = f"backend={settings.route!r} was asked for"
             return settings.route, reason + _of_timeout(settings.route, settings)
         return "external", f"the {type(settings.backend).__name__} that was passed is used"
-    if is_async:
-        reason = "the function is async def, so its calls run as tasks on an event loop"
-        return "asyncio", reason + _of_timeout("asyncio", settings)
     return None
 
 
@@ -179,9 +217,8 @@ def _plan(route: Route, lane: Lane, kind: Kind, workers: int, reason: str) -> Pl
 
 def _best(options: dict[Route, Alternative], current: Route | None) -> Alternative:
     """The quickest, unless a simpler one or the one in force is within a tenth of it."""
-    chosen = options["inline"]
-    for route in ("threads", "processes"):
-        other = options[route]
+    chosen, *others = (options[route] for route in _SIMPLE_FIRST if route in options)
+    for other in others:
         if other.predicted_s is None or chosen.predicted_s is None:
             continue
         if other.predicted_s < TIE * chosen.predicted_s:
@@ -200,16 +237,18 @@ def _best(options: dict[Route, Alternative], current: Route | None) -> Alternati
 def _weigh_up(
     profile: Profile, host: Host, settings: Settings, current: Route | None
 ) -> list[Alternative]:
+    if profile.is_async and settings.route in ("auto", "asyncio", "hybrid"):
+        here = _tasks(profile, host, settings)
+        return [here, _hybrid(profile, host, settings, here, current)]
+    here = _threads(profile, host, settings, running=current in ("threads", "hybrid"))
     routes = [
         _inline(profile),
-        _threads(profile, host, settings, running=current == "threads"),
+        here,
         _processes(profile, host, settings),
+        _hybrid(profile, host, settings, here, current),
     ]
-    if settings.route == "asyncio" or profile.is_async:
+    if settings.route == "asyncio":
         routes.append(_tasks(profile, host, settings))
-    if settings.route == "hybrid":
-        width = HYBRID_TASKS if profile.is_async else HYBRID_WIDTH
-        routes.append(Alternative("hybrid", settings.max_workers or host.cores * width, None, ""))
     if settings.route == "external":
         held = getattr(settings.backend, "_max_workers", None)
         known = held if isinstance(held, int) else host.cores
@@ -289,17 +328,78 @@ def _processes(profile: Profile, host: Host, settings: Settings) -> Alternative:
     if obstacle := _why_no_processes(profile, host, workers):
         if settings.route != "processes":
             return Alternative("processes", workers, None, obstacle)
-    d = process_trip_s(profile, host.costs)
-    rate = _rate(profile._replace(gil_share=0.0), host, workers, d, 0.0)
-    rest, start_s = float(_rest(profile)), 0.0
-    if not profile.processes_ready:
-        payload = profile.payload
-        start_s = host.costs.process_start_s
-        start_s += 2 * workers * (payload.fn_bytes if payload else 0) * host.costs.byte_s
-        if rate * profile.wall_s > 1:  # items run here meanwhile; else there is no use in waiting
-            rest = max(0.0, rest - start_s / max(1e-9, profile.wall_s))
-    rest_s = start_s + max(rest / rate, profile.wall_s)
+    rate = _rate(profile, host, workers, process_trip_s(profile, host.costs), 0.0)
+    start_s = 0.0 if profile.processes_ready else _start_s(profile, host, workers)
+    rest_s = _after_start(profile, start_s, rate, meanwhile=1 / max(1e-9, profile.wall_s))
     return Alternative("processes", workers, rest_s, f"{workers} processes: {seconds(rest_s)}")
+
+
+def _start_s(profile: Profile, host: Host, processes: int) -> float:
+    """Seconds until workers have the function."""
+    fn_bytes = profile.payload.fn_bytes if profile.payload else 0
+    return host.costs.process_start_s + 2 * processes * fn_bytes * host.costs.byte_s
+
+
+def _after_start(profile: Profile, start_s: float, rate: float, meanwhile: float) -> float:
+    """Seconds for the rest, of which some runs here before the workers are there."""
+    rest = float(_rest(profile))
+    if rate > meanwhile:  # else there is no use in waiting
+        rest = max(0.0, rest - start_s * meanwhile)
+    return start_s + max(rest / rate, profile.wall_s)
+
+
+def _hybrid(
+    profile: Profile, host: Host, settings: Settings, here: Alternative, current: Route | None
+) -> Alternative:
+    """Processes with several calls at once in each.
+
+    Args:
+        profile: What was measured.
+        host: Cores and costs.
+        settings: The options.
+        here: The same calls at once in this process, which goes on until workers are there.
+        current: The route in force.
+    """
+    widest = HYBRID_TASKS if profile.is_async else HYBRID_WIDTH
+    if settings.route == "hybrid":
+        workers = settings.max_workers or host.cores * widest
+        return Alternative("hybrid", workers, None, "")
+    workers = host.cores * min(widest, _hybrid_width(profile, host))
+    workers = min(workers, settings.max_workers or workers)
+    obstacle = _why_no_hybrid(profile, host, workers, running=current == "hybrid")
+    if obstacle or here.predicted_s is None:
+        return Alternative("hybrid", workers, None, obstacle or here.reason)
+    # Items go one by one, and each costs this process its share of a dispatch.
+    trip_s = process_trip_s(profile, host.costs) + host.costs.process_trip_s
+    rate = _rate(profile, host, workers, trip_s, profile.held_s / host.cores)
+    start_s = 0.0 if profile.hybrid_ready else _start_s(profile, host, host.cores)
+    meanwhile = _rest(profile) / max(1e-9, here.predicted_s)
+    rest_s = _after_start(profile, start_s, rate, meanwhile)
+    width = workers // host.cores
+    words = f"{host.cores} processes with {width} at once in each: {seconds(rest_s)}"
+    return Alternative("hybrid", workers, rest_s, words)
+
+
+def _hybrid_width(profile: Profile, host: Host) -> int:
+    """Calls at once in each process: twice what keeps a core busy, since calls do not arrive
+    evenly."""
+    return max(2, math.ceil(2 * profile.wall_s / max(1e-6, profile.cpu_s)))
+
+
+def _why_no_hybrid(profile: Profile, host: Host, workers: int, running: bool) -> str | None:
+    if obstacle := _why_confined(profile, host):
+        return obstacle
+    if host.cores == 1 or workers <= host.cores:
+        return "only one process could run" if host.cores == 1 else "max_workers allows no more"
+    if not profile.calls:
+        return "nothing is known yet"
+    if profile.is_async:
+        return None
+    if classify(profile, host) not in _WAITING:
+        return "the calls do not wait, so one at a time in each process does as well"
+    if not running and (profile.overlap or 0.0) < SATURATED:
+        return "a single process is not at its limit"
+    return None if _holds(profile, host) else "the calls do not keep the GIL, so threads do as well"
 
 
 def process_trip_s(profile: Profile, costs: Costs) -> float:
@@ -315,16 +415,21 @@ def process_trip_s(profile: Profile, costs: Costs) -> float:
     return travel_s + min(costs.process_trip_s, max(profile.wall_s / 50, 2e-6))
 
 
-def _why_no_processes(profile: Profile, host: Host, workers: int) -> str | None:
-    """What forbids processes, or makes them pointless, or is not known yet."""
+def _why_confined(profile: Profile, host: Host) -> str | None:
+    """Why the calls cannot leave this process, if they cannot."""
     if host.processes_barred:
         return host.processes_barred
-    if workers == 1:
-        return "only one process could run"
     if profile.effect:
         return f"the function changes the caller's state: {profile.effect}"
-    if profile.payload and profile.payload.obstacle:
-        return profile.payload.obstacle
+    return profile.payload.obstacle if profile.payload else None
+
+
+def _why_no_processes(profile: Profile, host: Host, workers: int) -> str | None:
+    """What forbids processes, or makes them pointless, or is not known yet."""
+    if obstacle := _why_confined(profile, host):
+        return obstacle
+    if workers == 1:
+        return "only one process could run"
     kind = classify(profile, host)
     if kind in (Kind.UNSEEN, Kind.TINY) and not profile.processes_ready:
         return (
@@ -351,6 +456,13 @@ def _reason(
     """One reason, in words, for a choice made by measurement."""
     if chosen.route == "processes":
         return "the calls compute and hold the GIL, so only processes use more than one core"
+    if chosen.route == "hybrid":
+        return (
+            "the calls wait, and compute under the GIL more than one process can, so several"
+            " processes run many at once each"
+        )
+    if chosen.route == "asyncio":
+        return "the function is async def, so its calls run as tasks on an event loop"
     if chosen.route == "threads":
         return {
             Kind.IO: "the calls wait, so many can wait at once",

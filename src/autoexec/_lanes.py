@@ -53,9 +53,15 @@ class Lanes:
         chunk.finished = True
         del self._lanes[chunk.lane].in_flight[chunk]
 
-    def was_alone(self, chunk: Chunk) -> bool:
-        """Whether no other ran in this process when it was sent, and none was sent since."""
-        return chunk.crowd == 1 and self._last_local is chunk
+    def crowd(self, chunk: Chunk) -> int:
+        """How many, itself included, may have shared an interpreter with a chunk while it ran."""
+        if chunk.lane in ("hybrid", "asyncio"):
+            lane = self[chunk.lane]
+            return -(-len(lane.in_flight) // max(1, lane.workers))
+        if chunk.lane not in LOCAL:
+            return 1
+        # One that was alone when it was sent, and none was sent since, was alone all the time.
+        return 1 if chunk.crowd == 1 and self._last_local is chunk else self.local_peak
 
     @property
     def count(self) -> int:

@@ -4,12 +4,14 @@ when some are run alone. Pure: it is told the time."""
 from __future__ import annotations
 
 from . import _control
-from ._control import Ramp
+from ._ramp import FIRST_TASKS, FIRST_THREADS, Ramp, ramp
 from ._types import Plan
 
 FIRST_STAY_S = 0.005
 """A new route is kept at least this long, and twice as long each time, so that the plan cannot
 swing to and fro for ever."""
+LEAST_ROUND = 16
+"""Calls by which a number of calls at once is judged, however few these are."""
 
 
 class Pace:
@@ -50,10 +52,15 @@ class Pace:
 
     # --- How many waiting calls at once ---------------------------------------------------------------
 
-    def begin_ramp(self, plan: Plan, now: float, done: int) -> None:
-        """The search for the best number starts."""
-        first = _control.FIRST_TASKS if plan.route == "asyncio" else _control.FIRST_WAITING
-        self._ramp = Ramp(first)
+    @property
+    def at_once(self) -> int | None:
+        """The best number as far as it is known; None if it was not looked for."""
+        return self._ramp and (self._ramp.best or None)
+
+    def begin_ramp(self, plan: Plan, now: float, done: int, known: int | None = None) -> None:
+        """The search for the best number starts, where it is `known` to have been last."""
+        first = known or (FIRST_TASKS if plan.route == "asyncio" else FIRST_THREADS)
+        self._ramp = Ramp(min(first, plan.workers))
         self._round_from, self._round_calls = now, done
 
     def limit(self, plan: Plan, capacity: int) -> int:
@@ -64,14 +71,21 @@ class Pace:
             return capacity
         return min(capacity, self._ramp.limit)
 
-    def count_round(self, plan: Plan, now: float, done: int) -> None:
-        """After as many calls as the limit allows at once, see whether it should be higher."""
-        if self._ramp is None or not plan.waiting or self._ramp.settled:
+    def count_round(self, plan: Plan, now: float, done: int, wall_s: float) -> None:
+        """After as many calls as the limit allows at once, see whether it should be another.
+
+        Args:
+            plan: The plan in force.
+            now: The time.
+            done: Calls that have succeeded so far.
+            wall_s: Mean seconds of a call.
+        """
+        if self._ramp is None or not plan.waiting or plan.route == "hybrid":
             return
         calls = done - self._round_calls
-        if calls >= self._ramp.limit and now > self._round_from:
+        if calls >= max(LEAST_ROUND, self._ramp.limit) and now > self._round_from:
             rate = calls / (now - self._round_from)
-            self._ramp = _control.ramp(self._ramp, rate, plan.workers)
+            self._ramp = ramp(self._ramp, rate, wall_s, plan.workers)
             self._round_from, self._round_calls = now, done
 
     # --- Calls alone ----------------------------------------------------------------------------------

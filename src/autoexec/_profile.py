@@ -10,16 +10,11 @@ from collections import deque
 from collections.abc import Iterable
 
 from ._chunk import Block, Chunk
+from ._evidence import LATE_S, Beats, Overlap
 from ._types import Look, Payload, Profile, Running
 
-LATE_S = 0.0003
-"""A heartbeat later than this found the GIL taken. Measured: 0.07 to 0.11 ms beside work that
-releases the GIL, 5.2 ms beside Python code, one whole call beside a C function that keeps it."""
 BEAT_S = 0.001
 """The wait that is the GIL heartbeat."""
-GIL_EVIDENCE_S = 0.003
-"""CPU time that must have passed under the heartbeat before it says anything: three beats that
-were on time, or one that was late. Six times that where the beats disagree."""
 MEMORY_BLOCKS = 16
 """Blocks over which the running means reach back."""
 SEEN_WHOLE = 0.6
@@ -57,12 +52,13 @@ def _median(values: Iterable[float]) -> float:
 class Profiler:
     """Collects what is seen; `profile` gives the figures so far as a frozen record."""
 
-    def __init__(self, is_async: bool) -> None:
+    def __init__(self, is_async: bool, prior: Profile | None = None) -> None:
         self.is_async = is_async
         self.payload: Payload | None = None
         self.effect: str | None = None
         self.may_change = True
         self.checks = 0
+        self.untouched = False
         self.blocks = 0
         self.done = 0
         self.unclear = 0
@@ -70,10 +66,8 @@ class Profiler:
         self._least = math.inf
         self._measured = 0
         self._local_s = 0.0
-        self._held_s = self._free_s = 0.0
-        self._clear_share: float | None = None  # the last that the beats agreed on
-        self._late: deque[float] = deque(maxlen=15)
-        self._overlap_cpu_s = self._overlap_child_s = self._overlap_s = 0.0
+        self._beats = Beats(prior.gil_share if prior else None)
+        self._overlap = Overlap(prior.overlap if prior else None)
         self._child_last: float | None = None
         self._child: deque[float] = deque(maxlen=9)
         self._new_child = False
@@ -84,6 +78,26 @@ class Profiler:
         self._provisional = True
         self._below = 0
         self._forget()
+        self._expects = prior is not None
+        if prior is not None:
+            self._expect(prior)
+
+    def _expect(self, prior: Profile) -> None:
+        """Begin with what an earlier run has shown; the first calls of this one replace it."""
+        self._measured = 1
+        self._local_s = prior.elapsed_s
+        self._least = prior.least_s
+        self._wall.add(prior.wall_s)
+        self._cpu.add(prior.cpu_s)
+        self._child.append(prior.child_s)
+        self.effect = prior.effect
+        self.untouched = prior.untouched
+        self.checks = min(1, prior.checks)  # so that one call is compared in this run as well
+
+    @property
+    def known(self) -> bool:
+        """Whether there is anything to go by: calls that have returned, or an earlier run."""
+        return self._expects or self.done > 0
 
     def _forget(self) -> None:
         self._below = 0
@@ -102,7 +116,7 @@ class Profiler:
         Args:
             block: Their outcome.
             local: They ran in this process.
-            crowd: Dispatches that were in flight in this process, this one included.
+            crowd: Dispatches, this one included, that may have shared its interpreter.
         """
         calls = len(block.values) + (block.error is not None)
         if block.last:
@@ -112,17 +126,22 @@ class Profiler:
         self.done += calls
         if not block.wall_s:
             return  # nobody saw how long it took: a worker died, or could not be sent it
+        if self._expects and not self.blocks:
+            self._measured, self._least = 0, math.inf
         self.blocks += 1
         self._measured += calls
         if local:
             self._local_s += block.wall_s
         watched = self._watched is not None and self._watched.chunk is block.chunk
-        clear = not local or crowd <= 1 or not self._crowded(block, calls, crowd)
+        if self.is_async and block.chunk.lane in ("asyncio", "hybrid"):
+            self._measured_task(block, crowd)
+            return
+        clear = crowd <= 1 or not self._crowded(block, calls, crowd)
         if clear and self._provisional and self._wall.n:
             # The first call pays for imports and empty caches; the second replaces it.
             self._forget()
             self._provisional = False
-            self._weaken_gil_evidence()
+            self._beats.weaken()
         if clear:
             self._wall.add(self._clear_s(block) / calls)
         elif self._far_below(block.wall_s / calls):
@@ -135,6 +154,12 @@ class Profiler:
         self.unclear = 0 if clear else self.unclear + calls
         self._least = min(self._least, block.wall_s / calls)
         self._cpu.add(block.cpu_s / calls)
+
+    def _measured_task(self, block: Block, crowd: int) -> None:
+        """A task waits for the others of its loop as well: for each of them once, at most."""
+        self._cpu.add(block.cpu_s)
+        self._least = min(self._least, block.wall_s)
+        self._wall.add(max(self._least, block.wall_s - crowd * self._cpu.mean))
 
     def _far_below(self, wall_s: float) -> bool:
         """Whether calls under contention, which can only be longer for it, keep being far shorter
@@ -150,7 +175,7 @@ class Profiler:
         """
         own_s = self._wall.mean if self._wall.n else self._own_s(block) / calls
         busy_s = block.cpu_s / calls + _median(self._child)
-        return crowd * busy_s > CONTENDED * own_s or self.busy >= CONTENDED
+        return crowd * busy_s > CONTENDED * own_s or self._overlap.busy >= CONTENDED
 
     def _clear_s(self, block: Block) -> float:
         """Seconds of a call that had no others in its way."""
@@ -173,14 +198,6 @@ class Profiler:
         most = max(least, block.wall_s - block.queued_s)
         return math.sqrt(least * most)
 
-    def _weaken_gil_evidence(self) -> None:
-        """Keep what the first call did to the GIL, but let the next ones outvote it soon."""
-        seen = self._held_s + self._free_s
-        if seen > GIL_EVIDENCE_S:
-            enough = 1.01 * GIL_EVIDENCE_S
-            self._held_s *= enough / seen
-            self._free_s *= enough / seen
-
     def look(self, look: Look, local_chunks: int) -> None:
         """Account for calls that are still running, and for the heartbeat."""
         computing_s = 0.0
@@ -192,8 +209,8 @@ class Profiler:
             self._seen[running.chunk] = running
         if look.late_s is not None and computing_s > 0:
             # No more than three beats' worth: one that is late by accident must not outvote many.
-            self._beat(look.late_s, min(computing_s, BEAT_S + look.late_s, 3 * BEAT_S))
-        self._overlapping(look, local_chunks)
+            self._beats.add(look.late_s, min(computing_s, BEAT_S + look.late_s, 3 * BEAT_S))
+        self._overlap.look(look, local_chunks)
         self._children(look)
 
     def _only_call(self, now: Running, late_s: float | None, crowded: bool) -> None:
@@ -233,50 +250,10 @@ class Profiler:
             self._child_last = look.child_cpu_s
         self._new_child = look.new_child
 
-    def _beat(self, late_s: float, computing_s: float) -> None:
-        if self._held_s + self._free_s > 20 * GIL_EVIDENCE_S:  # let what is new weigh more
-            self._held_s /= 2
-            self._free_s /= 2
-        if late_s > LATE_S:
-            self._held_s += computing_s
-        else:
-            self._free_s += computing_s
-        self._late.append(late_s)
-
-    def _overlapping(self, look: Look, local_chunks: int) -> None:
-        last, self._last_look = self._last_look, look if local_chunks >= 2 else None
-        if last is None or local_chunks < 2:
-            return
-        if self._overlap_s > 0.1:
-            self._overlap_s /= 2
-            self._overlap_cpu_s /= 2
-            self._overlap_child_s /= 2
-        self._overlap_s += look.now_s - last.now_s
-        self._overlap_cpu_s += look.process_cpu_s - last.process_cpu_s
-        self._overlap_child_s += look.child_cpu_s - last.child_cpu_s
-
-    @property
-    def overlap(self) -> float | None:
-        """CPU seconds per second while several calls ran here."""
-        return self._overlap_cpu_s / self._overlap_s if self._overlap_s > 0.005 else None
-
     @property
     def busy(self) -> float:
-        """The same with what child processes used; 0 where no calls overlapped."""
-        if self._overlap_s <= 0.005:
-            return 0.0
-        return (self._overlap_cpu_s + self._overlap_child_s) / self._overlap_s
-
-    @property
-    def gil_share(self) -> float | None:
-        """Share of the computing that held the GIL, or None before there is evidence."""
-        seen = self._held_s + self._free_s
-        if seen < GIL_EVIDENCE_S:
-            return None
-        share = self._held_s / seen
-        if share < 0.15 or share > 0.85 or seen >= 6 * GIL_EVIDENCE_S:
-            self._clear_share = share
-        return self._clear_share
+        """CPU seconds per second while several calls ran here, child processes included."""
+        return self._overlap.busy
 
     @property
     def wall_s(self) -> float:
@@ -289,7 +266,13 @@ class Profiler:
     def _longer(running: float, mean: _RunningMean) -> float:
         return max(0.0, running - mean.mean) / (mean.n + 1)
 
-    def profile(self, *, remaining: int | None, processes_ready: bool) -> Profile:
+    def profile(
+        self,
+        *,
+        remaining: int | None,
+        processes_ready: bool = False,
+        hybrid_ready: bool = False,
+    ) -> Profile:
         """The figures so far."""
         cpu_s = (
             self._cpu.mean + self._longer(self._running_cpu_s, self._cpu)
@@ -304,17 +287,19 @@ class Profiler:
             least_s=min(self._least, self.wall_s),
             cpu_s=min(cpu_s, self.wall_s),
             child_s=_median(self._child),
-            gil_share=self.gil_share,
-            late_ms=_median(self._late) * 1e3,
-            overlap=self.overlap,
+            gil_share=self._beats.share,
+            late_ms=self._beats.late_s * 1e3,
+            overlap=self._overlap.share,
             spread=math.sqrt(self._wall.variance) / mean if mean else 0.0,
             remaining=remaining,
             done=self.done,
             is_async=self.is_async,
             new_child=self._new_child,
             checks=self.checks,
+            untouched=self.untouched,
             effect=self.effect,
             may_change=self.may_change,
             payload=self.payload,
             processes_ready=processes_ready,
+            hybrid_ready=hybrid_ready,
         )

@@ -12,7 +12,7 @@ from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from . import _host, executors
+from . import _host, _priors, executors
 from ._actions import Done, Open, Progress, Recall, Send, Stop, Take, Wait, Weigh
 from ._bytecode import effect_in_code, may_change_objects
 from ._call import is_runnable, queued_ns, queued_ns_of
@@ -95,6 +95,7 @@ class Run:
             is_async=asynchronous and not isinstance(self._call, RunCoroutine),
             name=name_of(fn),
             now=self.started,
+            prior=_priors.recall(fn) if settings.route == "auto" else None,
         )
 
         self._boot_s = _host.boot_clock()
@@ -146,6 +147,8 @@ class Run:
         """Let go of every executor."""
         for executor in self._executors.values():
             executor.close(abandon=abandon)
+        if self._settings.route == "auto":
+            _priors.learn(self.fn, self.scheduler.prior())
 
     def _open(self, lane: Lane, workers: int) -> None:
         try:

@@ -29,6 +29,7 @@ from ._lanes import LOCAL, Lanes
 from ._limits import Limits
 from ._options import BackendName, Settings
 from ._pace import Pace
+from ._priors import Prior
 from ._profile import BEAT_S, Profiler
 from ._types import Broken, Host, Lane, Look, Payload, Plan, Profile, Ready
 from ._window import Window
@@ -54,11 +55,13 @@ class Scheduler:
         is_async: bool,
         name: str,
         now: float,
+        prior: Prior | None = None,
     ) -> None:
         self.settings = settings
         self.window = Window(settings.on_error)
-        self.profiler = Profiler(is_async)
-        self.plan = opening(host, settings, length, is_async)
+        self.profiler = Profiler(is_async, prior.profile if prior else None)
+        expected = self.profiler.profile(remaining=length) if prior else None
+        self.plan = opening(host, settings, length, is_async, expected)
         self.history: list[tuple[float, Plan]] = [(0.0, self.plan)]
         self.ran: Counter[str] = Counter()  # calls by route
         self.calls_s = 0.0
@@ -77,7 +80,7 @@ class Scheduler:
             profiler=self.profiler,
             pace=self._pace,
             profile=self._profile,
-            may_leave=settings.route == "auto" and not is_async and not host.processes_barred,
+            may_leave=settings.route == "auto" and not host.processes_barred,
         )
         self._last_value: Any = None
         self._overran = False
@@ -85,6 +88,8 @@ class Scheduler:
         self._instead: str | None = None
         """Why the calls run elsewhere than was asked for."""
         self._limits = Limits(settings, name, now)
+        if self.plan.waiting:
+            self._pace.begin_ramp(self.plan, now, 0, prior.at_once if prior else None)
 
     # --- What happened ----------------------------------------------------------------------------
 
@@ -97,7 +102,8 @@ class Scheduler:
         for block in blocks:
             self._settle(block)
         self._pace.fresh = True
-        self._pace.count_round(self.plan, now, self.profiler.done)
+        succeeded = self.profiler.done - self.window.failures
+        self._pace.count_round(self.plan, now, succeeded, self.profiler.wall_s)
 
     def looked(self, look: Look) -> None:
         """A wait ended and calls were still running."""
@@ -151,6 +157,8 @@ class Scheduler:
         change of an item, is an effect.
         """
         self.profiler.checks += 1
+        if effect is None and self.profiler.checks == 1:
+            self.profiler.untouched = True
         if effect is not None and (of_item or self.profiler.checks > 1):
             self.profiler.effect = effect
             self._pace.review_soon()
@@ -171,9 +179,9 @@ class Scheduler:
             self._failed(chunk, block.error, block.wall_s)
         self.ran[chunk.route] += len(block.values) + (block.error is not None)
         self.calls_s += block.wall_s
-        local, alone = chunk.lane in LOCAL, self._lanes.was_alone(chunk)
-        self.profiler.add(block, local=local, crowd=1 if alone else self._lanes.local_peak)
-        if local and alone and self._pace.probing:
+        local, crowd = chunk.lane in LOCAL, self._lanes.crowd(chunk)
+        self.profiler.add(block, local=local, crowd=crowd)
+        if local and crowd == 1 and self._pace.probing:
             self._pace.probed()
         if block.last:
             self._lanes.remove(chunk)
@@ -235,7 +243,7 @@ class Scheduler:
             self.window.put_values(chunk.first + chunk.arrived, list(chunk.partial or ()))
 
     def _weighing(self) -> Action | None:
-        wanted = self._dealer.may_leave and self.plan.route == "processes"
+        wanted = self._dealer.may_leave and self.plan.route in _PROCESSES
         if not wanted or self.profiler.payload is not None:
             return None
         if not self._intake.count:
@@ -331,7 +339,7 @@ class Scheduler:
             # What was known better soon afterwards explains the route better; what holds for the
             # last few items ("too little is left") does not.
             self.history[-1] = (self.history[-1][0], plan)
-        if plan.waiting and not (self.plan.waiting and self.plan.route == plan.route):
+        if plan.waiting and not self.plan.waiting:
             self._pace.begin_ramp(plan, now, self.profiler.done)
         self.plan = plan
 
@@ -356,9 +364,14 @@ class Scheduler:
             self._known = self.final_profile()
         return self._known
 
+    def prior(self) -> Prior:
+        """What this run has shown, for the next of the same function."""
+        return Prior(self.final_profile(), self._pace.at_once)
+
     def final_profile(self) -> Profile:
         """What was measured so far."""
         return self.profiler.profile(
             remaining=self._intake.remaining,
             processes_ready=bool(self._lanes["processes"].workers),
+            hybrid_ready=bool(self._lanes["hybrid"].workers),
         )

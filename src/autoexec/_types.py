@@ -148,12 +148,15 @@ class Profile(NamedTuple):
     """A child process appeared while the first call ran."""
     checks: int = 0
     """Calls around which the caller's state was compared."""
+    untouched: bool = False
+    """The first of them left everything as it was: it fills no cache either."""
     effect: str | None = None
     """What the function was seen to change in the caller's process."""
     may_change: bool = True
     """Its code stores to objects that it has not made itself, as far as that was looked at."""
     payload: Payload | None = None
     processes_ready: bool = False
+    hybrid_ready: bool = False
 
     @property
     def wait_s(self) -> float:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from .._chunk import Chunk
 from .._pickling import pack, unpack
 from .outlet import flush_prints, message_of
@@ -16,10 +14,6 @@ if TYPE_CHECKING:
     from .._pickling import Wire
     from .journal import Journal
     from .outlet import Outlet
-
-QUICK_SWITCH_S = 0.001
-"""Switch interval where calls run side by side: 5 ms, the default, would let each of them that has
-waited for its input wait as long again for the GIL."""
 
 
 class Hosted:
@@ -36,7 +30,6 @@ class Hosted:
         self._numbers: dict[Chunk, int] = {}
         calls = _portable_calls(fn, journal, getattr(host, "asynchronous", False))
         self._executor = host(calls, self._sink)
-        sys.setswitchinterval(QUICK_SWITCH_S)
         self._executor.open(width)
 
     def run(self, number: int, slot: int, budget_s: float, items: list[Wire]) -> None:

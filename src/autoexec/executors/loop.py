@@ -21,6 +21,10 @@ from .._call import without_this_frame
 from .._chunk import Block, Chunk
 from .._types import Broken, Sink
 
+LATEST_S = 0.005
+"""After this time outcomes are announced within a turn of the loop: one in which 64 tasks compute for
+3 ms each takes 0.2 s, and until then nobody would know that they do."""
+
 
 class LoopExecutor:
     """Runs each chunk as a task; outcomes of one turn of the loop are announced together."""
@@ -35,6 +39,7 @@ class LoopExecutor:
         self._outbox: list[Block] = []
         self._tasks: dict[Chunk, asyncio.Task[None]] = {}
         self._stopped: dict[Chunk, BaseException] = {}
+        self._flush_at = 0.0
         self._cpu_ns = 0
         self._closing = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -143,7 +148,10 @@ class LoopExecutor:
             # Whatever else ends in this turn of the loop goes along: 5,000 tasks that end
             # together wake the driver a few times, not 5,000 times.
             asyncio.get_running_loop().call_soon(self._flush)
+            self._flush_at = time.perf_counter() + LATEST_S
         self._outbox.append(block)
+        if time.perf_counter() > self._flush_at:
+            self._flush()
 
     def _flush(self) -> None:
         blocks, self._outbox = self._outbox, []
