@@ -17,6 +17,9 @@ from ._types import Host, Lane, Plan, Profile, Route
 
 WATCHED = 4
 """Calls watched at a time: to look at one costs 10 µs a beat, and more tell nothing new."""
+SURE_S = 0.01
+"""A first call that has waited for less is joined by a few others only: it may be about to start a
+child process (which 32 at once made nine times slower), and takes 1 to 5 ms to get there."""
 
 
 class Dealer:
@@ -68,6 +71,8 @@ class Dealer:
             capacity = capacity * lane.workers // min(self._host.cores, capacity)
         else:
             capacity = self._pace.limit(plan, capacity)
+            if name == "threads" and not self._profiler.known and self._profiler.wall_s < SURE_S:
+                capacity = min(capacity, 2 * self._host.cores)
         return capacity - len(lane.in_flight)
 
     def cut(self, name: Lane, size: int, plan: Plan, now: float) -> Chunk:
@@ -142,7 +147,7 @@ class Dealer:
             return False
         profile = self._profile()
         computing = profile.cpu_s >= WAITS * profile.wall_s
-        return profiler.blocks < 4 or (computing and profile.gil_share is None)
+        return profiler.blocks < 4 or (computing and not profiler.gil_is_clear)
 
     def _clocked(self) -> bool:
         """Whether the next call's run-queue delay is read, which takes 4 µs and a descriptor."""

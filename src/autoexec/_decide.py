@@ -35,6 +35,12 @@ the heartbeat says: under the GIL it is 1.0, and 1.05 with the rest of the proce
 SATURATED = 0.75
 """CPU seconds per second of overlapping calls from which one process is taken to be at its limit: one
 under the GIL comes to 0.9 to 1.0, downloads from a server on the same machine to 0.5 to 0.7."""
+FULL = 0.8
+"""Share of all cores that calls and their child processes keep busy from which more at once only wait
+for each other."""
+INNER_OWN = 0.3
+"""Share of a call's time in which its own thread computes, from which other busy threads of the process
+are taken for its own: a thread that calls a BLAS takes its part of the work."""
 CHILD_SHARE = 0.15
 """CPU of child processes per wall time from which a call counts as work of child processes."""
 HYBRID_WIDTH = 32
@@ -71,9 +77,11 @@ def classify(profile: Profile, host: Host) -> Kind:
         return Kind.UNSEEN
     if profile.calls and profile.wall_s < host.costs.thread_trip_s:
         return Kind.TINY
-    computing = profile.cpu_s / profile.wall_s if profile.wall_s else 1.0
+    computing = _computing(profile)
     # Children of many calls at once slow each other down, so the quickest call is the measure.
     if profile.child_s > CHILD_SHARE * profile.least_s and computing < COMPUTES:
+        return Kind.CHILDREN
+    if profile.child_s and profile.busy >= host.cores * FULL and computing < COMPUTES:
         return Kind.CHILDREN
     if profile.new_child and not profile.calls and computing < COMPUTES:
         return Kind.CHILDREN  # while the first call runs, a child that has appeared is a good guess
@@ -82,6 +90,13 @@ def classify(profile: Profile, host: Host) -> Kind:
     if computing < COMPUTES:
         return Kind.MIXED
     return Kind.CPU_HELD if _holds(profile, host) else Kind.CPU_FREE
+
+
+def _computing(profile: Profile) -> float:
+    """Cores that one call keeps busy: less than 1 where it waits, more where it has threads."""
+    own = profile.cpu_s / profile.wall_s if profile.wall_s else 1.0
+    # Threads of others may be busy while a call waits; those that help it are not alone in it.
+    return own + profile.inner if own >= INNER_OWN else own
 
 
 def _holds(profile: Profile, host: Host) -> bool:
@@ -298,7 +313,9 @@ def _rate(profile: Profile, host: Host, workers: int, trip_s: float, held_s: flo
 def _thread_count(profile: Profile, host: Host, settings: Settings, kind: Kind) -> int:
     """The fewest threads that reach what the cores and the GIL allow."""
     ceiling = settings.max_workers or THREAD_CEILING
-    if kind in (Kind.CHILDREN, Kind.CPU_FREE):
+    if kind is Kind.CPU_FREE:
+        return max(1, min(ceiling, math.floor(host.cores / max(1.0, _computing(profile)) + 0.3)))
+    if kind is Kind.CHILDREN:
         return min(host.cores, ceiling)
     if kind in (Kind.CPU_HELD, Kind.TINY, Kind.UNSEEN):
         explicit = settings.route == "threads"
@@ -320,6 +337,8 @@ def _why_one_thread(profile: Profile, host: Host, settings: Settings) -> str:
             f"handing a call to a thread costs {seconds(host.costs.thread_trip_s)},"
             f" the call itself {seconds(profile.wall_s)}"
         )
+    if kind is Kind.CPU_FREE and host.cores > 1:
+        return "a call keeps every core busy with threads of its own"
     return "nothing would run side by side" if kind is not Kind.UNSEEN else "nothing is known yet"
 
 
@@ -477,6 +496,8 @@ def _reason(
         return "the first call is being watched"
     if kind is Kind.TINY:
         return f"a call takes {seconds(profile.wall_s)}, less than handing it to a thread"
+    if kind is Kind.CPU_FREE and _computing(profile) > OVERLAPS:
+        return "a call keeps the cores busy with threads of its own"
     if options["processes"].predicted_s is None and kind in (Kind.CPU_HELD, Kind.MIXED):
         return f"the calls hold the GIL, and processes are out: {options['processes'].reason}"
     return "what is left is too little to be worth a pool"

@@ -1,5 +1,5 @@
-"""Two signals of a run's looks, added up: the GIL heartbeat, and how busy overlapping calls keep the
-process. Both let go of what is old."""
+"""What the looks of a run show, added up: the GIL heartbeat, threads within a call, and how busy calls
+that overlap keep the process."""
 
 from __future__ import annotations
 
@@ -58,15 +58,48 @@ class Beats:
         return ordered[len(ordered) // 2] if ordered else 0.0
 
     @property
+    def agree(self) -> bool:
+        """Whether the beats say clearly what they say, or there were enough of them."""
+        seen = self._held_s + self._free_s
+        if seen < GIL_EVIDENCE_S:
+            return False
+        return not 0.15 <= self._held_s / seen <= 0.85 or seen >= 6 * GIL_EVIDENCE_S
+
+    @property
     def share(self) -> float | None:
         """Share of the computing that held the GIL, or None before there is evidence."""
         seen = self._held_s + self._free_s
         if seen < GIL_EVIDENCE_S:
             return None
-        share = self._held_s / seen
-        if share < 0.15 or share > 0.85 or seen >= 6 * GIL_EVIDENCE_S:
-            self._clear_share = share
+        if self.agree:
+            self._clear_share = self._held_s / seen
         return self._clear_share
+
+
+class Inner:
+    """CPU seconds per second of the process's other threads while one call ran alone: threads that the
+    call itself has started, such as those of a BLAS."""
+
+    def __init__(self, known: float) -> None:
+        self._known = known
+        self._cpu_s = self._seconds = 0.0
+        self._last: Look | None = None
+
+    def look(self, look: Look, crowd: int) -> None:
+        """Account for the time since the last look, if one call ran alone then and now."""
+        last, self._last = self._last, look if crowd == 1 and len(look.running) == 1 else None
+        if last is None or self._last is None:
+            return
+        before, now = last.running[0], look.running[0]
+        if before.chunk is now.chunk:
+            self._seconds += look.now_s - last.now_s
+            spent_s = look.process_cpu_s - last.process_cpu_s
+            self._cpu_s += max(0.0, spent_s - (now.cpu_s - before.cpu_s))
+
+    @property
+    def share(self) -> float:
+        """The CPU seconds per second; 0 before there is anything to go by."""
+        return self._cpu_s / self._seconds if self._seconds > 0.005 else self._known
 
 
 class Overlap:

@@ -3,6 +3,8 @@ when some are run alone. Pure: it is told the time."""
 
 from __future__ import annotations
 
+import math
+
 from . import _control
 from ._ramp import FIRST_TASKS, FIRST_THREADS, Ramp, ramp
 from ._types import Plan
@@ -90,12 +92,16 @@ class Pace:
 
     # --- Calls alone ----------------------------------------------------------------------------------
 
-    def should_probe(self, plan: Plan, now: float, unclear: int, busy: float) -> bool:
-        """Whether to run a few calls alone now, because threads are so busy that no wall time can
-        be believed: what waited at first may compute now, and taking turns looks like waiting."""
+    def should_probe(
+        self, plan: Plan, now: float, *, unclear: int, busy: float, wall_s: float
+    ) -> bool:
+        """Whether to run a few calls alone now, because threads are so busy, or so little comes of
+        them, that no wall time can be believed: what waited at first may compute now, and taking
+        turns looks like waiting."""
         crowded = plan.route == "threads" and plan.workers > 1 and not self.probing
-        idle = busy < _control.PROBE_BUSY or unclear <= _control.PROBE_AFTER
-        if not crowded or idle or now < self._probe_at:
+        gain = self._ramp.rate * wall_s if self._ramp and self._ramp.rate else math.inf
+        fine = busy < _control.PROBE_BUSY and gain >= _control.PROBE_GAIN
+        if not crowded or fine or unclear <= _control.PROBE_AFTER or now < self._probe_at:
             return False
         self.probing = _control.PROBE_CALLS
         self._probe_at = now + (now - self._started)  # ever more rarely

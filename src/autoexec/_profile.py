@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from ._chunk import Block, Chunk
-from ._evidence import LATE_S, Beats, Overlap
+from ._evidence import LATE_S, Beats, Inner, Overlap
 from ._types import Look, Payload, Profile, Running
 
 BEAT_S = 0.001
@@ -67,6 +67,7 @@ class Profiler:
         self._measured = 0
         self._local_s = 0.0
         self._beats = Beats(prior.gil_share if prior else None)
+        self._inner = Inner(prior.inner if prior else 0.0)
         self._overlap = Overlap(prior.overlap if prior else None)
         self._child_last: float | None = None
         self._child: deque[float] = deque(maxlen=9)
@@ -210,6 +211,7 @@ class Profiler:
         if look.late_s is not None and computing_s > 0:
             # No more than three beats' worth: one that is late by accident must not outvote many.
             self._beats.add(look.late_s, min(computing_s, BEAT_S + look.late_s, 3 * BEAT_S))
+        self._inner.look(look, local_chunks)
         self._overlap.look(look, local_chunks)
         self._children(look)
 
@@ -251,6 +253,11 @@ class Profiler:
         self._new_child = look.new_child
 
     @property
+    def gil_is_clear(self) -> bool:
+        """Whether the heartbeat has nothing more to tell."""
+        return self._beats.agree
+
+    @property
     def busy(self) -> float:
         """CPU seconds per second while several calls ran here, child processes included."""
         return self._overlap.busy
@@ -290,6 +297,8 @@ class Profiler:
             gil_share=self._beats.share,
             late_ms=self._beats.late_s * 1e3,
             overlap=self._overlap.share,
+            busy=self._overlap.busy,
+            inner=self._inner.share,
             spread=math.sqrt(self._wall.variance) / mean if mean else 0.0,
             remaining=remaining,
             done=self.done,

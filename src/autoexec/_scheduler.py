@@ -328,8 +328,15 @@ class Scheduler:
 
     def _review(self, now: float) -> None:
         self._pace.reviewed(now)
-        if self._pace.should_probe(self.plan, now, self.profiler.unclear, self.profiler.busy):
-            self.profiler.restart()
+        profiler = self.profiler
+        if self._pace.should_probe(
+            self.plan,
+            now,
+            unclear=profiler.unclear,
+            busy=profiler.busy,
+            wall_s=profiler.wall_s,
+        ):
+            profiler.restart()
         plan = self._decide()
         if plan.route != self.plan.route and not self._pace.may_change_route(now):
             return

@@ -148,6 +148,10 @@ class Profile(NamedTuple):
     """A child process appeared while the first call ran."""
     checks: int = 0
     """Calls around which the caller's state was compared."""
+    busy: float = 0.0
+    """The same as `overlap` with what child processes used; 0 where no calls overlapped."""
+    inner: float = 0.0
+    """CPU seconds per second of other threads of this process while one call ran alone: its own."""
     untouched: bool = False
     """The first of them left everything as it was: it fills no cache either."""
     effect: str | None = None
