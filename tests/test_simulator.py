@@ -79,7 +79,7 @@ class TestMachine:
 
     def test_a_phase_can_be_cut_short(self) -> None:
         machine = Machine(cores=1)
-        ended = []
+        ended: list[float] = []
 
         def steps() -> Steps:
             yield Phase(What.HELD, 5.0)
@@ -102,6 +102,7 @@ class TestMachine:
         kinds = {"held": What.HELD, "free": What.FREE}
         for kind, seconds in jobs:
             ends(machine, machine.parent, Phase(kinds[kind], seconds))
+        last = 0.0
         while machine.step(1000.0):
             last = machine.now
         machine.parent.at(machine.now, machine.work)

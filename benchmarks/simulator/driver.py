@@ -120,6 +120,8 @@ class Drive:
                 scheduler.weighed(self._weigh(), None, may_change=False)
             case Wait(seconds, watch, here):
                 self._wait(seconds, watch, here)
+            case Done():
+                raise AssertionError("that was the end")
 
     def _take(self, most: int) -> tuple[list[int], bool]:
         if self.workload.lazy:
@@ -178,7 +180,7 @@ class Drive:
                 pass
 
     def _look(self, chunks: Sequence[Chunk], late: float | None) -> Look:
-        machine, found = self.machine, []
+        machine, found = self.machine, list[Running]()
         for chunk in chunks:
             one = self.lanes.running.get(chunk)
             if one is None or one.thread is None:

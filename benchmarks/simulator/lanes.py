@@ -162,8 +162,9 @@ class Lanes:
             return
         item = chunk.item(one.done)
         spent_s = one.thread.clocks()[0] - one.thread.cpu
-        stop = min(self.workload.reach(item, spent_s), chunk.item(0) + one.end)
-        self.machine.shorten(one.thread, self.workload.sums[stop] - self.workload.sums[item])
+        stop: int = min(self.workload.reach(item, spent_s), chunk.item(0) + one.end)
+        left_s: float = self.workload.sums[stop] - self.workload.sums[item]
+        self.machine.shorten(one.thread, left_s)
         one.end = one.done + stop - item
 
     def _emit(self, one: Running, first: int, since: float, *, last: bool) -> None:

@@ -102,7 +102,11 @@ def _away(workload: Workload, width: int, size: int) -> Fixed:
     at_once = min(cores * width, chunks)
     bound_s = max(start_s + _least(workload, at_once, cores), parent_s)
     name = f"processes, chunks of {size}" if width == 1 else f"processes x {width}"
-    return Fixed(name, bound_s, lambda until: _Pool(workload, width, size).play(until))
+
+    def play(until: float) -> float:
+        return _Pool(workload, width, size).play(until)
+
+    return Fixed(name, bound_s, play)
 
 
 class _Pool:
@@ -111,7 +115,8 @@ class _Pool:
     def __init__(self, workload: Workload, width: int, size: int) -> None:
         self.workload = workload
         self.machine = Machine(workload.cores, workload.limits)
-        self.width = width
+        chunks = -(-len(workload.calls) // size)
+        self.width = min(width, -(-chunks // workload.cores))  # more would have nothing to do
         self.size = size
         self.ready: deque[range] = deque()
         self.idle: list[Thread] = []

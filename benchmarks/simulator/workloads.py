@@ -262,7 +262,7 @@ def one(random: Random, number: int) -> Workload:
     cores = random.choice([1, 2, 2, 4, 8, 16, 64, 128])
     cost = math.exp(random.uniform(math.log(1e-6), math.log(2.0)))
     total = math.exp(random.uniform(math.log(0.05), math.log(60.0)))
-    most = 10_000 if cost < PYTHON_S else 600
+    most = 10_000 if cost < PYTHON_S else 500
     n = max(2, min(most, round(total / cost)))
     drift = random.choice(["even", "even", "even", *DRIFTS])
     wait = 0.0 if cost < PYTHON_S else random.choice([0.0, 0.0, 0.5, 0.8, 0.95, 0.995])
