@@ -160,10 +160,10 @@ class Lanes:
         phase, whole = one.thread.phase, self.workload.pure
         if whole is None or phase.what is not whole or one.end - one.done <= 1:
             return
-        item = chunk.item(one.done)
+        item: int = chunk.item(one.done)
         spent_s = one.thread.clocks()[0] - one.thread.cpu
         stop: int = min(self.workload.reach(item, spent_s), chunk.item(0) + one.end)
-        left_s: float = self.workload.sums[stop] - self.workload.sums[item]
+        left_s = self.workload.sums[stop] - self.workload.sums[item]
         self.machine.shorten(one.thread, left_s)
         one.end = one.done + stop - item
 
