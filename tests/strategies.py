@@ -24,6 +24,7 @@ COSTS = Costs(
     thread_trip_s=25e-6,
     task_trip_s=15e-6,
     process_start_s=0.1,
+    process_spawn_s=0.002,
     process_trip_s=250e-6,
     byte_s=2e-9,
 )
@@ -156,6 +157,7 @@ def hosts(draw: st.DrawFn) -> Host:
             thread_trip_s=draw(magnitudes(-6, -3)),
             task_trip_s=draw(magnitudes(-6, -3)),
             process_start_s=draw(magnitudes(-3, 1)),
+            process_spawn_s=draw(magnitudes(-4, -1)),
             process_trip_s=draw(magnitudes(-6, -2)),
             byte_s=draw(magnitudes(-11, -6)),
         ),

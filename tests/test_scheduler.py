@@ -23,7 +23,7 @@ from autoexec._scheduler import Scheduler
 from autoexec._types import Broken, Costs, Host, Look, Payload, Ready, Running
 from autoexec._window import Failure
 
-COSTS = Costs(80e-6, 25e-6, 15e-6, 0.05, 250e-6, 2e-9)
+COSTS = Costs(80e-6, 25e-6, 15e-6, 0.05, 0.002, 250e-6, 2e-9)
 ACTIONS = 200_000
 """More than any run here takes: a scheduler that goes round in circles is caught by it."""
 

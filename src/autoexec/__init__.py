@@ -17,13 +17,13 @@ The map of the package, from the top down; each module imports only from those b
     _dealer        how much goes where, in which sizes; pure
     _decide        decide(profile, host, settings) -> Plan: pure
     _profile       outcomes and looks -> Profile
-    _evidence      the GIL heartbeat and overlap, added up
     _priors        what was learned about a function, for its next run
     _pace          when to look again, how many waiting calls at once
     _ramp          how many waiting calls at once; pure
     _limits        what a call and a run may take; pure
     _lanes         what is in flight where
     _actions       what the scheduler tells its driver to do
+    _evidence      what looks show, added up: the GIL heartbeat, overlap, inner threads
     _control       feedback policies: chunk size, concurrency; pure
     _intake        items that were not sent yet; pure
     _window        outcomes in order, and what errors mean; pure

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from . import _control
 from ._chunk import Chunk
-from ._decide import CHECKS, WAITS, may_leave
+from ._decide import CHECKS, LEAST_S, WAITS, may_leave
 from ._intake import Intake
 from ._lanes import Lanes
 from ._options import Settings
@@ -143,7 +143,7 @@ class Dealer:
             return False
         if not profiler.done:
             return True
-        if profiler.wall_s < self._host.costs.thread_trip_s:
+        if profiler.wall_s < LEAST_S:
             return False
         profile = self._profile()
         computing = profile.cpu_s >= WAITS * profile.wall_s

@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from ._evidence import OVERLAPS
 from ._options import Settings
 from ._report import seconds
 from ._types import Alternative, Costs, Host, Kind, Lane, Plan, Profile, Route
@@ -29,10 +30,7 @@ COMPUTES = 0.7
 HOLDS = 0.7
 """Share of the CPU time under the GIL from which a call counts as holding it. Measured shares lie
 near 0 (hashlib, zlib, large arrays) or near 1 (Python code)."""
-OVERLAPS = 1.4
-"""CPU seconds per second of overlapping calls that are proof of computing without the GIL, whatever
-the heartbeat says: under the GIL it is 1.0, and 1.05 with the rest of the process."""
-SATURATED = 0.75
+SATURATED = 0.65
 """CPU seconds per second of overlapping calls from which one process is taken to be at its limit: one
 under the GIL comes to 0.9 to 1.0, downloads from a server on the same machine to 0.5 to 0.7."""
 FULL = 0.8
@@ -57,11 +55,13 @@ TASK_CEILING = 5_000
 """The same for tasks on an event loop, which cost 5 µs and 3 kB each."""
 TIE = 0.9
 """A route replaces a simpler one, or the one in force, if it takes at most this share of it."""
-EARLY_SHARE = 0.25
+EARLY_SHARE = 0.5
 """Share of the start-up cost of processes that must have been computed here before they are
 started: a first call that computes for 5 ms and then waits must not start them in vain."""
 FIRST_LOOK_S = 0.002
 """A call that runs this long is judged while it runs."""
+LEAST_S = 4e-6
+"""Calls shorter than this go to no process: in chunks an item costs 1 to 2 µs on either side."""
 LONG_FIRST_S = 0.04
 """A first call that takes longer is not waited for, though what it changes was not compared yet."""
 CHECKS = 2
@@ -83,8 +83,8 @@ def classify(profile: Profile, host: Host) -> Kind:
         return Kind.CHILDREN
     if profile.child_s and profile.busy >= host.cores * FULL and computing < COMPUTES:
         return Kind.CHILDREN
-    if profile.new_child and not profile.calls and computing < COMPUTES:
-        return Kind.CHILDREN  # while the first call runs, a child that has appeared is a good guess
+    if profile.new_child and computing < COMPUTES:
+        return Kind.CHILDREN  # before the first has ended, one that has appeared is a good guess
     if computing < WAITS:
         return Kind.IO
     if computing < COMPUTES:
@@ -273,6 +273,9 @@ def _weigh_up(
 
 def _tasks(profile: Profile, host: Host, settings: Settings) -> Alternative:
     workers = settings.max_workers or TASK_CEILING
+    if settings.route == "auto" and profile.calls:
+        # No more than keep the loop busy: what has started on it cannot go elsewhere.
+        workers = min(workers, _enough(profile, 1 / max(1e-9, profile.cpu_s)))
     rest_s = _rest(profile) / _rate(profile, host, workers, host.costs.task_trip_s, profile.cpu_s)
     return Alternative("asyncio", workers, rest_s, f"up to {workers} tasks: {seconds(rest_s)}")
 
@@ -284,7 +287,8 @@ def _rest(profile: Profile) -> int:
 
 
 def _inline(profile: Profile) -> Alternative:
-    rest_s = _rest(profile) * profile.wall_s
+    # The one that is running has half of its time to go, where there are so few that it matters.
+    rest_s = (_rest(profile) + 0.5) * profile.wall_s
     return Alternative("inline", 1, rest_s, f"one after another: {seconds(rest_s)}")
 
 
@@ -322,8 +326,12 @@ def _thread_count(profile: Profile, host: Host, settings: Settings, kind: Kind) 
         return min(settings.max_workers or host.cores, ceiling) if explicit else 1
     held_s = profile.held_s if host.gil else 0.0
     reached = min(host.cores / max(1e-9, profile.cpu_s), 1 / max(1e-9, held_s))
-    # Twice the least, since calls do not arrive evenly.
-    return max(1, min(ceiling, math.ceil(2 * profile.wall_s * reached)))
+    return min(ceiling, _enough(profile, reached))
+
+
+def _enough(profile: Profile, rate: float) -> int:
+    """Calls at once that reach so many a second: twice the least, as they do not arrive evenly."""
+    return max(1, math.ceil(2 * profile.wall_s * rate))
 
 
 def _why_one_thread(profile: Profile, host: Host, settings: Settings) -> str:
@@ -344,6 +352,8 @@ def _why_one_thread(profile: Profile, host: Host, settings: Settings) -> str:
 
 def _processes(profile: Profile, host: Host, settings: Settings) -> Alternative:
     workers = settings.max_workers or host.cores
+    if settings.route == "auto":
+        workers = min(workers, _worthwhile(profile, host))
     if obstacle := _why_no_processes(profile, host, workers):
         if settings.route != "processes":
             return Alternative("processes", workers, None, obstacle)
@@ -353,10 +363,21 @@ def _processes(profile: Profile, host: Host, settings: Settings) -> Alternative:
     return Alternative("processes", workers, rest_s, f"{workers} processes: {seconds(rest_s)}")
 
 
+def _worthwhile(profile: Profile, host: Host) -> int:
+    """Processes that pay for themselves: P of them take P s to start, one after the other, and W / P
+    for the work W that is left, which is least for P = sqrt(W / s)."""
+    if profile.processes_ready:
+        return host.cores
+    work_s = _rest(profile) * profile.wall_s
+    return max(2, min(host.cores, math.ceil(math.sqrt(work_s / host.costs.process_spawn_s))))
+
+
 def _start_s(profile: Profile, host: Host, processes: int) -> float:
     """Seconds until workers have the function."""
     fn_bytes = profile.payload.fn_bytes if profile.payload else 0
-    return host.costs.process_start_s + 2 * processes * fn_bytes * host.costs.byte_s
+    costs = host.costs
+    later_s = max(0, processes - 2) * costs.process_spawn_s  # `process_start_s` is that of two
+    return costs.process_start_s + later_s + 2 * processes * fn_bytes * costs.byte_s
 
 
 def _after_start(profile: Profile, start_s: float, rate: float, meanwhile: float) -> float:
@@ -450,14 +471,12 @@ def _why_no_processes(profile: Profile, host: Host, workers: int) -> str | None:
     if workers == 1:
         return "only one process could run"
     kind = classify(profile, host)
-    if kind in (Kind.UNSEEN, Kind.TINY) and not profile.processes_ready:
-        return (
-            "a call is too short to be worth a process"
-            if kind is Kind.TINY
-            else "nothing is known yet"
-        )
+    if kind is Kind.UNSEEN and not profile.processes_ready:
+        return "nothing is known yet"
+    if profile.wall_s < LEAST_S and not profile.processes_ready:
+        return "a call is too short to be worth a process"
     if not profile.processes_ready:
-        if not _holds(profile, host) or profile.held_s < WAITS * profile.wall_s:
+        if not host.gil or profile.held_s < WAITS * profile.wall_s:
             return "the calls do not keep the GIL, so threads serve as well without start-up"
         if profile.gil_share is None:
             return "the GIL was not watched for long enough to tell"

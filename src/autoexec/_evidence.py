@@ -13,6 +13,9 @@ releases the GIL, 5.2 ms beside Python code, one whole call beside a C function 
 GIL_EVIDENCE_S = 0.003
 """CPU time that must have passed under the heartbeat before it says anything: three beats that
 were on time, or one that was late. Six times that where the beats disagree."""
+OVERLAPS = 1.4
+"""CPU seconds per second of overlapping calls that are proof of computing without the GIL, whatever
+the heartbeat says: under the GIL it is 1.0, and 1.05 with the rest of the process."""
 BEFORE_HALVING_S = 0.1
 """Overlap is remembered for about twice as long as this."""
 
@@ -128,13 +131,18 @@ class Overlap:
         self._child_s += look.child_cpu_s - last.child_cpu_s
 
     @property
+    def was_seen(self) -> bool:
+        """Whether calls overlapped for long enough in this run."""
+        return self._seconds > 0.005
+
+    @property
     def share(self) -> float | None:
         """The CPU seconds of this process per second; None if no calls overlapped."""
-        return self._cpu_s / self._seconds if self._seconds > 0.005 else self._known
+        return self._cpu_s / self._seconds if self.was_seen else self._known
 
     @property
     def busy(self) -> float:
         """The same with what child processes used; 0 where no calls overlapped."""
-        if self._seconds <= 0.005:
+        if not self.was_seen:
             return 0.0
         return (self._cpu_s + self._child_s) / self._seconds

@@ -29,6 +29,7 @@ COSTS = Costs(
     thread_trip_s=25e-6,  # chunk to a warm thread and block back, driver included
     task_trip_s=15e-6,  # the same for a task on the loop
     process_start_s=0.08,  # first answer after 30 to 60 ms, two at once beside a busy caller 80
+    process_spawn_s=0.002,  # 1 to 3 ms each
     process_trip_s=250e-6,  # 120 to 270 µs to and fro, and 0.2 ms of the parent's time
     byte_s=2e-9,  # pipes move 1 GB/s; once out, once copied
 )

@@ -6,8 +6,9 @@ from __future__ import annotations
 import math
 
 from . import _control
-from ._ramp import FIRST_TASKS, FIRST_THREADS, Ramp, ramp
-from ._types import Plan
+from ._evidence import OVERLAPS
+from ._ramp import FIRST_TASKS, FIRST_THREADS, Ramp, Round, failing, ramp
+from ._types import Kind, Plan, Profile
 
 FIRST_STAY_S = 0.005
 """A new route is kept at least this long, and twice as long each time, so that the plan cannot
@@ -73,21 +74,31 @@ class Pace:
             return capacity
         return min(capacity, self._ramp.limit)
 
-    def count_round(self, plan: Plan, now: float, done: int, wall_s: float) -> None:
+    def ramping(self, plan: Plan) -> bool:
+        """Whether rounds are counted."""
+        return self._ramp is not None and plan.waiting and plan.route != "hybrid"
+
+    def count_round(
+        self, plan: Plan, now: float, *, done: int, in_flight: int, profile: Profile
+    ) -> None:
         """After as many calls as the limit allows at once, see whether it should be another.
 
         Args:
             plan: The plan in force.
             now: The time.
             done: Calls that have succeeded so far.
-            wall_s: Mean seconds of a call.
+            in_flight: Calls in this process that have not ended.
+            profile: What calls are like.
         """
-        if self._ramp is None or not plan.waiting or plan.route == "hybrid":
-            return
-        calls = done - self._round_calls
-        if calls >= max(LEAST_ROUND, self._ramp.limit) and now > self._round_from:
-            rate = calls / (now - self._round_from)
-            self._ramp = ramp(self._ramp, rate, wall_s, plan.workers)
+        assert self._ramp is not None
+        if in_flight > self._ramp.limit:  # more of the round before; it is not under way yet
+            self._round_from, self._round_calls = now, done
+        calls, elapsed_s = done - self._round_calls, now - self._round_from
+        whole = calls >= max(LEAST_ROUND, self._ramp.limit)
+        if elapsed_s > 0 and (whole or failing(self._ramp, calls, elapsed_s)):
+            rate = calls / elapsed_s
+            seen = Round(rate, profile.wall_s, profile.least_s, profile.spread)
+            self._ramp = ramp(self._ramp, seen, plan.workers)
             self._round_from, self._round_calls = now, done
 
     # --- Calls alone ----------------------------------------------------------------------------------
@@ -101,10 +112,14 @@ class Pace:
         crowded = plan.route == "threads" and plan.workers > 1 and not self.probing
         gain = self._ramp.rate * wall_s if self._ramp and self._ramp.rate else math.inf
         fine = busy < _control.PROBE_BUSY and gain >= _control.PROBE_GAIN
+        if plan.kind is Kind.CPU_FREE:
+            fine = busy >= OVERLAPS
         if not crowded or fine or unclear <= _control.PROBE_AFTER or now < self._probe_at:
             return False
         self.probing = _control.PROBE_CALLS
-        self._probe_at = now + (now - self._started)  # ever more rarely
+        # Ever more rarely, and at no more than a twentieth of the time.
+        probe_s = _control.PROBE_CALLS * wall_s
+        self._probe_at = now + max(now - self._started, 20 * probe_s)
         return True
 
     def probed(self) -> None:

@@ -23,6 +23,11 @@ beats the watcher itself takes its time."""
 BELOW = 8
 """Calls in a row: of very uneven ones (log-normal, sigma 1.4) four in ten are below a quarter of the
 mean, so that many in a row happen once in two thousand."""
+IDLE = 0.5
+"""Share of the time without computing from which calls that overlap are believed to wait: less may be a
+neighbour on the machine."""
+UNEVEN_BLOCKS = 3
+"""What was known weighs as so many blocks beside one that took much longer."""
 CONTENDED = 0.8
 """CPU seconds per second from which calls that overlap are taken to slow each other down."""
 
@@ -78,6 +83,7 @@ class Profiler:
         self._last_look: Look | None = None
         self._provisional = True
         self._below = 0
+        self._uneven = False
         self._forget()
         self._expects = prior is not None
         if prior is not None:
@@ -110,6 +116,16 @@ class Profiler:
         they did to the GIL is kept until it is seen anew."""
         self._provisional = True
         self.blocks = 0
+
+    def overran(self) -> None:
+        """A block took much longer than expected. The first time, the work has changed; calls that do
+        so again are of two kinds that come mixed, so that what was known counts as well."""
+        if not self._uneven:
+            self._uneven = True
+            self.restart()
+            return
+        for mean in (self._wall, self._cpu):
+            mean.n = min(mean.n, UNEVEN_BLOCKS)
 
     def add(self, block: Block, *, local: bool, crowd: int) -> None:
         """Account for calls that have returned.
@@ -145,6 +161,8 @@ class Profiler:
             self._beats.weaken()
         if clear:
             self._wall.add(self._clear_s(block) / calls)
+        elif (waited_s := self._waited_at_least(block, calls)) > self._wall.mean > 0.0:
+            self._wall.add(waited_s)
         elif self._far_below(block.wall_s / calls):
             self._forget()
             self._wall.add(block.wall_s / calls)
@@ -161,6 +179,15 @@ class Profiler:
         self._cpu.add(block.cpu_s)
         self._least = min(self._least, block.wall_s)
         self._wall.add(max(self._least, block.wall_s - crowd * self._cpu.mean))
+
+    def _waited_at_least(self, block: Block, calls: int) -> float:
+        """Seconds of a call in a crowd that its neighbours are no excuse for: while nobody computed,
+        it would have, unless it waited for something of its own. 0 where the process was busy, since
+        then a machine that has no time for it looks the same."""
+        idle = 1 - self._overlap.busy if self._overlap.was_seen else 0.0
+        if idle < IDLE:
+            return 0.0
+        return (block.cpu_s + idle * (block.wall_s - block.cpu_s)) / calls
 
     def _far_below(self, wall_s: float) -> bool:
         """Whether calls under contention, which can only be longer for it, keep being far shorter
@@ -250,7 +277,7 @@ class Profiler:
             self._child.append((look.child_cpu_s - self._child_last) / look.returned)
         if self._child_last is None or look.returned:
             self._child_last = look.child_cpu_s
-        self._new_child = look.new_child
+        self._new_child = self._new_child or look.new_child
 
     @property
     def gil_is_clear(self) -> bool:
@@ -303,7 +330,7 @@ class Profiler:
             remaining=remaining,
             done=self.done,
             is_async=self.is_async,
-            new_child=self._new_child,
+            new_child=self._new_child and not self._child,
             checks=self.checks,
             untouched=self.untouched,
             effect=self.effect,

@@ -1,26 +1,35 @@
 """How many waiting calls at once: found by throughput, round by round. Pure.
 
     up       more, while that brings more calls a second
-    down     half as many, while that costs nothing: what is not needed only burdens the other side
-    settled  the fewest that did as well as any; from time to time twice as many are tried
+    down     one trial of as few as should do by Little's law (calls at once = calls a second x seconds
+             of a call that waits for no other): what is not needed only burdens the other side
+    settled  from time to time twice as many are tried
+    capped   at the ceiling, which may rise
 
 The manner is that of congestion control: nobody says how many the other side can serve.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Literal, NamedTuple
 
 FIRST_THREADS = 32
 """Calls at once to begin with: the common hand-picked pool size."""
-FIRST_TASKS = 64
+FIRST_TASKS = 128
 """The same for tasks on an event loop. What has started stays in this process, so these must not be
-many: if each turns out to compute for 3 ms, 64 keep one core busy for 0.2 s."""
+many: if each turns out to compute for 3 ms, 128 keep one core busy for 0.4 s."""
 GAIN = 1.25
 """More goes on while it brings this much throughput; ideal doubling brings 2.0, and rounds of 32
 calls on a shared machine scatter by a tenth."""
-KEEPS = 0.95
-"""Half as many do as well if they bring this share of the throughput."""
+KEEPS = 0.9
+"""Fewer do as well if they bring this share of the throughput. A trial that takes longer is broken off."""
+EVEN = 0.5
+"""Coefficient of variation above which no trial is made: the quickest call then says nothing of the
+others, and a round may happen to have none of the long ones. (A search that halved went down to one at a
+time where one call in twenty took 2,000 times as long as the others.)"""
+SPARE = 1.25
+"""More than Little's law asks for, as calls do not arrive evenly."""
 FLAT = 1.2
 """Calls that take no more than this times what they took in the round before did not wait for each
 other, so that there is room for many more: the step is `LEAP` rather than 2."""
@@ -31,73 +40,91 @@ FIRST_PROBE = 8
 """Rounds after which twice as many are tried, and twice as many rounds later again."""
 
 
+class Round(NamedTuple):
+    """What was seen in a round."""
+
+    rate: float
+    """Successful calls a second; one that is turned away does not count."""
+    wall_s: float
+    """Mean seconds of a call."""
+    least_s: float
+    """Seconds of the quickest call so far: it waited for no other."""
+    spread: float
+    """Coefficient of variation of the seconds of a call."""
+
+
 class Ramp(NamedTuple):
     """Where the search stands."""
 
     limit: int
     """Calls at once in the round that runs."""
-    phase: Literal["up", "down", "settled"] = "up"
+    phase: Literal["up", "down", "settled", "capped"] = "up"
     best: int = 0
     """The fewest that did as well as any so far; 0 before the first round."""
     rate: float = 0.0
     """Successful calls a second with those."""
-    wall_s: float = 0.0
+    wall_s: float = math.inf
     """Seconds that a call took in the round before."""
     rounds: int = 0
     """Since it settled."""
     probe_at: int = FIRST_PROBE
 
 
-def ramp(state: Ramp, rate: float, wall_s: float, ceiling: int) -> Ramp:
+def ramp(state: Ramp, seen: Round, ceiling: int) -> Ramp:
     """The search after one more round.
 
     Args:
         state: Where it stood.
-        rate: Successful calls a second in the round; one that is turned away does not count.
-        wall_s: Mean seconds of a call in it.
+        seen: The round.
         ceiling: Never more than this.
     """
-    state = state._replace(wall_s=wall_s) if not state.best else state
-    step = {"up": _up, "down": _down, "settled": _settled}[state.phase]
-    return step(state, rate, wall_s, ceiling)._replace(wall_s=wall_s)
+    step = {"up": _up, "down": _down, "settled": _settled, "capped": _capped}[state.phase]
+    return step(state, seen, ceiling)._replace(wall_s=seen.wall_s)
 
 
-def _up(state: Ramp, rate: float, wall_s: float, ceiling: int) -> Ramp:
-    if rate < GAIN * state.rate:
-        return _back(state)
-    flat = wall_s <= FLAT * state.wall_s
-    higher = state._replace(
-        limit=min((LEAP if flat else 2) * state.limit, ceiling), best=state.limit, rate=rate
-    )
-    if higher.limit > state.limit:
-        return higher
-    # At the ceiling; where calls waited for each other on the last step, it was a step too far.
-    return higher._replace(phase="settled") if flat else _back(higher)
+def failing(state: Ramp, calls: int, elapsed_s: float) -> bool:
+    """Whether a trial of fewer is seen to cost throughput before its round is over."""
+    return state.phase == "down" and calls < KEEPS * state.rate * elapsed_s - state.limit
 
 
-def _back(state: Ramp) -> Ramp:
-    """More brought nothing: perhaps fewer do as well. After a mere probe that is known already."""
-    if state.probe_at > FIRST_PROBE:
-        return state._replace(limit=state.best, phase="settled")
-    return state._replace(limit=max(1, state.best // 2), phase="down")
+def _up(state: Ramp, seen: Round, ceiling: int) -> Ramp:
+    if seen.rate < GAIN * state.rate:
+        if state.probe_at > FIRST_PROBE:  # a mere probe: fewer were tried before
+            return state._replace(limit=state.best, phase="settled")
+        return _fewer(state, seen)
+    flat = seen.wall_s <= FLAT * state.wall_s
+    higher = min((LEAP if flat else 2) * state.limit, ceiling)
+    found = state._replace(best=state.limit, rate=seen.rate)
+    if higher > state.limit:
+        return found._replace(limit=higher)
+    return found._replace(phase="capped") if flat else _fewer(found, seen)
 
 
-def _down(state: Ramp, rate: float, wall_s: float, ceiling: int) -> Ramp:
-    if rate < KEEPS * state.rate:
+def _capped(state: Ramp, seen: Round, ceiling: int) -> Ramp:
+    if ceiling > state.limit:
+        return state._replace(limit=min(2 * state.limit, ceiling), phase="up", best=state.limit)
+    return _settled(state, seen, ceiling)
+
+
+def _fewer(state: Ramp, seen: Round) -> Ramp:
+    """Try as few as should do; or settle on the best, if that is about it or cannot be told."""
+    enough = max(1, math.ceil(SPARE * state.rate * seen.least_s))
+    if seen.spread > EVEN or enough > 0.7 * state.best:
         return state._replace(limit=state.best, phase="settled", rounds=0)
-    fewer = state._replace(limit=max(1, state.limit // 2), best=state.limit)
-    return fewer if fewer.limit < state.limit else fewer._replace(phase="settled", rounds=0)
+    return state._replace(limit=enough, phase="down")
 
 
-def _settled(state: Ramp, rate: float, wall_s: float, ceiling: int) -> Ramp:
+def _down(state: Ramp, seen: Round, ceiling: int) -> Ramp:
+    as_well = seen.rate >= KEEPS * state.rate
+    best = state.limit if as_well else state.best
+    return state._replace(limit=best, best=best, phase="settled", rounds=0)
+
+
+def _settled(state: Ramp, seen: Round, ceiling: int) -> Ramp:
     state = state._replace(rounds=state.rounds + 1)
-    if rate < FALLS * state.rate:
-        # It serves fewer now, or the calls are others: look for the number anew, from here down.
-        half = max(1, state.limit // 2)
-        return state._replace(rate=rate, limit=half, phase="down", probe_at=FIRST_PROBE)
+    if seen.rate < FALLS * state.rate:  # it serves fewer now, or the calls are others
+        return _fewer(state._replace(rate=seen.rate, best=state.limit, probe_at=FIRST_PROBE), seen)
     if state.rounds < state.probe_at or state.limit >= ceiling:
-        return state._replace(rate=(state.rate + rate) / 2)
-    twice = min(2 * state.limit, ceiling)
-    return state._replace(
-        limit=twice, phase="up", best=state.limit, rounds=0, probe_at=2 * state.probe_at
-    )
+        return state._replace(rate=(state.rate + seen.rate) / 2)
+    later = state._replace(best=state.limit, rounds=0, probe_at=2 * state.probe_at)
+    return later._replace(limit=min(2 * state.limit, ceiling), phase="up")

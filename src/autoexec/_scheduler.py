@@ -103,7 +103,14 @@ class Scheduler:
             self._settle(block)
         self._pace.fresh = True
         succeeded = self.profiler.done - self.window.failures
-        self._pace.count_round(self.plan, now, succeeded, self.profiler.wall_s)
+        if self._pace.ramping(self.plan):
+            self._pace.count_round(
+                self.plan,
+                now,
+                done=succeeded,
+                in_flight=self._lanes.local + len(self._lanes["asyncio"].in_flight),
+                profile=self.final_profile(),
+            )
 
     def looked(self, look: Look) -> None:
         """A wait ended and calls were still running."""
@@ -189,7 +196,7 @@ class Scheduler:
                 self._intake.give_back(chunk.first + chunk.done, rest)
             if chunk.recalled and self._overran:
                 self._overran = False
-                self.profiler.restart()
+                self.profiler.overran()
 
     def _failed(self, chunk: Chunk, error: BaseException, wall_s: float) -> None:
         item, index = chunk.item(chunk.done), chunk.first + chunk.done

@@ -145,7 +145,7 @@ class Profile(NamedTuple):
     """Items that have an outcome."""
     is_async: bool
     new_child: bool = False
-    """A child process appeared while the first call ran."""
+    """A child process appeared while the first call ran, and none has ended yet."""
     checks: int = 0
     """Calls around which the caller's state was compared."""
     busy: float = 0.0
@@ -170,7 +170,9 @@ class Profile(NamedTuple):
     @property
     def held_s(self) -> float:
         """Mean seconds a call computes while it holds the GIL (all of it, if not known)."""
-        return self.cpu_s * (1.0 if self.gil_share is None else self.gil_share)
+        share = 1.0 if self.gil_share is None else self.gil_share
+        # Calls that overlap cannot hold it for longer than there is time.
+        return self.cpu_s * min(share, 1 / max(1.0, self.overlap or 0.0))
 
 
 class Costs(NamedTuple):
@@ -180,6 +182,8 @@ class Costs(NamedTuple):
     thread_trip_s: float
     task_trip_s: float
     process_start_s: float
+    process_spawn_s: float
+    """What each worker's start takes of this process, one after the other."""
     process_trip_s: float
     byte_s: float
     """Seconds a byte takes to another process, pickling not included."""
