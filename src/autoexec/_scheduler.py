@@ -26,6 +26,7 @@ from ._decide import FIRST_LOOK_S, decide, opening
 from ._errors import AutoexecError, ItemTimeout, NotSent, annotate, short_repr
 from ._intake import Intake
 from ._lanes import LOCAL, Lanes
+from ._ledger import Ledger
 from ._limits import Limits
 from ._options import BackendName, Settings
 from ._pace import Pace
@@ -62,6 +63,8 @@ class Scheduler:
         self.history: list[tuple[float, Plan]] = [(0.0, self.plan)]
         self.ran: Counter[str] = Counter()  # calls by route
         self.calls_s = 0.0
+        self.ledger = Ledger(now, settings.timeout, record=settings.timeline)
+        self.decided_s = 0.0  # when the plan in `history[-1]` was made, which may be refined later
         self._host = host
         self._name = name
         self._started = now
@@ -95,6 +98,7 @@ class Scheduler:
     def heard(self, blocks: Sequence[Block], now: float) -> None:
         """Calls have returned."""
         for block in blocks:
+            self.ledger.add(block, now)  # before its items are counted as done
             self._settle(block)
         self._pace.fresh = True
         self._pace.count_round(self.plan, now, self.profiler.done)
@@ -327,10 +331,12 @@ class Scheduler:
             return
         if (plan.route, plan.capacities.keys()) != (self.plan.route, self.plan.capacities.keys()):
             self.history.append((now - self._started, plan))
+            self.decided_s = now - self._started
         elif plan.kind != self.history[-1][1].kind or self._early():
             # What was known better soon afterwards explains the route better; what holds for the
             # last few items ("too little is left") does not.
             self.history[-1] = (self.history[-1][0], plan)
+            self.decided_s = now - self._started
         if plan.waiting and not (self.plan.waiting and self.plan.route == plan.route):
             self._pace.begin_ramp(plan, now, self.profiler.done)
         self.plan = plan
