@@ -42,10 +42,16 @@ def pack(spans: Iterable[Span]) -> list[Row]:
     for span in spans:
         groups.setdefault((span.lane, span.pid), []).append(span)
     rows: list[Row] = []
-    for (lane, pid), members in sorted(groups.items()):
+    for (lane, pid), members in sorted(groups.items(), key=_place):
         packed = _pack(sorted(members, key=_beginning))
         rows += [Row(lane, pid, i + 1, one) for i, one in enumerate(packed)]
     return rows
+
+
+def _place(group: tuple[tuple[Lane, int], list[Span]]) -> tuple[int, Lane]:
+    """This process comes first."""
+    (lane, pid), _ = group
+    return pid, lane
 
 
 def _pack(spans: Iterable[Span]) -> list[list[Span]]:

@@ -47,6 +47,11 @@ class _AtOnce:
         self.report: Report
 
     def __iter__(self) -> Iterator[Any]:
-        results = autoexec.run_parallel(self._fn, self._items, **self._options)
+        try:
+            results = autoexec.run_parallel(self._fn, self._items, **self._options)
+        except BaseException as error:
+            finished: dict[int, Any] = getattr(error, "finished", {})
+            yield from (finished[i] for i in sorted(finished))
+            raise
         self.report = results.report
-        return iter(results)
+        yield from results

@@ -53,8 +53,9 @@ def _choice(row: Row) -> str:
     timing = row.timings.get("auto")
     if timing is None or timing.report is None:
         return ""
-    found, plan = timing.report.kind, timing.report.plan
-    return f"<p>{escape(f'{found}: auto chose {plan.route}, since {plan.reason}.')}</p>"
+    report = timing.report
+    text = f"{report.kind}: auto chose {report.route}, since {report.plan.reason}."
+    return f"<p>{escape(text)}</p>"
 
 
 def _chart(row: Row) -> str:
