@@ -26,6 +26,8 @@ STYLE = """
 .autoexec-card .bar .took{background:#2f81c7;opacity:1}
 .autoexec-card .bar .value{flex:0 0 5em;text-align:right}
 .autoexec-card svg{margin-top:.6em}
+.autoexec-card svg.autoexec{color:inherit}
+.autoexec-card svg .ax-back{fill:none}
 @media (prefers-color-scheme:dark){
  .autoexec-card .bar .chosen,.autoexec-card .bar .took{background:#5aa9e6}}
 """

@@ -189,7 +189,8 @@ FAILED = "#d03b3b"
 _STYLE = (
     "svg.autoexec{color:#222;font:11px system-ui,sans-serif}"
     "svg.autoexec text{fill:currentColor}"
-    "@media (prefers-color-scheme:dark){svg.autoexec{color:#ddd}}"
+    ".ax-back{fill:#fff}"
+    "@media (prefers-color-scheme:dark){svg.autoexec{color:#ddd}.ax-back{fill:#16191d}}"
     + "".join(f".ax-{lane}{{fill:{colour}}}" for lane, colour in COLOURS.items())
     + f".ax-failed{{fill:{FAILED}}}"
     ".ax-line{stroke:currentColor;stroke-opacity:.3}"
@@ -228,8 +229,7 @@ def svg(name: str, recording: Recording, history: Sequence[Phase], total_s: floa
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="autoexec" role="img"'
         f' viewBox="0 0 {WIDTH} {top + 24:.0f}" width="100%"><style>{_STYLE}</style>'
-        + "".join(parts)
-        + "</svg>"
+        '<rect class="ax-back" x="0" y="0" width="100%" height="100%"/>' + "".join(parts) + "</svg>"
     )
 
 
