@@ -173,3 +173,15 @@ def test_the_last_spans_are_kept_and_all_are_counted() -> None:
     assert (len(recording.spans), recording.heard) == (SPANS, SPANS + 3)
     assert recording.spans[0].first == 3
     assert repr(recording) == "<recording of 100,003 spans>"
+
+
+def test_a_recording_that_was_reported_stays_as_it_was() -> None:
+    made = ledger(block(0.1))
+    before = made.recorded()
+    made.add(block(0.2, first=1), START + 2)
+    after = made.recorded()
+    assert before is not None
+    assert after is not None
+    assert (len(before.spans), before.heard) == (1, 1)
+    assert (len(after.spans), after.heard) == (2, 2)
+    assert after.spans.maxlen == SPANS

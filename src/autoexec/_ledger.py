@@ -73,6 +73,13 @@ class Recording:
     def __repr__(self) -> str:
         return f"<recording of {self.heard:,} spans>"
 
+    def copy(self) -> Recording:
+        """What later spans are not added to."""
+        made = Recording(self.started)
+        made.spans = self.spans.copy()
+        made.heard = self.heard
+        return made
+
     def add(self, block: Block, now: float, calls: int, wall_s: float) -> None:
         """A block was heard of."""
         chunk, began = block.chunk, block.began_s
@@ -149,6 +156,10 @@ class Ledger:
             self._slow.remove(min(self._slow, key=_length))
         if len(self._slow) == SLOWEST:
             self._floor = min(map(_length, self._slow))
+
+    def recorded(self) -> Recording | None:
+        """The recording as it is now: a report that is asked for on the way stays as it was."""
+        return self.recording and self.recording.copy()
 
     def slowest(self) -> tuple[Slow, ...]:
         """The slowest first."""

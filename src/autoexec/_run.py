@@ -291,5 +291,5 @@ def _report(run: Run) -> Report:
         decided_s=scheduler.decided_s,
         slowest=scheduler.ledger.slowest(),
         deaths=len(scheduler.ledger.dead),
-        recording=scheduler.ledger.recording,
+        recording=scheduler.ledger.recorded(),
     )

@@ -141,7 +141,7 @@ class Command:
         return FAILED if self._failed else FINE
 
     def _write_all(self, source: IO[str], out: IO[str]) -> None:
-        from .._window import Failure
+        from .. import Failure
         from .stream import stream
 
         results = stream(self._fn, read(source, self._how), **self._options)
