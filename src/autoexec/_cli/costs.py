@@ -41,8 +41,8 @@ def measure() -> Measured:
     process_start_s = process_trip_s = byte_s = None
     processes = None if _host.read_host().processes_barred else _Lane("processes", _same)
     if processes is not None:
-        process_start_s = processes.open()
-        if process_start_s is not None:
+        if ready := processes.open():
+            process_start_s = ready.start_s
             process_trip_s = processes.trip(1)
             byte_s = processes.bytes_s()
         processes.close()
@@ -106,8 +106,9 @@ class _Lane:
         self._inbox: SimpleQueue[Event] = SimpleQueue()
         self._executor: Executor = executors.make(name, Packed(fn), self._inbox.put, Settings())
 
-    def open(self) -> float | None:
-        """Open it. Returns the seconds until it was ready, if it says so."""
+    def open(self) -> Ready | None:
+        """Open it. Returns what it says when it is ready, if it says so; its `start_s` is None where
+        workers were there before, as they never are when the command runs."""
         self._executor.open(1)
         if self._name != "processes":
             return None
@@ -115,7 +116,7 @@ class _Lane:
             event = self._inbox.get(timeout=PATIENCE_S)
         except Empty:
             return None
-        return event.start_s or 0.0 if isinstance(event, Ready) else None
+        return event if isinstance(event, Ready) else None
 
     def trip(self, crowd: int) -> float | None:
         """Median seconds from dispatch to outcome: of so many at once, for each."""
