@@ -125,7 +125,7 @@ def test_plain_items_are_shown_and_others_named(item: Any, text: str) -> None:
 
 
 @given(st.recursive(st.text() | st.binary() | st.integers() | st.floats(), st.lists))
-@examples(100)
+@examples(40)
 def test_what_is_shown_is_short(item: Any) -> None:
     assert len(glimpse(item)) < 1200  # three texts of characters that are written as \U0010ffff
 

@@ -64,7 +64,8 @@ class Report(NamedTuple):
     """Each plan with the second from which it held."""
     host: Host
     decided_s: float = 0.0
-    """The second of the run at which `plan` was made, and its prediction."""
+    """The second of the run at which `plan` was made, and its prediction. 0 if that was before any
+    call, or for an unknown number of items."""
     slowest: tuple[Slow, ...] = ()
     """The slowest calls, or blocks of calls that were timed together; the slowest first."""
     deaths: int = 0

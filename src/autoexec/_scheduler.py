@@ -64,7 +64,9 @@ class Scheduler:
         self.ran: Counter[str] = Counter()  # calls by route
         self.calls_s = 0.0
         self.ledger = Ledger(now, settings.timeout, record=settings.timeline)
-        self.decided_s = 0.0  # when the plan in `history[-1]` was made, which may be refined later
+        self.decided_s = (
+            0.0  # when `history[-1]` was last refined; 0: for an unknown number of items
+        )
         self._host = host
         self._name = name
         self._started = now
@@ -331,15 +333,20 @@ class Scheduler:
             return
         if (plan.route, plan.capacities.keys()) != (self.plan.route, self.plan.capacities.keys()):
             self.history.append((now - self._started, plan))
-            self.decided_s = now - self._started
+            self._decided(now)
         elif plan.kind != self.history[-1][1].kind or self._early():
             # What was known better soon afterwards explains the route better; what holds for the
             # last few items ("too little is left") does not.
             self.history[-1] = (self.history[-1][0], plan)
-            self.decided_s = now - self._started
+            self._decided(now)
         if plan.waiting and not (self.plan.waiting and self.plan.route == plan.route):
             self._pace.begin_ramp(plan, now, self.profiler.done)
         self.plan = plan
+
+    def _decided(self, now: float) -> None:
+        """Note when the plan was made, if what it predicts for can be compared with what comes."""
+        known = self._intake.remaining is not None
+        self.decided_s = now - self._started if known else 0.0
 
     def _decide(self) -> Plan:
         plan = decide(self._profile(), self._host, self.settings, self.plan.route)

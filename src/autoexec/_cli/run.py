@@ -11,6 +11,7 @@ from typing import IO, Any, get_args
 
 from .._errors import AutoexecError
 from .._options import NAMES, BackendName, OnError, validate
+from .._wording import count
 from . import FAILED, FINE, INTERRUPTED, UsageError
 from .lines import FORMATS, Encoded, EncodedAsync, failure_line, read
 
@@ -126,17 +127,17 @@ class Command:
         try:
             self._write_all(source, out)
         except KeyboardInterrupt:
-            self._say(f"interrupted: {self._written:,} results were written")
+            self._say(f"interrupted: {self._progress()}")
             return INTERRUPTED
         except BrokenPipeError:  # whoever read the results has had enough
             return FAILED
         except AutoexecError as error:
             self._say(f"error: {error}", *getattr(error, "__notes__", ()))
-            self._say(f"{self._written:,} results were written")
+            self._say(self._progress())
             return FAILED
         except Exception as error:
             _print(error)
-            self._say(f"{self._written:,} results were written")
+            self._say(self._progress())
             return FAILED
         return FAILED if self._failed else FINE
 
@@ -157,6 +158,9 @@ class Command:
             self._say(f"{self._failed:,} of {results.report.items:,} items failed")
         if self._report:
             self._say(str(results.report))
+
+    def _progress(self) -> str:
+        return f"{count(self._written, 'result')} written"
 
     @staticmethod
     def _say(*lines: str) -> None:
