@@ -29,7 +29,6 @@ from strategies import (
 from autoexec._decide import (
     CHILD_SHARE,
     HOLDS,
-    OVERLAPS,
     THREAD_CEILING,
     TIE,
     WAITS,
@@ -39,6 +38,7 @@ from autoexec._decide import (
     opening,
     process_trip_s,
 )
+from autoexec._evidence import OVERLAPS
 from autoexec._options import BackendName, Settings
 from autoexec._types import Alternative, Host, Kind, Payload, Plan, Profile, Route
 

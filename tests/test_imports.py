@@ -15,7 +15,7 @@ import pytest
 import autoexec
 
 ROOT = Path(autoexec.__file__).parent
-ENTRIES = ("__main__", "_compare")
+ENTRIES = ("__main__", "_cli", "_compare")
 """May import anything: nothing imports them."""
 TOUCHING = (
     "_futures",

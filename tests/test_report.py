@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from html.parser import HTMLParser
 from typing import Any
 
 import pytest
@@ -11,11 +12,16 @@ from hypothesis import strategies as st
 from strategies import COSTS, HOST, PAYLOAD, examples, hosts, magnitudes, profile, profiles
 
 from autoexec._decide import decide
+from autoexec._ledger import Recording, Slow
 from autoexec._options import Settings
 from autoexec._report import Report, Results, seconds
 from autoexec._types import Host, Kind, Profile
 
 MS = 1e-3
+SLOWEST = (
+    Slow(7, 1, 80 * MS, "'seven'", "threads", False),
+    Slow(100, 20, 21 * MS, "'hundred'", "threads", False),
+)
 
 
 def report(
@@ -55,7 +61,9 @@ def rows(text: str) -> dict[str, str]:
 
 
 def test_a_report_reads_as_one_page() -> None:
-    assert str(report()).splitlines() == [
+    made = report(decided_s=0.5, slowest=SLOWEST)
+    made = made._replace(plan=made.plan._replace(predicted_s=1.0))
+    assert str(made).splitlines() == [
         "fetch: 1,000 items in 2 s (calls of 20 s in all, 10.0 at a time)",
         "  class     I/O-bound: 20 ms a call, 0% of it computing",
         "  chosen    threads, at most 256 at once: the calls wait, so many can wait at once",
@@ -63,7 +71,13 @@ def test_a_report_reads_as_one_page() -> None:
         "            processes: the calls do not keep the GIL, so threads serve as well without"
         " start-up",
         "            hybrid: a single process is not at its limit",
+        "  predicted 1 s for what was left 500 ms after the start; it took 1.5 s",
         "  ran       1 inline, 999 threads",
+        "  gained    10.0 times as fast as one call after another",
+        "  busy      31% of the time of 32 places was taken by calls; they wait in it, so cores were"
+        " not as busy",
+        "  slowest   item 7, 'seven': 80 ms on threads",
+        "            items 100 to 119: 21 ms each on threads, timed together",
     ]
 
 
@@ -139,6 +153,126 @@ def test_every_report_can_be_printed_and_saved(figures: Profile, host: Host, ask
     assert json.loads(json.dumps(made.to_dict()))["route"] == made.plan.route
 
 
+def test_what_was_predicted_before_any_call_is_not_shown() -> None:
+    assert "predicted" not in rows(str(report(decided_s=0.0)))
+    assert report(decided_s=0.0).predicted_s is None
+
+
+def test_the_actual_time_counts_from_the_prediction() -> None:
+    made = report(seconds=3.0, decided_s=1.25)
+    assert made.predicted_s == made.plan.predicted_s
+    assert made.actual_s == 1.75
+
+
+def test_calls_that_compute_side_by_side_gain_no_more_than_it_seems() -> None:
+    free = report(profile(20 * MS, 20 * MS, gil_share=0.0, overlap=2.0), calls_s=4.0)
+    assert free.route == "threads"
+    assert rows(str(free))["gained"].startswith("at most 2.0 times")
+    assert "cores were not" not in rows(str(free))["busy"]
+
+
+def test_a_run_one_after_another_has_gained_nothing() -> None:
+    text = rows(str(report(calls_s=2.9)))
+    assert not {"gained", "busy"} & set(text)
+
+
+def test_places_are_no_more_than_allowed_or_used() -> None:
+    assert report(at_once=32).places == 32
+    assert report(at_once=1000).places == 256
+    assert report(at_once=0).places == 1
+
+
+@given(magnitudes(-6, 3), magnitudes(-6, 3), st.integers(0, 1000))
+@examples(50)
+def test_utilisation_is_a_share(took_s: float, calls_s: float, at_once: int) -> None:
+    assert 0 <= report(seconds=took_s, calls_s=calls_s, at_once=at_once).utilisation <= 1
+
+
+def test_deaths_are_told() -> None:
+    assert "died" not in rows(str(report()))
+    assert rows(str(report(deaths=1)))["died"] == "1 worker process, with the item that it ran"
+    assert rows(str(report(deaths=2)))["died"].startswith("2 worker processes, each")
+
+
+def test_the_slowest_of_a_single_item_is_not_told() -> None:
+    assert "slowest" not in rows(str(report(items=1, slowest=SLOWEST[:1])))
+
+
+def test_failed_calls_among_the_slowest_are_marked() -> None:
+    one, many = (slow._replace(failed=True) for slow in SLOWEST)
+    text = str(report(slowest=(one, many)))
+    assert "item 7, 'seven': 80 ms on threads, and failed" in text
+    assert text.endswith("timed together, and the last failed")
+
+
+# --- For notebooks -----------------------------------------------------------------------------------
+
+
+class Page(HTMLParser):
+    """Checks that tags are closed in order, and collects the text outside of styles."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.text = ""
+        self.feed(html)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] != "style":
+            self.text += data
+
+
+EVIL = "<script>alert('x')</script>&amp;\"'><img src=x onerror=y>"
+
+
+def test_a_notebook_sees_what_the_text_says() -> None:
+    made = report(decided_s=0.5, slowest=SLOWEST)
+    page = Page(made._repr_html_())
+    for label, text in rows(str(made)).items():
+        assert label in page.text
+        assert text in page.text
+    assert page.tags <= {"div", "style", "h4", "table", "tbody", "tr", "th", "td", "span"}
+
+
+def test_text_of_the_user_is_escaped_on_the_card() -> None:
+    plan = report().plan._replace(reason=EVIL)
+    bad = Slow(1, 1, 1.0, EVIL, "threads", True)
+    made = report(function=EVIL, plan=plan, history=((0.0, plan),), slowest=(bad,))
+    made = made._replace(recording=Recording(0.0), decided_s=0.1)
+    page = Page(made._repr_html_())
+    assert not page.tags & {"script", "img"}
+    assert not {name for name in page.attributes if name.startswith("on")}
+    assert page.text.count(EVIL) >= 4  # headline, reason, item, picture
+
+
+def test_the_card_needs_nothing_from_elsewhere() -> None:
+    html = report(recording=Recording(0.0), decided_s=0.5)._repr_html_()
+    assert "http" not in html.replace("http://www.w3.org/2000/svg", "")
+    assert "prefers-color-scheme" in html
+
+
+@given(profiles(), hosts())
+@examples(20)
+def test_every_report_can_be_shown(figures: Profile, host: Host) -> None:
+    made = report(figures, host, decided_s=0.1)
+    assert made.plan.reason in Page(made._repr_html_()).text
+
+
 # --- The data ----------------------------------------------------------------------------------------
 
 
@@ -155,6 +289,26 @@ def test_the_dict_holds_what_the_records_hold() -> None:
     assert data["plan"]["rejected"][0]["route"] == "inline"
     assert data["host"]["costs"]["process_start_s"] == COSTS.process_start_s
     assert data["history"][0][0] == 0.0
+
+
+def test_the_dict_has_what_follows_from_the_records() -> None:
+    data = report(decided_s=0.5, slowest=SLOWEST).to_dict()
+    assert (data["places"], data["speedup"], data["utilisation"]) == (32, 10.0, 0.3125)
+    assert (data["decided_s"], data["actual_s"]) == (0.5, 1.5)
+    assert data["slowest"][0]["item"] == "'seven'"
+
+
+def test_the_timeline_is_no_part_of_the_dict() -> None:
+    recorded = report(recording=Recording(0.0))
+    assert "recording" not in recorded.to_dict()
+    assert recorded.to_dict() == report().to_dict()
+
+
+def test_the_json_is_the_dict() -> None:
+    made = report(function="übermut", slowest=SLOWEST)
+    assert json.loads(made.to_json()) == made.to_dict()
+    assert "übermut" in made.to_json()
+    assert made.to_json(indent=2).startswith('{\n  "')
 
 
 def test_the_dict_is_plain() -> None:

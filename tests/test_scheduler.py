@@ -488,3 +488,23 @@ class TestProcessesThatWereAskedFor:
         reason = play.scheduler.history[-1][1].reason
         assert "told to break" in reason
         assert "in this process" in reason
+
+
+# --- For the report -----------------------------------------------------------------------------------
+
+
+def test_a_prediction_for_an_unknown_number_of_items_is_not_compared() -> None:
+    calls = [Call(wait_s=0.02)] * 2000
+    assert Play(calls).run().scheduler.decided_s > 0
+    assert Play(calls, known_length=False).run().scheduler.decided_s == 0
+
+
+def test_the_slowest_calls_and_all_spans_are_written_down() -> None:
+    calls = [Call(wait_s=0.02)] * 200
+    calls[150] = Call(wait_s=0.5)
+    ledger = Play(calls, {"timeline": True}).run().scheduler.ledger
+    slowest = ledger.slowest()[0]
+    assert (slowest.first, slowest.calls) == (150, 1)
+    assert slowest.seconds == pytest.approx(0.5)
+    assert ledger.recording is not None
+    assert sorted(s.first for s in ledger.recording.spans) == list(range(200))

@@ -35,6 +35,10 @@ The map of the package, from the top down; each module imports only from those b
     _function      what kind of function it is, and adapters that make one call of it
     _call          the one code path by which an item is run
     _report        what a run did and why; the list of results
+    _card          a report as HTML
+    _timeline      who ran what when: for Perfetto, and as SVG
+    _ledger        what is written down of a run for its report
+    _wording       times and counts in words
     _host          the only reader of facts about the machine -> Host
     _options       the options: one definition, validated once
     _thread_cache  threads that wait a moment for more work

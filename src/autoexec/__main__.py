@@ -1,22 +1,14 @@
-"""The command line: `python -m autoexec compare`."""
+"""The command line: `python -m autoexec COMMAND`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 
+from ._cli import COMMANDS, EXIT_CODES, FAILED, INTERRUPTED, USAGE, UsageError
 from ._errors import AutoexecError
-
-INTERRUPTED = 130
-"""What shells report for a program that Ctrl-C ended: 128 and the number of SIGINT."""
-FAILED = 1
-USAGE = 2
-COMPARE = (
-    "Run six tasks one call at a time, on threads, in processes, on an event loop, and with the"
-    " choice left to autoexec; print how long each took, what autoexec chose, and why. The input is"
-    " the source of the standard library, from disk and from a local server with latency."
-)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,6 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return USAGE
     try:
         return command(chosen)
+    except UsageError as error:
+        chosen.parser.print_usage(sys.stderr)
+        print(f"{chosen.parser.prog}: error: {error}", file=sys.stderr)
+        return USAGE
     except KeyboardInterrupt:
         return INTERRUPTED
     except AutoexecError as error:
@@ -50,28 +46,22 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m autoexec",
         description="A parallel map that finds out by itself whether work waits or computes.",
+        epilog=EXIT_CODES,
     )
     parser.set_defaults(command=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    _describe_compare(
-        commands.add_parser(
-            "compare", help="time every way to run six real tasks", description=COMPARE
+    for name in COMMANDS:
+        module = import_module(f"._cli.{name}", __package__)
+        sub = commands.add_parser(
+            name,
+            help=module.HELP,
+            description=module.ABOUT,
+            epilog=EXIT_CODES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-    )
+        module.describe(sub)
+        sub.set_defaults(command=module.main, parser=sub)
     return parser
-
-
-def _describe_compare(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--quick", action="store_true", help="less input: about 10 seconds, not a minute"
-    )
-    parser.set_defaults(command=_compare)
-
-
-def _compare(chosen: argparse.Namespace) -> int:
-    from ._compare.command import compare  # argparse alone should answer --help
-
-    return compare(quick=chosen.quick, out=sys.stdout, log=sys.stderr)
 
 
 if __name__ == "__main__":

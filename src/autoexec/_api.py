@@ -112,6 +112,7 @@ def run_parallel(fn: Callable[..., Any], items: Iterable[Any], **options: Any) -
         timeout: Seconds that the call of one item may take, from its start. In a process it is
             ended then, on an event loop cancelled; on a thread it is reported and left behind.
         deadline: Seconds that the run may take.
+        timeline: Record who ran what when, for `.report.timeline("run.json")` or `"run.svg"`.
         star: Unpack each item: mappings become keyword arguments, others positional ones.
 
     Returns:

@@ -122,7 +122,7 @@ def _run_block(fn: Callable[[Any], Any], chunk: Chunk) -> Block:
     queued = queued_ns() if watched else 0
     blocked = times_blocked()
     cpu = time.thread_time_ns()
-    wall = time.perf_counter_ns()
+    wall = began = time.perf_counter_ns()
     # Written out, `values.append` is specialised by CPython and the loop costs 1.05 of a list
     # comprehension; bound to a local name first, as once was the advice, 1.13; `extend(map(...))`
     # 1.2, and that would take a StopIteration from `fn` for the end of the items.
@@ -142,7 +142,9 @@ def _run_block(fn: Callable[[Any], Any], chunk: Chunk) -> Block:
         queued = queued_ns() - queued
     last = error is None or not todo.__length_hint__()  # type: ignore[attr-defined]
     try:
-        return Block(chunk, values, error, wall * 1e-9, cpu * 1e-9, queued * 1e-9, last)
+        return Block(
+            chunk, values, error, wall * 1e-9, cpu * 1e-9, queued * 1e-9, last, began * 1e-9
+        )
     finally:
         del error, values
 

@@ -108,7 +108,17 @@ class Chunk:
 class Block:
     """Outcomes of consecutive items of a chunk: values, then perhaps one error."""
 
-    __slots__ = ("chunk", "cpu_s", "error", "last", "queued_s", "values", "wall_s")
+    __slots__ = (
+        "began_s",
+        "chunk",
+        "cpu_s",
+        "error",
+        "last",
+        "pid",
+        "queued_s",
+        "values",
+        "wall_s",
+    )
 
     def __init__(
         self,
@@ -119,6 +129,7 @@ class Block:
         cpu_s: float,
         queued_s: float,
         last: bool,
+        began_s: float = 0.0,
     ) -> None:
         self.chunk = chunk
         self.values = values
@@ -130,3 +141,8 @@ class Block:
         """Time without a core; 0 where it was not looked at."""
         self.last = last
         """Nothing more comes of this chunk. Items that no block covers were not started."""
+        self.began_s = began_s
+        """When its first call began, by the clock of who ran it, which all processes of a machine
+        share; 0 if nobody knows."""
+        self.pid = 0
+        """The worker process that ran it; 0: this process, or one of somebody else's."""

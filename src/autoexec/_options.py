@@ -31,6 +31,8 @@ class CommonOptions(TypedDict, total=False):
     """Seconds that the call of one item may take, from its start."""
     deadline: float | None
     """Seconds that the whole run may take."""
+    timeline: bool
+    """Record who ran what when, for `report.timeline(file)`."""
 
 
 class Options(CommonOptions, total=False):
@@ -52,6 +54,7 @@ class Settings(NamedTuple):
     star: bool = False
     timeout: float | None = None
     deadline: float | None = None
+    timeline: bool = False
 
     @property
     def limited(self) -> bool:
@@ -95,6 +98,7 @@ def validate(options: Mapping[str, Any]) -> Settings:
         kind = ValueError if isinstance(settings.on_error, str) else TypeError
         raise kind(f"on_error must be one of {_listed(OnError)}, not {settings.on_error!r}.")
     _check_flag("star", settings.star)
+    _check_flag("timeline", settings.timeline)
     if settings.timeout is not None:
         settings = settings._replace(timeout=_seconds("timeout", settings.timeout))
     if settings.deadline is not None:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from ._ledger import Recording, Slow
 from ._types import Alternative, Host, Kind, Plan, Profile
+from ._wording import count
+from ._wording import seconds as seconds
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 T = TypeVar("T")
 
@@ -32,7 +38,8 @@ class Results(list[T]):
 class Report(NamedTuple):
     """What was measured, what was chosen, what was rejected, and why.
 
-    `print(report)` gives the text for people, `to_dict()` plain data.
+    `print(report)` gives the text for people, `to_dict()` and `to_json()` plain data; a notebook
+    shows it as a card. Nothing is worded or drawn before it is asked for.
     """
 
     function: str
@@ -56,44 +63,192 @@ class Report(NamedTuple):
     history: tuple[tuple[float, Plan], ...]
     """Each plan with the second from which it held."""
     host: Host
+    decided_s: float = 0.0
+    """The second of the run at which `plan` was made, and its prediction. 0 if that was before any
+    call, or for an unknown number of items."""
+    slowest: tuple[Slow, ...] = ()
+    """The slowest calls, or blocks of calls that were timed together; the slowest first."""
+    deaths: int = 0
+    """Worker processes that died in a call."""
+    recording: Recording | None = None
+    """Who ran what when; None unless `timeline=True` was passed."""
 
     @property
     def route(self) -> str:
         """The route that was chosen: the name of a backend."""
         return self.plan.route
 
+    @property
+    def predicted_s(self) -> float | None:
+        """Seconds that were predicted, when the plan was made, for what was left of the run. None
+        if there was nothing to go by."""
+        return self.plan.predicted_s if self.decided_s else None
+
+    @property
+    def actual_s(self) -> float:
+        """Seconds that it took from then on."""
+        return max(0.0, self.seconds - self.decided_s)
+
+    @property
+    def places(self) -> int:
+        """Calls that could run side by side: no more than the plans allowed, nor than there were
+        dispatches at once."""
+        allowed = max(sum(plan.capacities.values()) for _, plan in self.history)
+        return max(1, min(self.at_once, allowed))
+
+    @property
+    def utilisation(self) -> float:
+        """Share of the run in which the places had a call, 0 to 1. Calls that wait take a place and
+        no core, so for them it says how full the run was, not how busy the machine."""
+        return min(1.0, self.calls_s / (self.seconds * self.places)) if self.seconds else 0.0
+
+    @property
+    def speedup(self) -> float:
+        """How many times as long all calls take one after another. Where calls share cores or the
+        GIL, they take longer for it, so it is then the most that it can be."""
+        return self.calls_s / self.seconds if self.seconds else 0.0
+
     def to_dict(self) -> dict[str, Any]:
-        """All figures as plain dicts, lists, numbers and texts."""
-        data: dict[str, Any] = _plain(self)
-        data["route"] = self.route
-        return data
+        """All figures as plain dicts, lists, numbers and texts, without the timeline."""
+        data: dict[str, Any] = _plain(self._replace(recording=None))
+        del data["recording"]
+        names = ("route", "predicted_s", "actual_s", "places", "utilisation", "speedup")
+        return data | {name: getattr(self, name) for name in names}
+
+    def to_json(self, indent: int | None = None) -> str:
+        """The same as JSON.
+
+        Args:
+            indent: Spaces for each level; None for a single line.
+        """
+        import json  # 5 ms that a run should not pay
+
+        return json.dumps(self.to_dict(), indent=indent, ensure_ascii=False)
+
+    def timeline(self, path: str | Path) -> None:
+        """Write who ran what when, and which plan held, to a file.
+
+        Args:
+            path: `*.json` gets the Chrome trace format, which https://ui.perfetto.dev opens, `*.svg`
+                a picture. The last 100,000 blocks of calls are kept.
+
+        Raises:
+            ValueError: It was not recorded, or the file's name has another ending.
+        """
+        from pathlib import PurePath
+
+        from . import _timeline
+
+        if self.recording is None:
+            raise ValueError(
+                f"the timeline of {self.function} was not recorded: pass timeline=True to the run"
+            )
+        kind = PurePath(path).suffix.lower()
+        if kind not in (".json", ".svg"):
+            raise ValueError(f"a timeline is written to *.json or *.svg, not to {str(path)!r}")
+        draw = _timeline.svg if kind == ".svg" else _timeline.as_json
+        text = draw(self.function, self.recording, self.history, self.seconds)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
 
     def __str__(self) -> str:
-        lines = [
-            _headline(self),
-            _row("class", f"{self.kind}: {_figures(self.profile, self.kind)}"),
-            _row("chosen", f"{_named(self.plan)}: {self.plan.reason}"),
-        ]
-        lines += [
-            _row("rejected" if i == 0 else "", _alternative(other))
-            for i, other in enumerate(self.plan.rejected)
-        ]
+        rows = [f"  {label:<9} {text}" for label, text in self._rows()]
+        return "\n".join([self._headline(), *rows])
+
+    def _repr_html_(self) -> str:
+        """The same as a card, for notebooks."""
+        from . import _card, _timeline
+
+        drawn = ""
+        if self.recording is not None:
+            drawn = _timeline.svg(self.function, self.recording, self.history, self.seconds)
+        return _card.card(self._headline(), list(self._rows()), self._bars(), drawn)
+
+    def _headline(self) -> str:
+        text = f"{self.function}: {count(self.items, 'item')} in {seconds(self.seconds)}"
+        if self.speedup > SIDE_BY_SIDE:
+            text += f" (calls of {seconds(self.calls_s)} in all, {self.speedup:.1f} at a time)"
+        return text
+
+    def _rows(self) -> Iterator[tuple[str, str]]:
+        """The lines of the text, each with its label."""
+        yield "class", f"{self.kind}: {_figures(self.profile, self.kind)}"
+        yield "chosen", f"{_named(self.plan)}: {self.plan.reason}"
+        for i, other in enumerate(self.plan.rejected):
+            yield "" if i else "rejected", _alternative(other)
+        if self.predicted_s:
+            yield "predicted", _prediction(self.predicted_s, self.actual_s, self.decided_s)
         if self.items:
-            lines.append(_row("ran", ", ".join(f"{n:,} {route}" for route, n in self.ran.items())))
+            yield "ran", ", ".join(f"{n:,} {route}" for route, n in self.ran.items())
         steps = [f"{plan.route} from {seconds(at)}" for at, plan in self.history]
         if len(steps) > 1:
-            lines.append(_row("plans", "; ".join(steps)))
+            yield "plans", "; ".join(steps)
+        if self.speedup > SIDE_BY_SIDE:
+            yield "gained", _gain(self)
+            yield "busy", _use(self)
+        if self.items > 1:
+            for i, slow in enumerate(self.slowest):
+                yield "" if i else "slowest", _slow(slow)
         if self.failures:
-            lines.append(_row("failed", f"{self.failures:,} items, {self.skipped:,} left out"))
-        return "\n".join(lines)
+            yield "failed", f"{count(self.failures, 'item')}, {self.skipped:,} left out"
+        if self.deaths:
+            yield "died", _deaths(self.deaths)
+
+    def _bars(self) -> list[tuple[str, float, str]]:
+        """Predicted seconds by route, and what it took: label, value, CSS class."""
+        if not self.predicted_s:
+            return []
+        others = [(a.route, a.predicted_s, "") for a in self.plan.rejected if a.predicted_s]
+        return [
+            (f"{self.route} (took)", self.actual_s, "took"),
+            (f"{self.route} (predicted)", self.predicted_s, "chosen"),
+            *others,
+        ]
 
 
-def _headline(report: Report) -> str:
-    text = f"{report.function}: {_count(report.items, 'item')} in {seconds(report.seconds)}"
-    side_by_side = report.calls_s / report.seconds if report.seconds else 0.0
-    if side_by_side > 1.5:
-        text += f" (calls of {seconds(report.calls_s)} in all, {side_by_side:.1f} at a time)"
+SIDE_BY_SIDE = 1.5
+"""Calls at a time from which a run is said to have gained by it."""
+
+
+def _prediction(predicted_s: float, actual_s: float, at_s: float) -> str:
+    return (
+        f"{seconds(predicted_s)} for what was left {seconds(at_s)} after the start;"
+        f" it took {seconds(actual_s)}"
+    )
+
+
+def _gain(report: Report) -> str:
+    text = f"{report.speedup:.1f} times as fast as one call after another"
+    waits = report.kind in (Kind.IO, Kind.ASYNC)
+    if waits or report.route == "processes":
+        return text
+    return f"at most {text}, since calls that compute side by side slow each other down"
+
+
+def _use(report: Report) -> str:
+    places = count(report.places, "place")
+    text = f"{report.utilisation:.0%} of the time of {places} was taken by calls"
+    if report.kind in (Kind.IO, Kind.MIXED, Kind.ASYNC, Kind.CHILDREN):
+        return f"{text}; they wait in it, so cores were not as busy"
     return text
+
+
+def _slow(slow: Slow) -> str:
+    failed = ", and failed" if slow.failed else ""
+    if slow.calls == 1:
+        return f"item {slow.first:,}, {slow.item}: {seconds(slow.seconds)} on {slow.lane}{failed}"
+    last = slow.first + slow.calls - 1
+    failed = failed and ", and the last failed"
+    return (
+        f"items {slow.first:,} to {last:,}: {seconds(slow.seconds)} each on {slow.lane},"
+        f" timed together{failed}"
+    )
+
+
+def _deaths(n: int) -> str:
+    if n == 1:
+        return "1 worker process, with the item that it ran"
+    return f"{n:,} worker processes, each with the item that it ran"
 
 
 def _figures(profile: Profile, kind: Kind) -> str:
@@ -122,26 +277,6 @@ def _alternative(other: Alternative) -> str:
     if other.predicted_s is None:
         return f"{other.route}: {other.reason}"
     return f"{other.route}: {seconds(other.predicted_s)} predicted for what was left"
-
-
-def _row(label: str, text: str) -> str:
-    return f"  {label:<9} {text}"
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
-
-
-def seconds(value: float) -> str:
-    """A time in the unit that suits it, to three figures."""
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if value >= 0.9995 * size:  # what would be rounded to 1,000 of the smaller unit
-            return f"{_three_figures(value / size)} {unit}"
-    return f"{_three_figures(value * 1e9)} ns"
-
-
-def _three_figures(value: float) -> str:
-    return f"{value:.3g}" if value < 999.5 else f"{value:,.0f}"
 
 
 def _plain(value: Any) -> Any:

@@ -291,4 +291,8 @@ def _report(run: Run) -> Report:
         plan=plan,
         history=tuple(scheduler.history),
         host=run.host,
+        decided_s=scheduler.decided_s,
+        slowest=scheduler.ledger.slowest(),
+        deaths=len(scheduler.ledger.dead),
+        recording=scheduler.ledger.recorded(),
     )

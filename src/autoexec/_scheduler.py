@@ -26,6 +26,7 @@ from ._decide import FIRST_LOOK_S, decide, opening
 from ._errors import AutoexecError, ItemTimeout, NotSent, annotate, short_repr
 from ._intake import Intake
 from ._lanes import LOCAL, Lanes
+from ._ledger import Ledger
 from ._limits import Limits
 from ._options import BackendName, Settings
 from ._pace import Pace
@@ -65,6 +66,10 @@ class Scheduler:
         self.history: list[tuple[float, Plan]] = [(0.0, self.plan)]
         self.ran: Counter[str] = Counter()  # calls by route
         self.calls_s = 0.0
+        self.ledger = Ledger(now, settings.timeout, record=settings.timeline)
+        self.decided_s = (
+            0.0  # when `history[-1]` was last refined; 0: for an unknown number of items
+        )
         self._host = host
         self._name = name
         self._started = now
@@ -100,6 +105,7 @@ class Scheduler:
     def heard(self, blocks: Sequence[Block], now: float) -> None:
         """Calls have returned."""
         for block in blocks:
+            self.ledger.add(block, now)  # before its items are counted as done
             self._settle(block)
         self._pace.fresh = True
         succeeded = self.profiler.done - self.window.failures
@@ -349,13 +355,20 @@ class Scheduler:
             return
         if (plan.route, plan.capacities.keys()) != (self.plan.route, self.plan.capacities.keys()):
             self.history.append((now - self._started, plan))
+            self._decided(now)
         elif plan.kind != self.history[-1][1].kind or self._early():
             # What was known better soon afterwards explains the route better; what holds for the
             # last few items ("too little is left") does not.
             self.history[-1] = (self.history[-1][0], plan)
+            self._decided(now)
         if plan.waiting and not self.plan.waiting:
             self._pace.begin_ramp(plan, now, self.profiler.done)
         self.plan = plan
+
+    def _decided(self, now: float) -> None:
+        """Note when the plan was made, if what it predicts for can be compared with what comes."""
+        known = self._intake.remaining is not None
+        self.decided_s = now - self._started if known else 0.0
 
     def _decide(self) -> Plan:
         plan = decide(self._profile(), self._host, self.settings, self.plan.route)

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+import xml.etree.ElementTree as ET
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -25,7 +26,7 @@ import pytest
 
 from autoexec import AutoexecError, Report
 from autoexec.__main__ import main
-from autoexec._compare import command, files, measure, server, table, tasks
+from autoexec._compare import charts, command, files, measure, server, table, tasks
 from autoexec._compare.measure import Row, Timing
 from autoexec._compare.tasks import Task
 
@@ -83,10 +84,10 @@ def url_in(log: str) -> str:
     return found[1]
 
 
-def start() -> subprocess.Popen[bytes]:
+def start(*words: str) -> subprocess.Popen[bytes]:
     """Start the command as the leader of a process group, as a shell does."""
     return subprocess.Popen(
-        COMPARE,
+        [*COMPARE, *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         bufsize=0,  # what `read_until` leaves unread, `finish` should get
@@ -113,9 +114,15 @@ def text(output: bytes) -> str:
 
 
 @pytest.fixture(scope="module")
-def quick() -> Finished:
+def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where that run writes its page."""
+    return tmp_path_factory.mktemp("compare") / "page.html"
+
+
+@pytest.fixture(scope="module")
+def quick(page_file: Path) -> Finished:
     """One run that the tests below look at."""
-    with start() as process:
+    with start("--html", str(page_file)) as process:
         return finish(process)
 
 
@@ -158,6 +165,14 @@ def test_progress_is_told_way_by_way(quick: Finished) -> None:
     ]
     assert told == expected
     assert len(quick.log.splitlines()) == len(expected) + 1, "and the server, and nothing else"
+
+
+def test_the_page_has_a_chart_for_each_task(quick: Finished, page_file: Path) -> None:
+    assert quick.code == 0, quick.log
+    page = page_file.read_text(encoding="utf-8")
+    assert page.count("<svg") == len(NAMES)
+    assert page.count('class="bar auto"') == len(NAMES)
+    assert "All ways gave the same results" in page
 
 
 def test_nothing_is_left_of_it(quick: Finished) -> None:
@@ -231,6 +246,15 @@ def test_help_is_not_an_error(words: list[str]) -> None:
     ended = run_main(*words)
     assert ended.returncode == 0
     assert "compare" in ended.stdout
+
+
+def test_a_page_without_a_directory_is_refused_before_anything_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", "--html", str(tmp_path / "absent" / "page.html")]) == 2
+    output = capsys.readouterr()
+    assert "there is no directory" in output.err
+    assert output.out == ""
 
 
 def library_in(folder: Path) -> SimpleNamespace:
@@ -574,3 +598,34 @@ def test_names_fit_into_their_column() -> None:
     sizes = tasks.Sizes(files=1, compile=1, hash=1, fetch=1, mixed=1, tiny=1)
     made = tasks.make_tasks(["a"], ["u"], sizes)
     assert max(len(task.name) for task in made) < table.NAME_WIDTH
+
+
+# --- The page -----------------------------------------------------------------------------------
+
+
+def elements(page: str) -> ET.Element:
+    """The body of the page: it is written so that it is XML, too."""
+    return ET.fromstring(page[page.index("<body>") : page.index("</html>")])
+
+
+def test_bars_are_as_long_as_their_times() -> None:
+    row = row_of("parse", {"serial": 1.0, "threads": 0.25, "auto": 0.5}, why="w")
+    body = elements(charts.charts("here", [row]))
+    bars = [e for e in body.iter() if e.tag.endswith("rect")]
+    assert [float(e.attrib["width"]) for e in bars] == [720, 180, 360]
+    texts = [e.text for e in body.iter() if e.tag.endswith("text")]
+    assert texts == ["serial", "1 s", "threads", "250 ms, 4x", "auto", "500 ms, 2x"]
+
+
+def test_what_is_wrong_is_on_the_page_and_all_text_is_escaped() -> None:
+    row = row_of("<b>", {"serial": 1.0, "auto": 1.0}, why="<script>&")
+    row.differing.append("auto")
+    row.failures["processes"] = "<no & cores>"
+    body = elements(charts.charts("<here>", [row]))
+    text = "".join(body.itertext())
+    assert "<b>: 3 calls" in text
+    assert "<script>&" in text
+    assert "DIFFERENT RESULTS: <b> under auto" in text
+    assert "<no & cores>" in text
+    assert not [e for e in body.iter() if e.tag in ("b", "script")]
+    assert [e.attrib["class"] for e in body if e.tag == "div"] == ["wrong"]

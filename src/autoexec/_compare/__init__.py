@@ -2,6 +2,7 @@
 
 command   what the command does from start to end
 table     results as text
+charts    results as a page
 measure   one task under each of its ways
 server    the local HTTP server: the process it is, and how to start it
 tasks     the functions, and the input of each

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TextIO
 
 from .._host import read_host
+from .charts import charts
 from .files import pick_files
 from .measure import Row, measure
 from .server import LATENCY_MS, serving
@@ -17,13 +19,14 @@ REPEAT_S = {True: 0.1, False: 1.0}
 """By `quick`: what takes less than this is run several times, and the fastest run counts."""
 
 
-def compare(*, quick: bool, out: TextIO, log: TextIO) -> int:
+def compare(*, quick: bool, out: TextIO, log: TextIO, page: Path | None = None) -> int:
     """Run every task in every way and print the table.
 
     Args:
         quick: Take less input.
         out: Where the table goes.
         log: Where lines about the progress go.
+        page: Where a page with charts goes, if one is wanted.
 
     Returns:
         The exit code: 0, or 1 if results differed or a way could not run.
@@ -33,7 +36,8 @@ def compare(*, quick: bool, out: TextIO, log: TextIO) -> int:
     """
     sizes = QUICK if quick else FULL
     files = pick_files(sizes.files)
-    print(_setting(len(files)), file=out, flush=True)
+    setting = _setting(len(files))
+    print(setting, file=out, flush=True)
     with serving(sizes.files) as server:
         print(f"server: {server.url}, process {server.pid}", file=log, flush=True)
         paths = [str(path) for path in files.values()]
@@ -41,6 +45,8 @@ def compare(*, quick: bool, out: TextIO, log: TextIO) -> int:
         tasks = make_tasks(paths, urls, sizes)
         rows = [measure(task, REPEAT_S[quick], log) for task in tasks]
     print("\n" + render(rows), end="", file=out, flush=True)
+    if page is not None:
+        page.write_text(charts(setting, rows), encoding="utf-8")
     return _exit_code(rows)
 
 

@@ -32,7 +32,7 @@ def render(rows: Sequence[Row]) -> str:
         textwrap.fill(HOW_TO_READ, WIDTH),
         "What auto found, what it chose, and why:",
         "\n".join(_choice(row) for row in rows),
-        "\n".join(_verdict(rows)),
+        "\n".join(verdict(rows)),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -100,7 +100,8 @@ def _beside(label: str, text: str) -> str:
     return textwrap.fill(text, WIDTH, initial_indent=first, subsequent_indent=" " * len(first))
 
 
-def _verdict(rows: Sequence[Row]) -> Iterator[str]:
+def verdict(rows: Sequence[Row]) -> Iterator[str]:
+    """Whether all results are the same, and what could not run."""
     wrong = [
         f"DIFFERENT RESULTS: {row.task.name} under {way} gave other results than the serial loop."
         for row in rows

@@ -191,10 +191,10 @@ class Worker:
             hear(kind, what)
 
     def _on_outcomes(self, number: int, values: list[Any], *rest: Any) -> None:
-        last = bool(rest[-1])
+        last = bool(rest[-2])
         chunk, job, slot = self._given[number]
         self._messages += job.host is None  # the others are not noted in the journal
-        blocks = _blocks(chunk, values, *rest)
+        blocks = self._signed(_blocks(chunk, values, *rest))
         chunk.arrived += sum(len(block.values) + (block.error is not None) for block in blocks)
         if blocks[-1].error is not None:
             blocks[-1].error = self._reason(number, chunk.arrived - 1) or blocks[-1].error
@@ -224,8 +224,14 @@ class Worker:
                 error = stopped or _death(chunk, chunk.arrived, exit_text)
                 blocks.append(Block(chunk, [], error, 0.0, 0.0, 0.0, False))
                 chunk.arrived += 1
-            job.sink([*blocks, unstarted(chunk)])
+            job.sink([*self._signed(blocks), unstarted(chunk)])
         self._given.clear()
+
+    def _signed(self, blocks: list[Block]) -> list[Block]:
+        """Blocks that say which process they come from."""
+        for block in blocks:
+            block.pid = self.pid
+        return blocks
 
     def _reason(self, number: int, position: int) -> BaseException | None:
         """Why a call was given up, if it was."""
@@ -351,6 +357,7 @@ def _blocks(
     cpu_s: float,
     queued_s: float,
     last: bool,
+    began_s: float = 0.0,
 ) -> list[Block]:
     """An outcome with its values read; one that cannot be read is an error of that item."""
     blocks: list[Block] = []
@@ -362,7 +369,7 @@ def _blocks(
             blocks.append(Block(chunk, read, unreadable, 0.0, 0.0, 0.0, False))
             read = []
     problem = None if error is None else _read_error(error, traceback)
-    return [*blocks, Block(chunk, read, problem, wall_s, cpu_s, queued_s, last)]
+    return [*blocks, Block(chunk, read, problem, wall_s, cpu_s, queued_s, last, began_s)]
 
 
 def _read_error(data: bytes, traceback: str | None) -> BaseException:

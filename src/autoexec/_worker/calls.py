@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Outcome:
     """A `Block` without its chunk, as it travels."""
 
-    __slots__ = ("cpu_s", "error", "traceback", "values", "wall_s")
+    __slots__ = ("began_s", "cpu_s", "error", "traceback", "values", "wall_s")
 
     def __init__(
         self,
@@ -33,12 +33,14 @@ class Outcome:
         traceback: str | None,
         wall_s: float,
         cpu_s: float,
+        began_s: float,
     ) -> None:
         self.values = values
         self.error = error
         self.traceback = traceback
         self.wall_s = wall_s
         self.cpu_s = cpu_s
+        self.began_s = began_s
 
 
 Outcomes = list[Outcome]
@@ -52,7 +54,8 @@ def run_portable(fn: Portable, items: Portable) -> Outcomes:
         error, traceback = None, None
         if block.error is not None:
             error, traceback = portable_error(block.error)
-        outcomes.append(Outcome(list(block.values), error, traceback, block.wall_s, block.cpu_s))
+        times = block.wall_s, block.cpu_s, block.began_s
+        outcomes.append(Outcome(list(block.values), error, traceback, *times))
 
     run_chunk(fn.value, Chunk(0, items.value, "external", "external"), emit)
     return outcomes

@@ -12,7 +12,8 @@ Messages in:
 Messages out:
     ("up",)
     ("loaded", id) or ("refused", id, text)
-    ("outcomes", number, values, error, traceback, wall_s, cpu_s, queued_s, last)
+    ("outcomes", number, values, error, traceback, wall_s, cpu_s, queued_s, last,
+     began_s)
     ("said", kind, what)                     a log record or a warning
 
 The main thread reads and calls. The parent may always write: what does not fit into the pipe waits

@@ -49,7 +49,7 @@ def message_of(number: int, block: Block) -> tuple[Any, ...]:
     error, traceback = (None, None) if block.error is None else pack_error(block.error)
     values = list(block.values)
     times = block.wall_s, block.cpu_s, block.queued_s
-    return "outcomes", number, values, error, traceback, *times, block.last
+    return "outcomes", number, values, error, traceback, *times, block.last, block.began_s
 
 
 def flush_prints() -> None:

@@ -78,9 +78,8 @@ def _blocks(chunk: Chunk, outcomes: Outcomes) -> list[Block]:
             with contextlib.suppress(BaseException):  # it may forbid attributes
                 outcome.error.__cause__ = RemoteTraceback(outcome.traceback or "")
         last = i == len(outcomes) - 1
-        blocks.append(
-            Block(chunk, outcome.values, outcome.error, outcome.wall_s, outcome.cpu_s, 0.0, last)
-        )
+        times = outcome.wall_s, outcome.cpu_s, 0.0
+        blocks.append(Block(chunk, outcome.values, outcome.error, *times, last, outcome.began_s))
     return blocks
 
 

@@ -140,7 +140,7 @@ class LoopExecutor:
             wall_s = time.perf_counter() - started
             last = position == chunk.count - 1
             chunk.arrived += 1
-            self._announce(Block(chunk, values, error, wall_s, 0.0, 0.0, last))
+            self._announce(Block(chunk, values, error, wall_s, 0.0, 0.0, last, started))
             del error  # a traceback that holds this frame would be a cycle
 
     def _announce(self, block: Block) -> None:
