@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
+from ._errors import short_repr
+from ._failure import Failure
 from ._types import Alternative, Host, Kind, Plan, Profile
 
 T = TypeVar("T")
@@ -15,6 +18,17 @@ class Results(list[T]):
 
     report: Report
     """How they were made."""
+
+    @property
+    def ok(self) -> list[T]:
+        """The values of the items that succeeded, with `on_error="return"`."""
+        return [value for value in self if not isinstance(value, Failure)]
+
+    @property
+    def failures(self) -> list[Failure[Any]]:
+        """The failures of the others. To try those again:
+        `run_parallel(fn, [failure.item for failure in results.failures])`."""
+        return [value for value in self if isinstance(value, Failure)]
 
     def joined(self, values: list[T]) -> Results[T]:
         """These results and then `values`, in whichever of the two lists holds more.
@@ -56,6 +70,10 @@ class Report(NamedTuple):
     history: tuple[tuple[float, Plan], ...]
     """Each plan with the second from which it held."""
     host: Host
+    retries: int = 0
+    """Attempts after the first, of all items."""
+    options: Mapping[str, tuple[Any, str]] = MappingProxyType({})
+    """Options that differ from the default: value, and where it came from."""
 
     @property
     def route(self) -> str:
@@ -83,9 +101,18 @@ class Report(NamedTuple):
         steps = [f"{plan.route} from {seconds(at)}" for at, plan in self.history]
         if len(steps) > 1:
             lines.append(_row("plans", "; ".join(steps)))
+        if self.retries:
+            lines.append(_row("retried", _count(self.retries, "time")))
+        if self.options:
+            given = [f"{k}={_brief(v)} ({source})" for k, (v, source) in self.options.items()]
+            lines.append(_row("options", ", ".join(given)))
         if self.failures:
             lines.append(_row("failed", f"{self.failures:,} items, {self.skipped:,} left out"))
         return "\n".join(lines)
+
+
+def _brief(value: Any) -> str:
+    return getattr(value, "__qualname__", None) or short_repr(value)
 
 
 def _headline(report: Report) -> str:
@@ -153,4 +180,6 @@ def _plain(value: Any) -> Any:
         return [_plain(part) for part in value]
     if isinstance(value, str):
         return str(value)
-    return value
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    return _brief(value)  # an executor, say, among the options
