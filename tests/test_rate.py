@@ -65,9 +65,7 @@ def started_at(x: int) -> float:
     return time.time()
 
 
-@pytest.mark.parametrize(
-    "backend", ["auto", "inline", "threads", "processes", "asyncio", "hybrid"]
-)
+@pytest.mark.parametrize("backend", ["auto", "inline", "threads", "processes", "asyncio", "hybrid"])
 @pytest.mark.parametrize("lazy", [False, True])
 def test_a_run_keeps_to_the_rate_on_all_lanes_together(backend: BackendName, lazy: bool) -> None:
     items = iter(range(13)) if lazy else list(range(13))

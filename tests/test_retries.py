@@ -104,7 +104,9 @@ def test_a_policy_that_gives_no_seconds_is_refused(answer: Any) -> None:
 
 @given(st.lists(st.integers(0, 20), max_size=12), st.integers(0, 20))
 @examples(60)
-def test_items_put_off_are_in_hand_again_when_their_time_has_come(times: list[int], now: int) -> None:
+def test_items_put_off_are_in_hand_again_when_their_time_has_come(
+    times: list[int], now: int
+) -> None:
     intake = Intake(len(times))
     intake.took([], True, None)
     for index, at in enumerate(times):

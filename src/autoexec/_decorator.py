@@ -39,6 +39,7 @@ class ParallelFunction(Generic[P, R_co]):
     def __init__(self, fn: Callable[P, R_co], options: Mapping[str, Any]) -> None:
         functools.update_wrapper(self, fn)
         self._options = dict(options)
+        self._origin: ParallelFunction[P, R_co] | None = None  # of what this is a copy
         if is_async(fn):
             # So that `inspect.iscoroutinefunction` says so; on 3.11 nothing but a function can,
             # and only this package looks at the mark.
@@ -64,6 +65,8 @@ class ParallelFunction(Generic[P, R_co]):
         if self._is_importable():
             return self.__qualname__
         options = {k: v for k, v in self._options.items() if isinstance(v, _TRAVELLING)}
+        if self._origin is not None and self._origin._is_importable():
+            return _with_options, (self._origin, options)
         return _arrive, (self.__wrapped__, options)
 
     def _is_importable(self) -> bool:
@@ -83,7 +86,9 @@ class ParallelFunction(Generic[P, R_co]):
         """The same function with other options; those that are not named stay as they are."""
         merged = {**self._options, **options}
         validate(merged)
-        return ParallelFunction(self.__wrapped__, merged)
+        copy = ParallelFunction(self.__wrapped__, merged)
+        copy._origin = self._origin or self
+        return copy
 
     @overload
     def map(
@@ -106,6 +111,10 @@ class ParallelFunction(Generic[P, R_co]):
         return start(self, items, resolve({**self._options, "star": True}))
 
     # `imap`, `amap` and `aimap`, views of the streams, belong here.
+
+
+def _with_options(fn: ParallelFunction[P, R], options: Mapping[str, Any]) -> ParallelFunction[P, R]:
+    return fn.options(**options)
 
 
 def _arrive(fn: Callable[..., Any], options: Mapping[str, Any]) -> ParallelFunction[..., Any]:
