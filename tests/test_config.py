@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import pickle
 import threading
 from typing import Any
 
@@ -182,3 +183,11 @@ def test_the_report_shows_where_values_came_from(monkeypatch: pytest.MonkeyPatch
 def test_it_shows_nothing_where_all_is_as_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AUTOEXEC_RETRIES", raising=False)
     assert "options" not in str(run_parallel(abs, [1], retries=0, on_error="raise").report)
+
+
+def test_of_objects_the_report_has_the_names() -> None:
+    report = run_parallel(
+        abs, [1], backend="inline", initializer=print, initargs=("secret",)
+    ).report
+    assert pickle.loads(pickle.dumps(report)).options["initializer"] == ("print", "argument")
+    assert "secret" not in str(report)

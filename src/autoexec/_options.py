@@ -87,12 +87,15 @@ class Settings(NamedTuple):
 
     @property
     def given(self) -> dict[str, tuple[Any, str]]:
-        """The options that differ from the default, each with its value and where that is from."""
+        """The options that differ from the default, each with its value and where that is from.
+
+        Of an object its name: a report can be pickled, and keeps nothing of the caller's alive.
+        """
         if not self.sources:
             return {}
         values = self._asdict()
         return {
-            name: (values[name], source)
+            name: (_plain(values[name]), source)
             for name, source in self.sources.items()
             if values[name] != self._field_defaults[name]
         }
@@ -106,6 +109,12 @@ class Settings(NamedTuple):
     def route(self) -> Route | Literal["auto"]:
         """The name of the backend; `external` for an executor of the caller's."""
         return self.backend if isinstance(self.backend, str) else "external"
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    return getattr(value, "__qualname__", None) or type(value).__qualname__
 
 
 NAMES = tuple(name for name in Settings._fields if name != "sources")

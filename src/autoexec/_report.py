@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
-from ._errors import short_repr
 from ._failure import Failure
 from ._types import Alternative, Host, Kind, Plan, Profile
 
@@ -104,15 +103,11 @@ class Report(NamedTuple):
         if self.retries:
             lines.append(_row("retried", _count(self.retries, "time")))
         if self.options:
-            given = [f"{k}={_brief(v)} ({source})" for k, (v, source) in self.options.items()]
+            given = [f"{k}={v!r} ({source})" for k, (v, source) in self.options.items()]
             lines.append(_row("options", ", ".join(given)))
         if self.failures:
             lines.append(_row("failed", f"{self.failures:,} items, {self.skipped:,} left out"))
         return "\n".join(lines)
-
-
-def _brief(value: Any) -> str:
-    return getattr(value, "__qualname__", None) or short_repr(value)
 
 
 def _headline(report: Report) -> str:
@@ -180,6 +175,4 @@ def _plain(value: Any) -> Any:
         return [_plain(part) for part in value]
     if isinstance(value, str):
         return str(value)
-    if value is None or isinstance(value, (bool, int, float)):
-        return value
-    return _brief(value)  # an executor, say, among the options
+    return value
