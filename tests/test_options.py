@@ -12,7 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import ElsewhereExecutor, examples
 
-from autoexec._options import NAMES, Backend, BackendName, Settings, check_call, validate
+from autoexec._options import (
+    NAMES,
+    Backend,
+    BackendName,
+    CommonOptions,
+    Options,
+    Settings,
+    check_call,
+    validate,
+)
 
 
 class Four:
@@ -53,6 +62,16 @@ def test_every_option_has_a_default() -> None:
         {"timeout": 1e-9},
         {"deadline": None},
         {"deadline": 86_400.0},
+        {"retries": 0},
+        {"retries": 3},
+        {"retries": lambda error, attempt: None},
+        {"max_per_second": None},
+        {"max_per_second": 0.5},
+        {"progress": True},
+        {"progress": print},
+        {"initializer": print, "initargs": (1,)},
+        {"max_tasks_per_child": 1},
+        {"seed": 0},
     ],
     ids=str,
 )
@@ -316,3 +335,39 @@ def test_an_error_of_the_items_own_is_not_hidden() -> None:
         check_call(len, Breaking())
     told = f"{caught.value} {caught.value.__cause__}"
     assert "the file is in the wrong format" in told
+
+
+# --- What a run may be told besides ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"retries": -1}, ValueError, "retries must be at least 0"),
+        ({"retries": True}, TypeError, "retries must be a whole number"),
+        ({"retries": 1.5}, TypeError, "or a function"),
+        ({"retries": None}, TypeError, "retries"),
+        ({"max_per_second": 0}, ValueError, "more than 0 calls a second"),
+        ({"max_per_second": float("inf")}, ValueError, "finite"),
+        ({"max_per_second": "5"}, TypeError, "max_per_second"),
+        ({"progress": 1}, TypeError, "progress must be True, False or a function"),
+        ({"initializer": 3}, TypeError, "initializer must be callable"),
+        ({"initializer": print, "initargs": 3}, TypeError, "initargs must be a tuple"),
+        ({"initializer": print, "initargs": "ab"}, TypeError, "initargs must be a tuple"),
+        ({"initargs": (1,)}, ValueError, "there is none"),
+        ({"max_tasks_per_child": 0}, ValueError, "max_tasks_per_child must be at least 1"),
+        ({"seed": -1}, ValueError, "seed must be at least 0"),
+        ({"seed": "x"}, TypeError, "seed must be a whole number"),
+        ({"sources": {}}, TypeError, "no option 'sources'"),
+    ],
+    ids=str,
+)
+def test_wrong_values_are_refused_in_words(
+    options: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        validate(options)
+
+
+def test_every_option_of_the_settings_is_typed() -> None:
+    assert set(Options.__annotations__) | set(CommonOptions.__annotations__) == set(NAMES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import concurrent.futures
 import functools
@@ -669,3 +670,17 @@ def test_threads_and_children_are_gone_after_a_run() -> None:
     while left := set(threading.enumerate()) - before:
         assert time.monotonic() < until, left
         time.sleep(0.01)
+
+
+def test_ctrl_c_carries_what_was_done() -> None:
+    def fn(x: int) -> int:
+        if x == 3:
+            _thread.interrupt_main()
+            time.sleep(0.3)
+        return x * 2
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        run_parallel(fn, range(1000), backend="threads", max_workers=1, chunksize=1)
+    finished: dict[int, int] = caught.value.finished  # type: ignore[attr-defined]
+    assert finished == {0: 0, 1: 2, 2: 4}
+    assert "3 items were done" in caught.value.__notes__[0]

@@ -7,7 +7,9 @@
 
 The map of the package, from the top down; each module imports only from those below it:
 
-    _api           run_parallel and @parallel: thin views of one run
+    _decorator     @parallel
+    _api           run_parallel: a thin view of one run
+    _config        options from `config` and from the environment
     _futures       ProcessPoolExecutor, a drop-in for the standard one, on the same workers
     _run           one run, driven by the caller's thread; composes everything below
     executors/     ways to run calls, one file each, behind one seam
@@ -20,6 +22,8 @@ The map of the package, from the top down; each module imports only from those b
     _priors        what was learned about a function, for its next run
     _pace          when to look again, how many waiting calls at once
     _ramp          how many waiting calls at once; pure
+    _retries       which items are tried again, and when; pure
+    _rate          how many calls may start now; pure
     _limits        what a call and a run may take; pure
     _lanes         what is in flight where
     _actions       what the scheduler tells its driver to do
@@ -32,8 +36,10 @@ The map of the package, from the top down; each module imports only from those b
     _reach         what a callable is made of, and what it can reach
     _payload       what it would take to run a function in another process
     _pickling      bytes of functions, items and results
+    _seed          a random stream for each item
     _function      what kind of function it is, and adapters that make one call of it
     _call          the one code path by which an item is run
+    _progress      telling how far a run has come
     _report        what a run did and why; the list of results
     _card          a report as HTML
     _timeline      who ran what when: for Perfetto, and as SVG
@@ -41,6 +47,7 @@ The map of the package, from the top down; each module imports only from those b
     _wording       times and counts in words
     _host          the only reader of facts about the machine -> Host
     _options       the options: one definition, validated once
+    _failure       what stands in the place of a result
     _thread_cache  threads that wait a moment for more work
     _errors        the error classes
     _types         frozen records, and the seam that executors implement
@@ -51,7 +58,9 @@ The map of the package, from the top down; each module imports only from those b
 
 TYPE_CHECKING = False  # type checkers take it for that of `typing`
 if TYPE_CHECKING:
-    from ._api import ParallelFunction, parallel, run_parallel
+    from ._api import run_parallel
+    from ._config import config
+    from ._decorator import ParallelFunction, parallel
     from ._errors import (
         AutoexecError,
         DeadlineExceeded,
@@ -64,6 +73,7 @@ if TYPE_CHECKING:
     from ._futures import InitializerFailed, NoWorkers, ProcessPoolExecutor
     from ._options import Options
     from ._report import Report, Results
+    from ._seed import item_generator, item_random, item_seed
     from ._types import Kind, Plan, Profile
     from ._window import Failure
 
@@ -86,6 +96,10 @@ __all__ = [
     "Report",
     "Results",
     "WorkerDied",
+    "config",
+    "item_generator",
+    "item_random",
+    "item_seed",
     "parallel",
     "run_parallel",
 ]
@@ -95,7 +109,9 @@ __version__ = "0.1.0"
 # Names are imported when they are first asked for: a worker process, which imports this package for
 # the sake of its own part, is up in half the time.
 _HOMES = {
-    "_api": ("ParallelFunction", "parallel", "run_parallel"),
+    "_api": ("run_parallel",),
+    "_config": ("config",),
+    "_decorator": ("ParallelFunction", "parallel"),
     "_errors": (
         "AutoexecError",
         "DeadlineExceeded",
@@ -108,6 +124,7 @@ _HOMES = {
     "_futures": ("InitializerFailed", "NoWorkers", "ProcessPoolExecutor"),
     "_options": ("Options",),
     "_report": ("Report", "Results"),
+    "_seed": ("item_generator", "item_random", "item_seed"),
     "_types": ("Kind", "Plan", "Profile"),
     "_window": ("Failure",),
 }

@@ -1,14 +1,13 @@
-"""What users call: `run_parallel` and `@parallel`, thin views of one run."""
+"""What users call: `run_parallel`, a thin view of one run."""
 
 from __future__ import annotations
 
-import functools
-import types
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, Unpack, overload
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
+from ._config import resolve
 from ._errors import AutoexecError
-from ._options import CommonOptions, Options, Settings, check_call, validate
+from ._options import CommonOptions, Settings, check_call
 
 if TYPE_CHECKING:
     from ._report import Results
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 R = TypeVar("R")
-R_co = TypeVar("R_co", covariant=True)
-P = ParamSpec("P")
 
 
 @overload
@@ -98,7 +95,7 @@ def run_parallel(fn: Callable[..., Any], items: Iterable[Any], **options: Any) -
     The first calls are watched while they run: how much they compute, how much they wait, and
     whether they hold the GIL. The rest then runs one after another, on threads, in processes or
     on an event loop, whichever is predicted to end first; `.report` of the result says why.
-    `fn` is called exactly once for each item.
+    `fn` is called exactly once for each item, unless `retries` is set.
 
     Args:
         fn: Called with one item. May be `async def`.
@@ -113,6 +110,18 @@ def run_parallel(fn: Callable[..., Any], items: Iterable[Any], **options: Any) -
             ended then, on an event loop cancelled; on a thread it is reported and left behind.
         deadline: Seconds that the run may take.
         timeline: Record who ran what when, for `.report.timeline("run.json")` or `"run.svg"`.
+        retries: How often an item that failed is tried again, at once; or a function
+            `(exception, attempt) -> seconds to wait, or None to stop`. What is no `Exception`
+            (Ctrl-C, `sys.exit`) and what cannot be pickled is not tried again; a worker that died
+            and an `ItemTimeout` are.
+        max_per_second: The most calls that start in a second, over the whole run.
+        progress: True for a bar (needs tqdm), or a function `(done, total)`, called on this thread
+            at most twenty times a second and at the end; `total` is None if it is not known.
+        initializer: Called once in each worker process, with `initargs`; on other backends not at
+            all. Such a run has worker processes of its own.
+        max_tasks_per_child: Items after which a worker process is replaced, or chunks of
+            `chunksize` items together have that many.
+        seed: Gives each item a random stream of its own: see `item_random`.
         star: Unpack each item: mappings become keyword arguments, others positional ones.
 
     Returns:
@@ -127,12 +136,12 @@ def run_parallel(fn: Callable[..., Any], items: Iterable[Any], **options: Any) -
         DeadlineExceeded: The run took longer than `deadline`; what was done is in its `finished`.
         Exception: What `fn` raised, or what the input raised after the items before it.
     """
-    return _collect(fn, items, validate(options))
+    return start(fn, items, resolve(options))
 
 
-def _collect(fn: Callable[..., Any], items: Iterable[Any], settings: Settings) -> Results[Any]:
+def start(fn: Callable[..., Any], items: Iterable[Any], settings: Settings) -> Results[Any]:
+    """Run a function, decorated or not, over the items, and collect the results."""
     iterator = check_call(fn, items)
-    plain = fn.__wrapped__ if isinstance(fn, ParallelFunction) else fn
     from . import _run  # on the first call: `import autoexec` takes half as long without it
 
     if not hasattr(_run, "run"):
@@ -140,62 +149,4 @@ def _collect(fn: Callable[..., Any], items: Iterable[Any], settings: Settings) -
             "autoexec was called while it is being imported, by a signal handler perhaps: call it"
             " again when that is done."
         )
-    return _run.run(plain, _run.Source(items, iterator), settings)
-
-
-class ParallelFunction(Generic[P, R_co]):
-    """A function that is called as before and has `map` besides."""
-
-    __wrapped__: Callable[P, R_co]
-    __name__: str
-    __qualname__: str
-
-    def __init__(self, fn: Callable[P, R_co], settings: Settings) -> None:
-        functools.update_wrapper(self, fn)
-        self._settings = settings
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
-        """Call the function itself."""
-        return self.__wrapped__(*args, **kwargs)
-
-    def __get__(self, instance: object, owner: type | None = None) -> Any:
-        """On an instance: the method bound to it, which has `map` too."""
-        if instance is None:
-            return self
-        return ParallelFunction(types.MethodType(self.__wrapped__, instance), self._settings)
-
-    def __repr__(self) -> str:
-        return f"<parallel {self.__wrapped__!r}>"
-
-    @overload
-    def map(
-        self: ParallelFunction[P, Coroutine[Any, Any, T]], items: Iterable[Any]
-    ) -> Results[T]: ...
-    @overload
-    def map(self, items: Iterable[Any]) -> Results[R_co]: ...
-    def map(self, items: Iterable[Any]) -> Results[Any]:
-        """`run_parallel` of this function over the items, with the decorator's options."""
-        return _collect(self.__wrapped__, items, self._settings)
-
-
-@overload
-def parallel(fn: Callable[P, R], /) -> ParallelFunction[P, R]: ...
-@overload
-def parallel(
-    **options: Unpack[Options],
-) -> Callable[[Callable[P, R]], ParallelFunction[P, R]]: ...
-def parallel(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
-    """Give a function a `map` that runs it over many items, like `run_parallel`.
-
-    Used as `@parallel` or, with options of `run_parallel`, as `@parallel(max_workers=8)`. The
-    options are checked when the decorator runs.
-    """
-    settings = validate(options)
-    if fn is None:
-        return lambda function: _decorate(function, settings)
-    return _decorate(fn, settings)
-
-
-def _decorate(fn: Callable[P, R], settings: Settings) -> ParallelFunction[P, R]:
-    check_call(fn, ())
-    return ParallelFunction(fn, settings)
+    return _run.run(fn, _run.Source(items, iterator), settings)

@@ -13,6 +13,7 @@ from ._options import Settings
 from ._pace import Pace
 from ._profile import Profiler
 from ._report import Results
+from ._seed import NumberedChunk
 from ._types import Host, Lane, Plan, Profile, Route
 
 WATCHED = 4
@@ -62,7 +63,8 @@ class Dealer:
             return 0
         if name == "processes":
             chunk_s = self._profiler.wall_s * self.size(name, plan)
-            each = _control.prefetch(chunk_s) if self._profiler.known else 1
+            limited = self._settings.max_per_second is not None  # what is sent must start
+            each = _control.prefetch(chunk_s) if self._profiler.known and not limited else 1
             capacity = min(capacity, lane.workers) * each
             if self._settings.max_workers and self._lanes.local:
                 # What still runs here counts towards the limit as well.
@@ -81,7 +83,8 @@ class Dealer:
         route: Route = name
         if name == "threads" and plan.route in ("inline", "processes"):
             route = "inline"
-        chunk = Chunk(first, source, name, route, start)
+        kind = Chunk if self._settings.seed is None else NumberedChunk
+        chunk = kind(first, source, name, route, start)
         chunk.made_of = Results  # may become the caller's list as it is, see `Results.joined`
         chunk.sent_s = now
         chunk.watched = name == "threads" and self._clocked()
@@ -99,6 +102,10 @@ class Dealer:
         wall_s, known, given = self._profiler.wall_s, self._profiler.known, self._settings.chunksize
         if name in ("asyncio", "hybrid") or (not known and given == "auto"):
             return 1
+        if self._settings.max_per_second is not None:
+            return 1  # the calls of one chunk start as fast as they can
+        if name == "processes" and self._settings.max_tasks_per_child and given == "auto":
+            return 1  # a worker is replaced between chunks
         if plan.route == "inline" or (name == "threads" and plan.route == "processes"):
             if self.checking(name, plan) or not known:
                 return 1

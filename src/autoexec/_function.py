@@ -35,10 +35,19 @@ class RunCoroutine:
         return asyncio.run(self.fn(item))
 
 
+def undecorated(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """The function that `@parallel` was put on; any other as it is."""
+    if hasattr(type(fn), "starmap") and hasattr(type(fn), "_is_importable"):
+        inner: Callable[..., Any] = fn.__wrapped__  # type: ignore[attr-defined]
+        return inner
+    return fn
+
+
 def is_async(fn: Callable[..., Any]) -> bool:
     """Whether calling `fn` gives a coroutine: `async def`, a partial of one, or such a `__call__`."""
-    while isinstance(fn, functools.partial):
-        fn = fn.func
+    while isinstance(fn, (functools.partial, Star)):
+        fn = fn.func if isinstance(fn, functools.partial) else fn.fn
+    fn = undecorated(fn)
     call = getattr(type(fn), "__call__", None)
     return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(call)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+import math
 from collections import deque
 from collections.abc import Iterable
 from typing import Any
@@ -27,20 +29,22 @@ class Intake:
         self.stays: set[int] = set()
         """Indices of items that cannot leave this process."""
         self._runs: deque[list[Any]] = deque()  # [first index, items, position]
+        self._later: list[tuple[float, int, list[Any]]] = []  # a heap: (time, index, [item])
 
     @property
     def over(self) -> bool:
         """Whether there is nothing in hand and nothing will come."""
-        return self.ended and not self.count
+        return self.ended and not self.count and not self._later
 
     @property
     def remaining(self) -> int | None:
         """Items not sent yet, or None while nobody knows."""
+        held = self.count + len(self._later)
         if self.ended:
-            return self.count
+            return held
         if self.length is None:
             return None
-        return max(1, self.length - self.taken + self.count)
+        return max(1, self.length - self.taken + held)
 
     def took(self, items: list[Any], ended: bool, error: BaseException | None) -> None:
         """Items came; `ended` if these were the last, `error` if the input raised after them."""
@@ -53,6 +57,21 @@ class Intake:
     def give_back(self, first: int, items: Iterable[Any]) -> None:
         """Items that were sent were not started."""
         self._add(first, list(items), front=True)
+
+    def put_off(self, index: int, item: Any, until: float) -> None:
+        """An item that was sent is to be sent again, but not before a time."""
+        heapq.heappush(self._later, (until, index, [item]))
+
+    def wake(self, now: float) -> None:
+        """Take those in hand again whose time has come: they go first."""
+        while self._later and self._later[0][0] <= now:
+            _, index, items = heapq.heappop(self._later)
+            self._add(index, items, front=True)
+
+    @property
+    def wakes_at(self) -> float:
+        """When the next of them is due."""
+        return self._later[0][0] if self._later else math.inf
 
     def _add(self, first: int, items: list[Any], *, front: bool) -> None:
         (self._runs.appendleft if front else self._runs.append)([first, items, 0])

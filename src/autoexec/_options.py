@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import operator
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypedDict, get_args
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 BackendName = Literal["auto", "inline", "threads", "processes", "asyncio", "hybrid"]
 Backend: TypeAlias = "BackendName | Executor"
 OnError = Literal["raise", "return", "skip"]
+Retry: TypeAlias = "int | Callable[[Exception, int], float | None]"
+Progress: TypeAlias = "bool | Callable[[int, int | None], object]"
 
 
 class CommonOptions(TypedDict, total=False):
@@ -33,6 +36,21 @@ class CommonOptions(TypedDict, total=False):
     """Seconds that the whole run may take."""
     timeline: bool
     """Record who ran what when, for `report.timeline(file)`."""
+    retries: Retry
+    """How often an item that failed is tried again, at once; or a function of the error and the
+    number of attempts so far: seconds to wait before the next, None to stop."""
+    max_per_second: float | None
+    """The most calls that start in a second, of the whole run."""
+    progress: Progress
+    """True for a bar of tqdm, or a function of the items done and of all items (None: not known)."""
+    initializer: Callable[..., object] | None
+    """Called once in each worker process before anything else; elsewhere not at all."""
+    initargs: Iterable[Any]
+    """Its arguments."""
+    max_tasks_per_child: int | None
+    """Items after which a worker process is replaced."""
+    seed: int | None
+    """Gives each item a random stream of its own, see `item_random`."""
 
 
 class Options(CommonOptions, total=False):
@@ -55,6 +73,35 @@ class Settings(NamedTuple):
     timeout: float | None = None
     deadline: float | None = None
     timeline: bool = False
+    retries: Retry = 0
+    max_per_second: float | None = None
+    progress: Progress = False
+    initializer: Callable[..., object] | None = None
+    initargs: tuple[Any, ...] = ()
+    max_tasks_per_child: int | None = None
+    seed: int | None = None
+    sources: Mapping[str, str] = MappingProxyType({})
+    """Where the values came from that were given: name of the option -> source in words."""
+
+    @property
+    def own_workers(self) -> bool:
+        """Whether the worker processes of this run can serve no other."""
+        return self.initializer is not None or self.max_tasks_per_child is not None
+
+    @property
+    def given(self) -> dict[str, tuple[Any, str]]:
+        """The options that differ from the default, each with its value and where that is from.
+
+        Of an object its name: a report can be pickled, and keeps nothing of the caller's alive.
+        """
+        if not self.sources:
+            return {}
+        values = self._asdict()
+        return {
+            name: (_plain(values[name]), source)
+            for name, source in self.sources.items()
+            if values[name] != self._field_defaults[name]
+        }
 
     @property
     def limited(self) -> bool:
@@ -67,7 +114,14 @@ class Settings(NamedTuple):
         return self.backend if isinstance(self.backend, str) else "external"
 
 
-NAMES = Settings._fields
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    return getattr(value, "__qualname__", None) or type(value).__qualname__
+
+
+NAMES = tuple(name for name in Settings._fields if name != "sources")
+DEFAULT = Settings()
 
 
 def validate(options: Mapping[str, Any]) -> Settings:
@@ -77,6 +131,8 @@ def validate(options: Mapping[str, Any]) -> Settings:
         TypeError: An option is unknown or of the wrong type.
         ValueError: An option's value is out of range.
     """
+    if not options:
+        return DEFAULT
     for name in options:
         if name not in NAMES:
             import difflib  # only needed to word this error
@@ -103,7 +159,40 @@ def validate(options: Mapping[str, Any]) -> Settings:
         settings = settings._replace(timeout=_seconds("timeout", settings.timeout))
     if settings.deadline is not None:
         settings = settings._replace(deadline=_seconds("deadline", settings.deadline))
-    return settings
+    return _check_extras(settings)
+
+
+def _check_extras(settings: Settings) -> Settings:
+    if settings.retries is not DEFAULT.retries and not callable(settings.retries):
+        retries = _count("retries", settings.retries, "or a function", least=0)
+        settings = settings._replace(retries=retries)
+    if settings.max_per_second is not None:
+        rate = _positive("max_per_second", settings.max_per_second, "calls a second")
+        settings = settings._replace(max_per_second=rate)
+    if not isinstance(settings.progress, bool) and not callable(settings.progress):
+        raise TypeError(
+            f"progress must be True, False or a function (done, total), not {settings.progress!r}."
+        )
+    if settings.max_tasks_per_child is not None:
+        most = _count("max_tasks_per_child", settings.max_tasks_per_child, "or None for no limit")
+        settings = settings._replace(max_tasks_per_child=most)
+    if settings.seed is not None:
+        seed = _count("seed", settings.seed, "or None for no streams", least=0)
+        settings = settings._replace(seed=seed)
+    given = settings.initializer is not None or settings.initargs != ()
+    return _check_initializer(settings) if given else settings
+
+
+def _check_initializer(settings: Settings) -> Settings:
+    if settings.initializer is not None and not callable(settings.initializer):
+        raise TypeError(f"initializer must be callable, but {settings.initializer!r} is not.")
+    given: Any = settings.initargs
+    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+        raise TypeError(f"initargs must be a tuple of arguments, not {given!r}.")
+    arguments = tuple(given)
+    if arguments and settings.initializer is None:
+        raise ValueError("initargs are the arguments of an initializer, but there is none.")
+    return settings._replace(initargs=arguments)
 
 
 def _check_backend(backend: object) -> None:
@@ -130,12 +219,14 @@ def _is_executor(backend: object) -> bool:
     return module is not None and isinstance(backend, module.Executor)
 
 
-def _count(name: str, value: object, otherwise: str) -> int:
+def _count(name: str, value: object, otherwise: str, least: int = 1) -> int:
     if isinstance(value, bool) or not hasattr(type(value), "__index__"):
-        raise TypeError(f"{name} must be a whole number of at least 1, {otherwise}, not {value!r}.")
+        raise TypeError(
+            f"{name} must be a whole number of at least {least}, {otherwise}, not {value!r}."
+        )
     count = operator.index(value)  # type: ignore[arg-type]
-    if count < 1:
-        raise ValueError(f"{name} must be at least 1, {otherwise}, not {value!r}.")
+    if count < least:
+        raise ValueError(f"{name} must be at least {least}, {otherwise}, not {value!r}.")
     return count
 
 
@@ -145,10 +236,14 @@ def _check_flag(name: str, value: object) -> None:
 
 
 def _seconds(name: str, value: object) -> float:
+    return _positive(name, value, "seconds")
+
+
+def _positive(name: str, value: object, unit: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} must be a number of seconds or None, not {value!r}.")
+        raise TypeError(f"{name} must be a number of {unit} or None, not {value!r}.")
     if not 0 < value <= sys.float_info.max:
-        raise ValueError(f"{name} must be more than 0 seconds and finite, not {value!r}.")
+        raise ValueError(f"{name} must be more than 0 {unit} and finite, not {value!r}.")
     return float(value)
 
 

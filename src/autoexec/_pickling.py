@@ -163,8 +163,10 @@ def _dumps_with(
 class Packed:
     """A function that is pickled when the first who needs that asks for it."""
 
-    def __init__(self, fn: Any) -> None:
+    def __init__(self, fn: Any, travels: Any = None) -> None:
         self.fn = fn
+        self.travels = fn if travels is None else travels
+        """What goes to other processes in its stead, and does the same there."""
         self._wire: Wire | None = None
         self._lock = threading.Lock()
 
@@ -176,7 +178,7 @@ class Packed:
         """
         with self._lock:
             if self._wire is None:
-                self._wire = pack_function(self.fn)
+                self._wire = pack_function(self.travels)
             return self._wire
 
 

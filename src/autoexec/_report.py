@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from ._failure import Failure
 from ._ledger import Recording, Slow
 from ._types import Alternative, Host, Kind, Plan, Profile
 from ._wording import count
@@ -21,6 +23,17 @@ class Results(list[T]):
 
     report: Report
     """How they were made."""
+
+    @property
+    def ok(self) -> list[T]:
+        """The values of the items that succeeded, with `on_error="return"`."""
+        return [value for value in self if not isinstance(value, Failure)]
+
+    @property
+    def failures(self) -> list[Failure[Any]]:
+        """The failures of the others. To try those again:
+        `run_parallel(fn, [failure.item for failure in results.failures])`."""
+        return [value for value in self if isinstance(value, Failure)]
 
     def joined(self, values: list[T]) -> Results[T]:
         """These results and then `values`, in whichever of the two lists holds more.
@@ -72,6 +85,10 @@ class Report(NamedTuple):
     """Worker processes that died in a call."""
     recording: Recording | None = None
     """Who ran what when; None unless `timeline=True` was passed."""
+    retries: int = 0
+    """Attempts after the first, of all items."""
+    options: Mapping[str, tuple[Any, str]] = MappingProxyType({})
+    """Options that differ from the default: value, and where it came from."""
 
     @property
     def route(self) -> str:
@@ -189,6 +206,11 @@ class Report(NamedTuple):
         if self.items > 1:
             for i, slow in enumerate(self.slowest):
                 yield "" if i else "slowest", _slow(slow)
+        if self.retries:
+            yield "retried", count(self.retries, "time")
+        if self.options:
+            given = [f"{k}={v!r} ({source})" for k, (v, source) in self.options.items()]
+            yield "options", ", ".join(given)
         if self.failures:
             yield "failed", f"{count(self.failures, 'item')}, {self.skipped:,} left out"
         if self.deaths:

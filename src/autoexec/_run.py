@@ -19,13 +19,15 @@ from ._call import is_runnable, queued_ns, queued_ns_of
 from ._chunk import Block, Chunk
 from ._decide import classify
 from ._effects import difference, snapshot
-from ._errors import AutoexecError, DeadlineExceeded
-from ._function import RunCoroutine, Star, is_async, name_of
+from ._errors import AutoexecError, DeadlineExceeded, annotate
+from ._function import RunCoroutine, Star, is_async, name_of, undecorated
 from ._options import Settings
 from ._payload import weigh
 from ._pickling import Packed
+from ._progress import meter
 from ._report import Report, Results
 from ._scheduler import Scheduler
+from ._seed import Seeded, SeededTask
 from ._types import Broken, Event, Executor, Lane, Ready, Running
 
 PULL_S = 0.005
@@ -68,17 +70,33 @@ class Source:
         return items, False, None
 
 
+def one_call(
+    fn: Callable[..., Any], settings: Settings, asynchronous: bool, awaited: bool
+) -> Callable[[Any], Any]:
+    """What executors call with each item."""
+    call = Star(fn) if settings.star else fn
+    if asynchronous and not awaited:
+        call = RunCoroutine(call)
+    if settings.seed is not None:
+        seeded = SeededTask if awaited or settings.route == "asyncio" else Seeded
+        call = seeded(call, settings.seed)
+    return call
+
+
 class Run:
     """A run: its scheduler, its executors, and the queue by which they report."""
 
     def __init__(self, fn: Callable[..., Any], source: Source, settings: Settings) -> None:
-        self.fn = fn
+        self.fn, decorated = undecorated(fn), fn
+        fn = self.fn
         asynchronous = is_async(fn)
-        self._call = Star(fn) if settings.star else fn
-        if asynchronous and settings.route not in ("auto", "asyncio", "hybrid"):
-            self._call = RunCoroutine(self._call)
-        self._packed = Packed(self._call)
-        self.host = _host.read_host(warm=executors.warm_workers())
+        awaited = asynchronous and settings.route in ("auto", "asyncio", "hybrid")
+        self._call = one_call(fn, settings, asynchronous, awaited)
+        # A decorated function goes by the name of what it was decorated as.
+        whole = None if decorated is fn else one_call(decorated, settings, asynchronous, awaited)
+        self._packed = Packed(self._call, whole)
+        warm = 0 if settings.own_workers else executors.warm_workers()
+        self.host = _host.read_host(warm=warm)
         self._source = source
         self._settings = settings
         self._inbox: SimpleQueue[Event] = SimpleQueue()
@@ -92,11 +110,12 @@ class Run:
             self.host,
             settings,
             length=source.length,
-            is_async=asynchronous and not isinstance(self._call, RunCoroutine),
+            is_async=awaited,
             name=name_of(fn),
             now=self.started,
             prior=_priors.recall(fn) if settings.route == "auto" else None,
         )
+        self._meter = meter(settings.progress, name_of(fn), source.length)
 
         self._boot_s = _host.boot_clock()
         # Where start times of processes are not known, a child that was there before tells nothing.
@@ -107,6 +126,8 @@ class Run:
     def step(self) -> Done | None:
         """Do the next thing. Returns `Done` when there is nothing left to do."""
         scheduler = self.scheduler
+        if self._meter is not None:
+            self._meter.look(scheduler.profiler.done, self._clock())
         action = scheduler.next_action(self._clock())
         match action:
             case Take(count):
@@ -134,6 +155,8 @@ class Run:
             case Wait(seconds, watch, here):
                 self._wait(seconds, watch, here)
             case Done():
+                if self._meter is not None:
+                    self._meter.end(scheduler.profiler.done)
                 return action
         return None
 
@@ -147,6 +170,8 @@ class Run:
         """Let go of every executor."""
         for executor in self._executors.values():
             executor.close(abandon=abandon)
+        if self._meter is not None:
+            self._meter.close()
         if self._settings.route == "auto":
             _priors.learn(self.fn, self.scheduler.prior())
 
@@ -258,6 +283,11 @@ def run(fn: Callable[..., Any], source: Source, settings: Settings) -> Results[A
         while (done := current.step()) is None:
             results = current.collect(results)
         abandon = done.error is not None
+    except KeyboardInterrupt as interrupt:
+        finished = current.scheduler.window.finished(results)
+        interrupt.finished = finished  # type: ignore[attr-defined]
+        annotate(interrupt, f"{len(finished):,} items were done: see `finished` of this error.")
+        raise
     finally:
         # Also on Ctrl-C, which arrives here while this thread waits.
         current.close(abandon=abandon)
@@ -295,4 +325,6 @@ def _report(run: Run) -> Report:
         slowest=scheduler.ledger.slowest(),
         deaths=len(scheduler.ledger.dead),
         recording=scheduler.ledger.recorded(),
+        retries=scheduler.retries.count,
+        options=run.scheduler.settings.given,
     )

@@ -32,6 +32,8 @@ from ._options import BackendName, Settings
 from ._pace import Pace
 from ._priors import Prior
 from ._profile import BEAT_S, Profiler
+from ._rate import Rate
+from ._retries import PolicyFailed, Retries
 from ._types import Broken, Host, Lane, Look, Payload, Plan, Profile, Ready
 from ._window import Window
 
@@ -93,6 +95,8 @@ class Scheduler:
         self._instead: str | None = None
         """Why the calls run elsewhere than was asked for."""
         self._limits = Limits(settings, name, now)
+        self.retries = Retries(settings.retries)
+        self._rate = Rate(settings.max_per_second, now)
         if self.plan.waiting:
             self._pace.begin_ramp(self.plan, now, 0, prior.at_once if prior else None)
 
@@ -106,7 +110,7 @@ class Scheduler:
         """Calls have returned."""
         for block in blocks:
             self.ledger.add(block, now)  # before its items are counted as done
-            self._settle(block)
+            self._settle(block, now)
         self._pace.fresh = True
         succeeded = self.profiler.done - self.window.failures
         if self._pace.ramping(self.plan):
@@ -131,6 +135,13 @@ class Scheduler:
     def broken(self, event: Broken) -> None:
         """A lane cannot be used any more."""
         self._lanes[event.lane].workers = 0
+        if event.initializing:
+            self._error = AutoexecError(
+                f"The initializer raised {short_repr(event.error)} in a worker process, so none can"
+                " run the items. Its traceback there is above, as the cause."
+            )
+            self._error.__cause__ = event.error
+            return
         if self.settings.route == event.lane or event.lane not in _PROCESSES:
             self._without_lane(event)
         self._host = self._host._replace(processes_barred=event.reason)
@@ -176,24 +187,28 @@ class Scheduler:
             self.profiler.effect = effect
             self._pace.review_soon()
 
-    def _settle(self, block: Block) -> None:
+    def _settle(self, block: Block, now: float) -> None:
         chunk = block.chunk
         if not self.profiler.done and block.values and chunk.lane in LOCAL:
             self._refuse_coroutine(block.values[0])
         first = chunk.first + chunk.done
         self.window.put_values(first, block.values)
+        if self.retries.on and chunk.count == 1 and block.values:
+            self.retries.settled(first)
         chunk.done += len(block.values)
         if block.values:
             self._last_value = block.values[-1]
         if isinstance(block.error, NotSent) and self.settings.route == "auto":
             self._intake.stays.add(chunk.first + chunk.done)  # it comes back with the rest
             block.error = None
-        if block.error is not None:
+        again = block.error is not None and self._again(chunk, block.error, now)
+        if block.error is not None and not again:
             self._failed(chunk, block.error, block.wall_s)
-        self.ran[chunk.route] += len(block.values) + (block.error is not None)
+        self.ran[chunk.route] += len(block.values) + (block.error is not None and not again)
         self.calls_s += block.wall_s
         local, crowd = chunk.lane in LOCAL, self._lanes.crowd(chunk)
         self.profiler.add(block, local=local, crowd=crowd)
+        self.profiler.done -= again  # it was a call, but the item has no outcome yet
         if local and crowd == 1 and self._pace.probing:
             self._pace.probed()
         if block.last:
@@ -204,9 +219,27 @@ class Scheduler:
                 self._overran = False
                 self.profiler.overran()
 
+    def _again(self, chunk: Chunk, error: BaseException, now: float) -> bool:
+        """Put an item off that is to be tried again; whether it is."""
+        if not self.retries.on or self._error is not None:
+            return False
+        item, index = chunk.item(chunk.done), chunk.first + chunk.done
+        try:
+            wait_s = self.retries.wait_s(index, error)
+        except PolicyFailed as failed:
+            self._error = failed
+            return False
+        if wait_s is None:
+            return False
+        self._intake.put_off(index, item, now + wait_s)
+        chunk.done += 1
+        return True
+
     def _failed(self, chunk: Chunk, error: BaseException, wall_s: float) -> None:
         item, index = chunk.item(chunk.done), chunk.first + chunk.done
         chunk.done += 1
+        if (attempts := self.retries.settled(index)) > 1:
+            annotate(error, f"It was the last of {attempts} attempts (see the option `retries`).")
         annotate(
             error,
             f"{self._name} was called with item {index}, {short_repr(item)}"
@@ -230,6 +263,7 @@ class Scheduler:
     def next_action(self, now: float) -> Action:
         """The next thing for the driver to do."""
         self._known = None
+        self._intake.wake(now)
         if self._error is not None:
             # Given away: an inline call's traceback leads back to this object, in a cycle.
             error, self._error = self._error, None
@@ -273,19 +307,24 @@ class Scheduler:
 
     def _sending(self, now: float) -> Action | None:
         intake, dealer, plan = self._intake, self._dealer, self.plan
+        allowed = self._rate.allowed(now)
+        if allowed < 1:
+            return None
         if intake.stays and intake.count and intake.first() in intake.stays:
             return self._keeping(now)
         for name in sorted(plan.capacities):  # processes before threads
             room = dealer.room(name, plan)
-            if room <= 0 or intake.over:
+            if room <= 0 or (intake.ended and not intake.count):
                 continue
             size = dealer.size(name, plan)
             if not intake.count:
                 return Take(room * size)
+            room = int(min(room, allowed))
             check = dealer.checking(name, plan)
             chunks: list[Chunk] = []
             while intake.count and len(chunks) < room:
                 chunks.append(dealer.cut(name, size, plan, now))
+            self._rate.started(len(chunks))
             return Send(name, chunks, check=check and chunks[0].count == 1)
         return None
 
@@ -298,6 +337,7 @@ class Scheduler:
         if len(lane.in_flight) >= KEPT:
             return None
         self._intake.stays.discard(self._intake.first())
+        self._rate.started(1)
         return Send("threads", [self._dealer.cut("threads", 1, self.plan, now)], check=False)
 
     def _recalling(self, now: float) -> Action | None:
@@ -325,6 +365,9 @@ class Scheduler:
             if watch and (self.profiler.done or now - watch[0].sent_s < FIRST_WATCH_S):
                 return Wait(BEAT_S, watch, here=True)
         until = min(now + LONGEST_WAIT_S, self._limits.next_look(bool(self._lanes.count)))
+        until = min(until, self._intake.wakes_at)
+        if self._intake.count or not self._intake.ended:
+            until = min(until, self._rate.next_at(now))
         if self._pace.fresh:
             until = min(until, self._pace.review_at)
         for chunk in running:

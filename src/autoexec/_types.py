@@ -47,6 +47,8 @@ class Broken(NamedTuple):
     """What was raised, if anything was."""
     harmless: bool = False
     """It says nothing of the function: the calls may as well run in this process."""
+    initializing: bool = False
+    """It is the caller's initializer that failed."""
 
 
 Event = Sequence[Block] | Ready | Broken

@@ -7,45 +7,10 @@ They arrive in any order, leave in input order, and each index exactly once. Wha
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any
 
+from ._failure import Failure as Failure
 from ._options import OnError
-
-ItemT = TypeVar("ItemT")
-
-
-class Failure(Generic[ItemT]):
-    """Stands in the place of a result when `on_error="return"`. False in a condition."""
-
-    __slots__ = ("exception", "index", "item", "seconds")
-    __match_args__ = ("index", "item", "exception", "seconds")
-
-    index: int
-    """Position of the item in the input, from 0."""
-    item: ItemT
-    exception: BaseException
-    seconds: float
-    """How long the call ran."""
-
-    def __init__(self, index: int, item: ItemT, exception: BaseException, seconds: float) -> None:
-        # Written by hand: a frozen dataclass would add 12 ms to `import autoexec`.
-        for name, value in zip(self.__match_args__, (index, item, exception, seconds), strict=True):
-            object.__setattr__(self, name, value)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"a Failure is a record; {name!r} cannot be changed")
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Failure, (self.index, self.item, self.exception, self.seconds)
-
-    def __bool__(self) -> bool:
-        return False
-
-    def __repr__(self) -> str:
-        return (
-            f"Failure(index={self.index}, item={self.item!r}, exception={self.exception!r},"
-            f" seconds={self.seconds:.3g})"
-        )
 
 
 class Window:
@@ -106,7 +71,8 @@ class Window:
             taken: What `take` has given so far, in one list.
         """
         done = [i for i in range(self._next) if i not in self._left_out]
-        found = dict(zip(done, taken, strict=True))
+        # Not strict: a Ctrl-C may come between `take` and the list.
+        found = dict(zip(done, taken, strict=False))
         for first, (_, values) in sorted(self._waiting.items()):
             found.update(enumerate(values, first))
         return found

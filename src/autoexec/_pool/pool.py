@@ -288,7 +288,8 @@ class Pool:
                 concerned = list(self._jobs.values())
         what = "the function could not be loaded" if job_id else "the initializer failed"
         for job in concerned:
-            self._give_up(job, error, f"{what} in a worker process:\n{text}")
+            why = f"{what} in a worker process:\n{text}"
+            self._give_up(job, error, why, initializing=not job_id)
 
     def has_room(self, worker: Worker) -> None:
         """A worker has finished a chunk."""
@@ -326,7 +327,13 @@ class Pool:
         return job.tries > 0 or bool(job.loaded)
 
     def _give_up(
-        self, job: Job, error: BaseException | None, why: str, *, harmless: bool = False
+        self,
+        job: Job,
+        error: BaseException | None,
+        why: str,
+        *,
+        harmless: bool = False,
+        initializing: bool = False,
     ) -> None:
         """No worker will serve a job: let what waits come back, and say so."""
         with self._lock:
@@ -334,7 +341,7 @@ class Pool:
                 return
             job.given_up = True
             job.wanted = 0
-        job.sink(Broken(job.lane, why, error, harmless))
+        job.sink(Broken(job.lane, why, error, harmless, initializing))
         job.hand_back()
 
     # --- The end --------------------------------------------------------------------------------------

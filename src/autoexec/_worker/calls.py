@@ -129,6 +129,25 @@ def _at_home(fn: Callable[..., Any]) -> Callable[..., Any]:
     return fn
 
 
+class AtHome:
+    """A function on its way to workers with an initializer, where it arrives as itself, and sees
+    what that has left."""
+
+    def __init__(self, fn: Any) -> None:
+        self._fn = fn
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _settle_in, (self._fn,)
+
+
+def _settle_in(fn: Any) -> Any:
+    layer = fn
+    while layer is not None:
+        _at_home(layer)
+        layer = getattr(layer, "__wrapped__", None)
+    return fn
+
+
 def _main_globals(fn: Any) -> dict[str, Any]:
     """The globals of a function of the main program; of any other, an empty dictionary."""
     while isinstance(fn, functools.partial):

@@ -10,7 +10,7 @@ import sys
 from typing import assert_never
 
 from .. import _host
-from .._function import Star, is_async
+from .._function import is_async
 from .._options import Settings
 from .._pickling import Packed
 from .._types import Executor, Lane, Sink
@@ -37,15 +37,13 @@ def make(lane: Lane, packed: Packed, sink: Sink, settings: Settings) -> Executor
         case "processes":
             from .processes import ProcessesExecutor
 
-            return ProcessesExecutor(packed, sink)
+            return ProcessesExecutor(packed, sink, settings)
         case "hybrid":
             from .loop import LoopExecutor
             from .processes import ProcessesExecutor
 
-            host = (
-                LoopExecutor if is_async(fn.fn if isinstance(fn, Star) else fn) else ThreadsExecutor
-            )
-            return ProcessesExecutor(packed, sink, "hybrid", host)
+            host = LoopExecutor if is_async(fn) else ThreadsExecutor
+            return ProcessesExecutor(packed, sink, settings, "hybrid", host)
         case "asyncio":
             from .loop import LoopExecutor
 
@@ -54,5 +52,5 @@ def make(lane: Lane, packed: Packed, sink: Sink, settings: Settings) -> Executor
             from .external import ExternalExecutor
 
             assert not isinstance(settings.backend, str)
-            return ExternalExecutor(fn, sink, settings.backend)
+            return ExternalExecutor(packed.travels, sink, settings.backend)
     assert_never(lane)

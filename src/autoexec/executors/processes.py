@@ -6,10 +6,13 @@ from collections.abc import Sequence
 
 from .. import _control, _host
 from .._chunk import Chunk
-from .._pickling import Packed
+from .._options import Settings
+from .._pickling import Packed, pack
 from .._pool import shared
 from .._pool.job import Job
+from .._pool.pool import Initializer, Pool
 from .._types import Lane, Sink
+from .._worker.calls import AtHome, initialize
 from .._worker.journal import SLOTS
 
 
@@ -20,6 +23,7 @@ class ProcessesExecutor:
         fn: Called with one item.
         sink: Hears of outcomes.
         lane: `processes`, or `hybrid` with a host.
+        settings: Whether it has workers of its own.
         host: The class of the executor that runs calls side by side within each worker.
     """
 
@@ -27,10 +31,14 @@ class ProcessesExecutor:
         self,
         fn: Packed,
         sink: Sink,
+        settings: Settings,
         lane: Lane = "processes",
         host: type | None = None,
     ) -> None:
-        self._pool = shared.get()
+        self._own = settings.own_workers
+        self._pool = _own_pool(settings) if self._own else shared.get()
+        if settings.initializer is not None:
+            fn = Packed(fn.fn, AtHome(fn.travels))
         self._job = Job(fn, sink, lane, host=host, depth=_control.PREFETCH)
 
     def open(self, workers: int) -> None:
@@ -52,3 +60,14 @@ class ProcessesExecutor:
     def close(self, *, abandon: bool) -> None:
         """Let the workers go; with `abandon` those that still run a call of this are killed."""
         self._pool.finish(self._job, abandon=abandon)
+        if self._own:
+            self._pool.shutdown()
+
+
+def _own_pool(settings: Settings) -> Pool:
+    """Workers for one run alone: those of others have not called its initializer, and what theirs
+    has left behind is nothing to this."""
+    first = None
+    if settings.initializer is not None:
+        first = Initializer(pack(initialize), pack((settings.initializer, settings.initargs)))
+    return Pool(idle_s=None, max_calls=settings.max_tasks_per_child, initializer=first)

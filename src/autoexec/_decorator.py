@@ -1,0 +1,150 @@
+"""`@parallel`: a function that is called as before and runs over many items besides."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+import types
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, overload
+
+from ._api import start
+from ._config import resolve
+from ._function import is_async
+from ._options import Options, check_call, validate
+
+if TYPE_CHECKING:
+    from ._report import Results
+
+T = TypeVar("T")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+P = ParamSpec("P")
+
+_TRAVELLING = (str, int, float, bool, type(None))
+"""Values of options that a function takes along to a process: executors and bars stay."""
+
+
+class ParallelFunction(Generic[P, R_co]):
+    """A function that is called as before and has `map`, `starmap` and `options` besides.
+
+    It can be pickled: by its name where it has one that a worker can import, else by value.
+    """
+
+    __wrapped__: Callable[P, R_co]
+    __name__: str
+    __qualname__: str
+
+    def __init__(self, fn: Callable[P, R_co], options: Mapping[str, Any]) -> None:
+        functools.update_wrapper(self, fn)
+        self._options = dict(options)
+        self._origin: ParallelFunction[P, R_co] | None = None  # of what this is a copy
+        if is_async(fn):
+            # So that `inspect.iscoroutinefunction` says so; on 3.11 nothing but a function can,
+            # and only this package looks at the mark.
+            if sys.version_info >= (3, 12):
+                inspect.markcoroutinefunction(self)
+            else:
+                self._is_coroutine_mark = True
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Call the function itself."""
+        return self.__wrapped__(*args, **kwargs)
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        """On an instance: the method bound to it, which has `map` too."""
+        fn: Any = self.__wrapped__
+        if isinstance(fn, (staticmethod, classmethod)):
+            return ParallelFunction(fn.__get__(instance, owner), self._options)
+        if instance is None:
+            return self
+        return ParallelFunction(types.MethodType(fn, instance), self._options)
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        if self._is_importable():
+            return self.__qualname__
+        options = {k: v for k, v in self._options.items() if isinstance(v, _TRAVELLING)}
+        if self._origin is not None and self._origin._is_importable():
+            return _with_options, (self._origin, options)
+        return _arrive, (self.__wrapped__, options)
+
+    def _is_importable(self) -> bool:
+        """Whether a worker finds this very object by its name. What is in the main program it does
+        not: that travels by value, like its functions."""
+        if self.__module__ == "__main__":
+            return False
+        found: Any = sys.modules.get(self.__module__)
+        for part in self.__qualname__.split("."):
+            found = getattr(found, part, None)
+        return found is self
+
+    def __repr__(self) -> str:
+        return f"<parallel {self.__wrapped__!r}>"
+
+    def options(self, **options: Unpack[Options]) -> ParallelFunction[P, R_co]:
+        """The same function with other options; those that are not named stay as they are."""
+        merged = {**self._options, **options}
+        validate(merged)
+        copy = ParallelFunction(self.__wrapped__, merged)
+        copy._origin = self._origin or self
+        return copy
+
+    @overload
+    def map(
+        self: ParallelFunction[P, Coroutine[Any, Any, T]], items: Iterable[Any]
+    ) -> Results[T]: ...
+    @overload
+    def map(self, items: Iterable[Any]) -> Results[R_co]: ...
+    def map(self, items: Iterable[Any]) -> Results[Any]:
+        """`run_parallel` of this function over the items, with the decorator's options."""
+        return start(self, items, resolve(self._options))
+
+    @overload
+    def starmap(
+        self: ParallelFunction[P, Coroutine[Any, Any, T]], items: Iterable[Any]
+    ) -> Results[T]: ...
+    @overload
+    def starmap(self, items: Iterable[Any]) -> Results[R_co]: ...
+    def starmap(self, items: Iterable[Any]) -> Results[Any]:
+        """The same with each item unpacked: mappings become keyword arguments."""
+        return start(self, items, resolve({**self._options, "star": True}))
+
+    # `imap`, `amap` and `aimap`, views of the streams, belong here.
+
+
+def _with_options(fn: ParallelFunction[P, R], options: Mapping[str, Any]) -> ParallelFunction[P, R]:
+    return fn.options(**options)
+
+
+def _arrive(fn: Callable[..., Any], options: Mapping[str, Any]) -> ParallelFunction[..., Any]:
+    # A bound method is read as what its name stands for, which is decorated.
+    return fn if isinstance(fn, ParallelFunction) else ParallelFunction(fn, options)
+
+
+@overload
+def parallel(fn: Callable[P, R], /) -> ParallelFunction[P, R]: ...
+@overload
+def parallel(
+    **options: Unpack[Options],
+) -> Callable[[Callable[P, R]], ParallelFunction[P, R]]: ...
+def parallel(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Give a function a `map` that runs it over many items, like `run_parallel`.
+
+    Used as `@parallel` or, with options of `run_parallel`, as `@parallel(max_workers=8)`. The
+    options are checked when the decorator runs. Above `@staticmethod` and `@classmethod` it works
+    like on any function; below `@classmethod` it does only before Python 3.13, where a class method
+    no longer asks what it wraps to bind itself.
+    """
+    validate(options)
+    if fn is None:
+        return lambda function: _decorate(function, options)
+    return _decorate(fn, options)
+
+
+def _decorate(fn: Any, options: Mapping[str, Any]) -> Any:
+    within: Any = fn
+    if isinstance(within, (staticmethod, classmethod)):
+        within = within.__func__
+    check_call(within, ())
+    return ParallelFunction(fn, options)
