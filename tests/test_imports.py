@@ -20,6 +20,9 @@ ENTRIES = ("__main__", "_compare")
 TOUCHING = (
     "_futures",
     "_run",
+    "_arun",
+    "_stream",
+    "_source",
     "executors",
     "_pool",
     "_worker",

@@ -7,13 +7,18 @@
 
 The map of the package, from the top down; each module imports only from those below it:
 
+    _forms         iter_parallel, arun_parallel, aiter_parallel: the same run, for other callers
     _api           run_parallel and @parallel: thin views of one run
     _futures       ProcessPoolExecutor, a drop-in for the standard one, on the same workers
+    _arun          a run for an event loop, driven by a helper thread
+    _stream        results one by one, driven by each `next` of the caller
     _run           one run, driven by the caller's thread; composes everything below
+    _source        the input, and how items are taken from it
     executors/     ways to run calls, one file each, behind one seam
     _pool/         worker processes, and the supervision of them
     _worker/       the far side of a process
     _scheduler     a state machine without I/O: what happened goes in, what to do comes out
+    _buffer        how many items may be between the input and the caller of an iterator; pure
     _dealer        how much goes where, in which sizes; pure
     _decide        decide(profile, host, settings) -> Plan: pure
     _profile       outcomes and looks -> Profile
@@ -45,6 +50,7 @@ The map of the package, from the top down; each module imports only from those b
 TYPE_CHECKING = False  # type checkers take it for that of `typing`
 if TYPE_CHECKING:
     from ._api import ParallelFunction, parallel, run_parallel
+    from ._arun import AsyncResultIterator
     from ._errors import (
         AutoexecError,
         DeadlineExceeded,
@@ -54,13 +60,16 @@ if TYPE_CHECKING:
         RemoteTraceback,
         WorkerDied,
     )
+    from ._forms import aiter_parallel, arun_parallel, iter_parallel
     from ._futures import InitializerFailed, NoWorkers, ProcessPoolExecutor
     from ._options import Options
     from ._report import Report, Results
+    from ._stream import ResultIterator
     from ._types import Kind, Plan, Profile
     from ._window import Failure
 
 __all__ = [
+    "AsyncResultIterator",
     "AutoexecError",
     "DeadlineExceeded",
     "Failure",
@@ -77,8 +86,12 @@ __all__ = [
     "RemoteError",
     "RemoteTraceback",
     "Report",
+    "ResultIterator",
     "Results",
     "WorkerDied",
+    "aiter_parallel",
+    "arun_parallel",
+    "iter_parallel",
     "parallel",
     "run_parallel",
 ]
@@ -98,9 +111,12 @@ _HOMES = {
         "RemoteTraceback",
         "WorkerDied",
     ),
+    "_arun": ("AsyncResultIterator",),
+    "_forms": ("aiter_parallel", "arun_parallel", "iter_parallel"),
     "_futures": ("InitializerFailed", "NoWorkers", "ProcessPoolExecutor"),
     "_options": ("Options",),
     "_report": ("Report", "Results"),
+    "_stream": ("ResultIterator",),
     "_types": ("Kind", "Plan", "Profile"),
     "_window": ("Failure",),
 }

@@ -132,14 +132,15 @@ def run_parallel(fn: Callable[..., Any], items: Iterable[Any], **options: Any) -
 def _collect(fn: Callable[..., Any], items: Iterable[Any], settings: Settings) -> Results[Any]:
     iterator = check_call(fn, items)
     plain = fn.__wrapped__ if isinstance(fn, ParallelFunction) else fn
-    from . import _run  # on the first call: `import autoexec` takes half as long without it
+    # On the first call: `import autoexec` takes half as long without them.
+    from . import _run, _source
 
     if not hasattr(_run, "run"):
         raise AutoexecError(
             "autoexec was called while it is being imported, by a signal handler perhaps: call it"
             " again when that is done."
         )
-    return _run.run(plain, _run.Source(items, iterator), settings)
+    return _run.run(plain, _source.Source(items, iterator), settings)
 
 
 class ParallelFunction(Generic[P, R_co]):
