@@ -123,9 +123,9 @@ def iter_parallel(
         fn: Called with one item. May be `async def`.
         items: Any iterable, taken from by your thread only.
         ordered: False: hand on each result when its call ends.
-        buffersize: The most items taken from the input and not yet handed to you. Default: four
+        buffersize: The most items taken from the input and not yet handed to you. Default: eight
             times what can be in flight (so that all workers are busy beside a few slow calls),
-            chunks included, and never over 16,384.
+            chunks included, and never over 65,536.
         **options: Those of `run_parallel`. A `deadline` counts from the first `next`.
 
     Returns:

@@ -40,8 +40,8 @@ class StreamOptions(CommonOptions, total=False):
     ordered: bool
     """Hand on results in the order of the items (default), or as their calls end."""
     buffersize: int | None
-    """The most items taken from the input and not yet handed to the caller. Default: four times what
-    can be in flight, and 16,384 at most."""
+    """The most items taken from the input and not yet handed to the caller. Default: eight times what
+    can be in flight, and 65,536 at most."""
 
 
 class Options(StreamOptions, total=False):

@@ -275,7 +275,7 @@ class Scheduler:
             size = dealer.size(name, plan)
             slots = room + len(self._lanes[name].in_flight)
             if self._buffer is not None:
-                size = self._buffer.chunk(size, slots)
+                size = self._buffer.chunk(size, slots, self.profiler.wall_s)
             if not intake.count:
                 if most := self._may_take(room * size, size, slots, now):
                     return Take(most)
