@@ -7,6 +7,7 @@ import contextvars
 import gc
 import itertools
 import os
+import queue
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -53,11 +54,10 @@ async def asynchronous(items: Any) -> AsyncIterator[Any]:
 async def others_than_this() -> set[asyncio.Task[Any]]:
     """The tasks of the loop that are left after a moment, this one aside."""
     for _ in range(200):
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        if not left:
+        if asyncio.all_tasks() == {asyncio.current_task()}:
             break
         await asyncio.sleep(0.01)
-    return left
+    return {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
 
 
 async def threads_gone() -> bool:
@@ -473,5 +473,60 @@ def test_many_runs_share_a_loop(run: Run) -> None:
     async def main() -> None:
         runs = [arun_parallel(fn, range(30)) for fn in (double, double_later) * 4]
         assert await asyncio.gather(*runs) == [[2 * i for i in range(30)]] * 8
+
+    run(main())
+
+
+def test_results_come_out_while_an_input_blocks(run: Run) -> None:
+    async def main() -> None:
+        more: queue.SimpleQueue[int] = queue.SimpleQueue()
+        threads: set[int] = set()
+
+        def source() -> Iterator[int]:
+            while (item := more.get(timeout=20)) >= 0:
+                threads.add(threading.get_ident())
+                yield item
+
+        results = aiter_parallel(double, source(), backend="threads")
+        for i in range(5):  # each item comes only when the result before it was seen
+            more.put(i)
+            assert await anext(results) == 2 * i
+        more.put(-1)
+        assert [x async for x in results] == []
+        assert len(threads) == 1
+
+    run(main())
+
+
+@pytest.mark.parametrize("backend", ["inline", "threads"])
+def test_who_is_cancelled_does_not_wait_for_calls_and_inputs_that_block(
+    run: Run, backend: Any
+) -> None:
+    async def main() -> None:
+        gate, begun = threading.Event(), threading.Event()
+
+        def block(x: int) -> int:
+            begun.set()
+            assert gate.wait(20)
+            return x
+
+        def source() -> Iterator[int]:
+            yield block(1)
+
+        for start in (
+            lambda: arun_parallel(block, [1], backend=backend),
+            lambda: arun_parallel(double, source(), backend=backend),
+            lambda: collected(aiter_parallel(block, [1, 2], backend=backend)),
+        ):
+            begun.clear()
+            task = asyncio.ensure_future(start())
+            while not begun.is_set():
+                await asyncio.sleep(0.001)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert not gate.is_set()
+        gate.set()
+        assert await threads_gone()
 
     run(main())

@@ -304,11 +304,12 @@ def test_an_error_leaves_no_cycles() -> None:
     gc.disable()
     try:
         results = iter_parallel(call, [7], backend="threads")
+        seen: list[weakref.ref[Mishap]] = []
         try:
             next(results)
         except Mishap as error:
-            gone = weakref.ref(error)
-        assert gone() is None
+            seen.append(weakref.ref(error))
+        assert [ref() for ref in seen] == [None]
     finally:
         gc.enable()
 

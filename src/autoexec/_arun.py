@@ -3,6 +3,8 @@
     loop      next -> what is ready            tasks of coroutine functions; async input
                         ^                             |                      |
     thread    run -> window -> lists                  +--- outcomes, items --+-> run
+                                                                                  ^
+    thread    input that may block -------------------------------------- items --+
 
 The same run, step for step, as that of a calling thread, since what it does must not be done on a
 loop: it pickles, starts processes, compares the caller's state and takes from inputs that may block.
@@ -20,6 +22,8 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence, Sized
 from functools import partial
+from itertools import islice
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from . import _thread_cache
@@ -36,12 +40,52 @@ if TYPE_CHECKING:
 
 R_co = TypeVar("R_co", covariant=True)
 
-LEAVE_S = 2.0
+LEAVE_S = 1.5
 """Seconds that an end is waited for: workers are killed and tasks cancelled within a moment, but a
-task may refuse, and an input that blocks cannot be interrupted."""
+task may refuse to be."""
+STUCK_S = 0.1
+"""Seconds after which a driving thread that was told to leave is taken to be in a call: that of
+`backend="inline"`, or of a single item. Else it is at its next step within a millisecond."""
 
 
-class AsyncSource(Source):
+class PulledSource(Source):
+    """An input that is pulled by others, item by item, while the run goes on.
+
+    They add to the box, and say so if nobody was told since it was last emptied. The run empties it.
+    Each reads what the other writes in the opposite order, so neither needs a lock: an item that
+    comes while the box is emptied is told of again.
+    """
+
+    def __init__(self) -> None:
+        super().__init__((), iter(()))
+        self._box: deque[Any] = deque()
+        self._told = False
+        self._ended = False
+        self._error: BaseException | None = None
+        self._sink: Callable[[Pulled], None]
+
+    def _put(self, item: Any) -> None:
+        self._box.append(item)
+        if not self._told:
+            self._told = True
+            self._sink(Pulled())
+
+    def _stop(self, *, ended: bool, error: BaseException | None = None) -> None:
+        """No more for now, or for ever."""
+        self._error = error
+        self._ended = ended
+        self.pulling = False
+        self._sink(Pulled())
+
+    def collected(self) -> Taken:
+        """What came since the last time."""
+        self._told = False
+        ended = self._ended
+        box = self._box
+        return [box.popleft() for _ in range(len(box))], ended, self._error if ended else None
+
+
+class AsyncSource(PulledSource):
     """An asynchronous iterable, pulled by a task on the loop of its owner.
 
     Args:
@@ -49,20 +93,20 @@ class AsyncSource(Source):
     """
 
     def __init__(self, items: object, iterator: AsyncIterator[Any]) -> None:
-        super().__init__((), iter(()))
+        super().__init__()
         self.length = len(items) if isinstance(items, Sized) else None
         self._items = iterator
-        self._box: list[Any] = []
         self._task: asyncio.Task[None] | None = None
         self._over = False
 
     def belong_to(self, loop: asyncio.AbstractEventLoop, sink: Callable[[Pulled], None]) -> None:
-        """The loop that may pull, and who hears of the items."""
+        """The loop that may pull, and who hears of items."""
         self._loop = loop
         self._sink = sink
 
     def take(self, count: int) -> Taken | None:
         """Have the loop take them."""
+        self.pulling = True
         self._loop.call_soon_threadsafe(self._start, count)
         return None
 
@@ -72,42 +116,29 @@ class AsyncSource(Source):
             self._task = self._loop.create_task(self._bring(count))
 
     async def _bring(self, count: int) -> None:
-        ended = False
-        error: BaseException | None = None
         until = self._loop.time() + PULL_S
         try:
             for _ in range(count):
-                item = await anext(self._items)
-                if not self._box:
-                    # What else comes in this turn of the loop goes along.
-                    self._loop.call_soon(self._pass_on)
-                self._box.append(item)
+                self._put(await anext(self._items))
                 if self._loop.time() > until:  # it may never let others have a turn
                     await asyncio.sleep(0)
                     until = self._loop.time() + PULL_S
         except StopAsyncIteration:
-            ended = True
-        except asyncio.CancelledError as exc:
-            if self._over:
-                return
-            ended, error = True, exc
-        except Exception as exc:  # the input's own error: it follows the results before it
-            ended, error = True, exc
-        items, self._box = self._box, []
-        self._sink(Pulled(items, ended, error, more=False))
-        del error  # its traceback holds this frame, which would be a cycle
-
-    def _pass_on(self) -> None:
-        if self._box:
-            items, self._box = self._box, []
-            self._sink(Pulled(items, ended=False, error=None, more=True))
+            self._stop(ended=True)
+        except asyncio.CancelledError as error:
+            if not self._over:  # it was not cancelled by us
+                self._stop(ended=True, error=error)
+        except Exception as error:  # the input's own error: it follows the results before it
+            self._stop(ended=True, error=error)
+        else:
+            self._stop(ended=False)
 
     def close(self) -> None:
         """Cancel the task, and wait for its end for a moment."""
         ended = threading.Event()
         with contextlib.suppress(RuntimeError):  # the loop has ended, and the task with it
             self._loop.call_soon_threadsafe(self._cancel, ended.set)
-            ended.wait(LEAVE_S / 2)
+            ended.wait(1.0)
 
     def _cancel(self, then: Callable[[], None]) -> None:
         self._over = True
@@ -116,6 +147,51 @@ class AsyncSource(Source):
             return
         self._task.cancel()
         self._task.add_done_callback(lambda _: then())
+
+
+class ThreadedSource(PulledSource):
+    """An iterable that may block, pulled by a thread of its own, always the same: so neither the loop
+    nor the run waits for it, and results come out meanwhile."""
+
+    def __init__(self, iterator: Iterator[Any]) -> None:
+        super().__init__()
+        self.length = None
+        self.iterator = iterator
+        self._wanted: SimpleQueue[int] = SimpleQueue()
+        self._serving = self._over = False
+
+    def belong_to(self, loop: asyncio.AbstractEventLoop, sink: Callable[[Pulled], None]) -> None:
+        """Who hears of items."""
+        self._sink = sink
+
+    def take(self, count: int) -> Taken | None:
+        """Have the thread take them."""
+        self.pulling = True
+        if not self._serving:
+            context = contextvars.copy_context()
+            _thread_cache.start(partial(context.run, self._serve), "autoexec-input")
+            self._serving = True
+        self._wanted.put(count)
+        return None
+
+    def _serve(self) -> None:
+        while wanted := self._wanted.get():
+            try:
+                for item in islice(self.iterator, wanted):
+                    if self._over:
+                        return
+                    self._put(item)
+                    wanted -= 1
+                    del item  # a thread that waits must not keep items alive
+            except BaseException as error:  # the input's own: it follows the results before it
+                self._stop(ended=True, error=error)
+            else:
+                self._stop(ended=bool(wanted))
+
+    def close(self) -> None:
+        """Let the thread go; one that waits for the input ends after that."""
+        self._over = True
+        self._wanted.put(0)
 
 
 class Pilot:
@@ -161,7 +237,14 @@ class Pilot:
     async def leave(self) -> None:
         """Have it end, and wait for that for a moment."""
         self._run.leave()
-        await asyncio.wait([self._ended], timeout=LEAVE_S)
+        ended = self._ended
+        await asyncio.wait([ended], timeout=STUCK_S)
+        if not self._run.closing:  # it is let go of without the thread, which will find that done
+            ended = asyncio.get_running_loop().create_future()
+            fly = partial(_fly, self._run, _abandon, asyncio.get_running_loop(), ended)
+            _thread_cache.start(fly, "autoexec-driver")
+        if not ended.done():
+            await asyncio.wait([ended], timeout=LEAVE_S)
 
 
 def _fly(
@@ -178,6 +261,10 @@ def _fly(
     with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits
         loop.call_soon_threadsafe(_settle, ended, value, error)
     del error, value
+
+
+def _abandon(run: Run) -> None:
+    run.close(abandon=True)
 
 
 def _settle(future: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:

@@ -225,7 +225,7 @@ async def arun_parallel(
     The loop is never blocked. Calls of an `async def` run as tasks of this very loop, so that its
     clients and sessions can be shared; they see the context variables of the caller. All others run
     on threads or in processes, as is decided by what they do. An asynchronous input is pulled by a
-    task on this loop, any other by a helper thread, as it may block.
+    task on this loop; any other that is no collection by a thread of its own, as it may block.
 
     If the task that awaits this is cancelled, so is everything: tasks are cancelled and waited for,
     worker processes that run a call are ended, and threads that do are left behind.
@@ -367,4 +367,5 @@ def _source_of(fn: Callable[..., Any], items: Any, *, whole: bool) -> Source:
     check_function(fn, items)
     if is_async_iterable(items):
         return _arun.AsyncSource(items, aiter(items))
-    return _source.Source(items, check_items(items), whole=whole)
+    source = _source.Source(items, check_items(items), whole=whole)
+    return _arun.ThreadedSource(source.iterator) if source.may_block else source

@@ -57,6 +57,8 @@ class Run:
         self.fn = fn
         self.left = False
         """Nobody waits for the results any more."""
+        self.closing = False
+        """It is letting go of everything, or has."""
         self._loop: AbstractEventLoop | None = None
         self._stream = stream
         asynchronous = is_async(fn)
@@ -187,8 +189,11 @@ class Run:
 
     def close(self, *, abandon: bool) -> None:
         """Let go of every executor."""
+        if self.closing:
+            return
+        self.closing = True
         self._source.close()
-        for executor in self._executors.values():
+        for executor in list(self._executors.values()):
             executor.close(abandon=abandon)
 
     def _open(self, lane: Lane, workers: int) -> None:
@@ -247,9 +252,9 @@ class Run:
                 self.scheduler.ready(event)
             case Broken():
                 self.scheduler.broken(event)
-            case Pulled(items, ended, error, more):
-                self.scheduler.took(items, ended, error)
-                self.scheduler.taking = more
+            case Pulled():
+                self.scheduler.taking = self._source.pulling  # first, since it may end meanwhile
+                self.scheduler.took(*self._source.collected())
             case _:
                 self._settle(event)
                 return sum(len(block.values) + (block.error is not None) for block in event)

@@ -19,15 +19,7 @@ Taken = tuple[list[Any], bool, BaseException | None]
 
 
 class Pulled(NamedTuple):
-    """Items came from an input that is not waited for."""
-
-    items: list[Any]
-    ended: bool
-    """These were the last."""
-    error: BaseException | None
-    """What the input raised after them."""
-    more: bool
-    """It has not come to as many as it was asked for."""
+    """Items came to a source that is not waited for: see its `collected`."""
 
 
 class Source:
@@ -42,7 +34,7 @@ class Source:
         self, items: Iterable[Any], iterator: Iterator[Any], *, whole: bool = True
     ) -> None:
         self._list: list[Any] | None = items if whole and type(items) is list else None
-        self._iterator = iterator
+        self.iterator = iterator
         self.length = len(items) if isinstance(items, Sized) else None
 
     @property
@@ -51,7 +43,7 @@ class Source:
         return self.length is None
 
     def take(self, count: int) -> Taken | None:
-        """Up to `count` items. None: they will come as events."""
+        """Up to `count` items. None: they are pulled meanwhile, see `Pulled`."""
         if self._list is not None:
             # All at once: a copy, since the caller may change the list meanwhile, but only one.
             return self._list.copy(), True, None
@@ -64,7 +56,7 @@ class Source:
         try:
             while len(items) < count and (step == 1 or time.perf_counter() < until):
                 wanted = len(items) + min(step, count - len(items))
-                items.extend(islice(self._iterator, wanted - len(items)))
+                items.extend(islice(self.iterator, wanted - len(items)))
                 if len(items) < wanted:
                     return items, True, None
                 step *= 2
@@ -72,8 +64,15 @@ class Source:
             return items, True, error
         return items, False, None
 
+    pulling = False
+    """Items are on their way."""
+
+    def collected(self) -> Taken:
+        """What came of them so far."""
+        raise NotImplementedError
+
     def belong_to(self, loop: AbstractEventLoop, sink: Callable[[Pulled], None]) -> None:
-        """The loop that the run belongs to, and who hears of items that come as events."""
+        """The loop that the run belongs to, and who hears of items that come meanwhile."""
 
     def close(self) -> None:
         """Nobody takes from it any more."""
