@@ -95,6 +95,7 @@ async def collected(results: AsyncIterator[Any]) -> list[Any]:
 # --- The same results --------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("run", [asyncio.new_event_loop], indirect=True, ids=["asyncio"])
 @pytest.mark.parametrize("backend", BACKENDS)
 class TestEveryBackend:
     @pytest.mark.parametrize("fn", [double, double_later])

@@ -111,9 +111,8 @@ def test_after_a_slow_pull_what_is_in_flight_is_waited_for_but_not_for_long() ->
 def test_it_asks_for_no_items_while_some_are_on_their_way() -> None:
     scheduler = streaming({"backend": "threads"}, None)
     scheduler.taking = True
-    for _ in range(3):
-        action = scheduler.next_action(0.0)
-    assert isinstance(action, Wait)
+    actions = [scheduler.next_action(0.0) for _ in range(3)]
+    assert isinstance(actions[-1], Wait)
     scheduler.taking = False
     assert isinstance(scheduler.next_action(0.0), Take)
 

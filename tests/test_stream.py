@@ -491,7 +491,7 @@ def test_portions_grow_for_a_quick_caller_and_shrink_for_a_slow_one() -> None:
     for took in [1e-4] * 8 + [1.0] * 3:
         sizes.append(len(portions.next(0.0)))
         portions.used_up(took)
-    assert sizes == [1, 2, 4, 8, 16, 32, 64, 128, 256, 128, 64]
+    assert sizes == [1, 2, 4, 8, 16, 32, 64, 128, 256, 256, 128]
 
 
 # --- Against a loop ----------------------------------------------------------------------------------

@@ -44,6 +44,7 @@ class Portions:
         self._lists: deque[tuple[list[Any], int]] = deque()  # and where each starts
         self._most = 1
         self._full = False
+        self._slow = False
         self._given_s = 0.0
 
     def add(self, lists: Sequence[list[Any]]) -> None:
@@ -56,7 +57,8 @@ class Portions:
     def used_up(self, now: float) -> None:
         """The caller is done with the last portion: was it of the right size?"""
         took = now - self._given_s
-        if took > 2 * PORTION_S:
+        slow, self._slow = self._slow, took > 2 * PORTION_S
+        if self._slow and slow:  # once may have been the system's doing
             self._most = max(1, self._most // 2)
         elif self._full and took < PORTION_S / 2:
             self._most *= 2

@@ -33,9 +33,9 @@ def make(
     packed: Packed,
     sink: Sink,
     settings: Settings,
-    loop: AbstractEventLoop | None = None,
+    home: AbstractEventLoop | None = None,
 ) -> Executor:
-    """The executor of a lane; `loop` is the one that tasks run on, if not one of their own. Most are imported when first used: asyncio alone takes 30 ms. The others
+    """The executor of a lane; `home` is the loop that tasks run on, if not one of their own. Most are imported when first used: asyncio alone takes 30 ms. The others
     at once, while there are descriptors to do it with."""
     fn = packed.fn
     match lane:
@@ -58,7 +58,7 @@ def make(
         case "asyncio":
             from .loop import LoopExecutor, TasksExecutor
 
-            return LoopExecutor(fn, sink) if loop is None else TasksExecutor(fn, sink, loop)
+            return LoopExecutor(fn, sink) if home is None else TasksExecutor(fn, sink, home)
         case "external":
             from .external import ExternalExecutor
 
