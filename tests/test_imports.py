@@ -23,6 +23,7 @@ TOUCHING = (
     "_arun",
     "_stream",
     "_source",
+    "_pulled",
     "executors",
     "_pool",
     "_worker",

@@ -13,6 +13,7 @@ The map of the package, from the top down; each module imports only from those b
     _arun          a run for an event loop, driven by a helper thread
     _stream        results one by one, driven by each `next` of the caller
     _run           one run, driven by the caller's thread; composes everything below
+    _pulled        inputs that a task or a thread pulls meanwhile
     _source        the input, and how items are taken from it
     executors/     ways to run calls, one file each, behind one seam
     _pool/         worker processes, and the supervision of them

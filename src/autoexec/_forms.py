@@ -362,10 +362,10 @@ def _plain(fn: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _source_of(fn: Callable[..., Any], items: Any, *, whole: bool) -> Source:
-    from . import _arun, _source  # asyncio takes 30 ms; whoever awaits something has imported it
+    from . import _pulled, _source  # asyncio takes 30 ms; whoever awaits something has imported it
 
     check_function(fn, items)
     if is_async_iterable(items):
-        return _arun.AsyncSource(items, aiter(items))
+        return _pulled.AsyncSource(items, aiter(items))
     source = _source.Source(items, check_items(items), whole=whole)
-    return _arun.ThreadedSource(source.iterator) if source.may_block else source
+    return _pulled.ThreadedSource(source.iterator) if source.may_block else source
