@@ -5,12 +5,23 @@ from __future__ import annotations
 import asyncio
 import inspect
 import pickle
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import autoexec
-from autoexec import Failure, Results, parallel, run_parallel
+from autoexec import (
+    AsyncResultIterator,
+    Failure,
+    ResultIterator,
+    Results,
+    aiter_parallel,
+    arun_parallel,
+    iter_parallel,
+    parallel,
+    run_parallel,
+)
 
 if TYPE_CHECKING:
     from typing import assert_type
@@ -151,6 +162,41 @@ def check_types() -> None:
     assert_type(square(2), int)
     assert_type(square.map([1]), Results[int])
     assert_type(later.map([1]), Results[str])
+
+
+async def check_types_of_the_other_forms() -> None:
+    """Never called: what a type checker must infer."""
+
+    async def fetch(x: int) -> bytes:
+        return bytes(x)
+
+    async def numbers() -> AsyncIterator[int]:
+        yield 1
+
+    def add(a: int, b: int) -> str:
+        return str(a + b)
+
+    def half(x: int) -> float:
+        return x / 2
+
+    assert_type(iter_parallel(half, [1]), ResultIterator[float])
+    assert_type(iter_parallel(half, [1], ordered=False, buffersize=3), ResultIterator[float])
+    assert_type(iter_parallel(fetch, [1], on_error="skip"), ResultIterator[bytes])
+    assert_type(iter_parallel(half, [1], on_error="return"), "ResultIterator[float | Failure[int]]")
+    assert_type(iter_parallel(add, [(1, 2)], star=True), ResultIterator[str])
+    assert_type(next(iter_parallel(fetch, [1])), bytes)
+    assert_type(await arun_parallel(half, [1]), Results[float])
+    assert_type(await arun_parallel(fetch, numbers()), Results[bytes])
+    assert_type(await arun_parallel(fetch, [1], on_error="return"), "Results[bytes | Failure[int]]")
+    assert_type(await arun_parallel(add, [(1, 2)], star=True), Results[str])
+    assert_type(aiter_parallel(half, numbers()), AsyncResultIterator[float])
+    assert_type(aiter_parallel(fetch, [1], ordered=False), AsyncResultIterator[bytes])
+    assert_type(
+        aiter_parallel(fetch, numbers(), on_error="return"),
+        "AsyncResultIterator[bytes | Failure[int]]",
+    )
+    async for value in aiter_parallel(add, [(1, 2)], star=True):
+        assert_type(value, str)
 
 
 def names(module: Any) -> set[str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from autoexec import ParallelFunction, parallel, run_parallel
+from autoexec import Failure, ParallelFunction, parallel, run_parallel
 from autoexec._function import is_async
 from autoexec._options import BackendName
 
@@ -234,3 +234,32 @@ def test_functions_of_a_module_are_not_copied_with_what_they_use(tmp_path: Path)
         "print(run_parallel(call, range(3), backend='processes'))\n"
     )
     assert run_script(script) == ["[2, 4, 6]"] * 3
+
+
+@parallel
+def triple(x: int) -> int:
+    return 3 * x
+
+
+@parallel(max_workers=2)
+async def triple_later(x: int) -> int:
+    await asyncio.sleep(0)
+    return 3 * x
+
+
+def test_streams_and_async_forms_are_methods_as_well() -> None:
+    async def go() -> tuple[list[int], list[int], list[int]]:
+        found = [value async for value in triple_later.aimap(range(3))]
+        return found, await triple_later.amap(range(3)), await triple.amap(range(3))
+
+    with triple.imap(iter(range(3))) as results:
+        assert list(results) == [0, 3, 6]
+    assert asyncio.run(go()) == ([0, 3, 6], [0, 3, 6], [0, 3, 6])
+
+
+def test_the_decorators_options_hold_for_streams() -> None:
+    def fail(x: int) -> int:
+        raise ValueError(x)
+
+    results: list[Any] = list(parallel(on_error="return")(fail).imap([1, 2]))
+    assert [type(result) for result in results] == [Failure, Failure]

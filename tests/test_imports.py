@@ -20,6 +20,10 @@ ENTRIES = ("__main__", "_cli", "_compare")
 TOUCHING = (
     "_futures",
     "_run",
+    "_arun",
+    "_stream",
+    "_source",
+    "_pulled",
     "executors",
     "_pool",
     "_worker",

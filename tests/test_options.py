@@ -40,6 +40,7 @@ def test_every_option_has_a_default() -> None:
     assert (settings.backend, settings.max_workers, settings.chunksize) == ("auto", None, "auto")
     assert (settings.on_error, settings.star) == ("raise", False)
     assert (settings.timeout, settings.deadline) == (None, None)
+    assert (settings.ordered, settings.buffersize) == (True, None)
 
 
 @pytest.mark.parametrize(
@@ -72,6 +73,10 @@ def test_every_option_has_a_default() -> None:
         {"initializer": print, "initargs": (1,)},
         {"max_tasks_per_child": 1},
         {"seed": 0},
+        {"ordered": True},
+        {"ordered": False},
+        {"buffersize": None},
+        {"buffersize": 1},
     ],
     ids=str,
 )
@@ -150,6 +155,14 @@ WRONG: list[tuple[str, object, type[Exception]]] = [
     ("star", 1, TypeError),
     ("star", None, TypeError),
     ("star", "yes", TypeError),
+    ("ordered", 0, TypeError),
+    ("ordered", None, TypeError),
+    ("ordered", "completed", TypeError),
+    ("buffersize", 0, ValueError),
+    ("buffersize", -1, ValueError),
+    ("buffersize", 2.5, TypeError),
+    ("buffersize", "auto", TypeError),
+    ("buffersize", True, TypeError),
     *(
         (name, value, error)
         for name in ("timeout", "deadline")

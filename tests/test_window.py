@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from strategies import examples
 
 from autoexec._options import OnError
-from autoexec._window import Failure, Window
+from autoexec._window import Failure, StreamWindow, UnorderedWindow, Window
 
 # --- Outcomes ----------------------------------------------------------------------------------------
 
@@ -255,3 +255,59 @@ def test_a_failure_can_be_pickled_and_copied() -> None:
 def test_a_failure_shows_what_failed() -> None:
     shown = repr(Failure(3, "item", ValueError("no"), 0.12345))
     assert shown == "Failure(index=3, item='item', exception=ValueError('no'), seconds=0.123)"
+
+
+# --- Windows of iterators ------------------------------------------------------------------------------
+
+
+@given(deliveries())
+@examples(200)
+def test_in_an_iterator_results_end_at_the_first_error_in_order(runs: list[Delivery]) -> None:
+    window = StreamWindow("raise")
+    results: list[object] = []
+    ends: list[BaseException] = []
+    for first, values in runs:
+        put(window, (first, values))
+        results += taken(window)
+        end = window.end()
+        ends += [end] if end is not None else []
+    errors = [first for first, values in runs if values is None]
+    total = min(errors, default=sum(len(values or ()) for _, values in runs))
+    assert results == list(range(total))
+    assert [end.args[0] for end in ends] == sorted(errors)[:1]
+
+
+@given(deliveries())
+@examples(200)
+def test_without_order_results_leave_at_once(runs: list[Delivery]) -> None:
+    window = UnorderedWindow("return")
+    for first, values in runs:
+        put(window, (first, values))
+        wanted = [first] if values is None else values
+        assert [index_of(result) for result in taken(window)] == wanted
+    assert window.passed == sum(1 if values is None else len(values) for _, values in runs)
+    assert taken(window) == []
+
+
+@given(deliveries(), st.sampled_from(["return", "skip"]))
+@examples(200)
+def test_in_an_iterator_nothing_is_remembered_of_what_has_left(
+    runs: list[Delivery], on_error: OnError
+) -> None:
+    window = StreamWindow(on_error)
+    for run in runs:
+        put(window, run)
+    taken(window)
+    total = sum(1 if values is None else len(values) for _, values in runs)
+    assert window.passed == total
+    assert window.waiting() == {}
+    assert not window.ends_before(total)
+    assert window.end() is None
+
+
+def test_an_item_after_an_error_is_not_needed_and_one_before_it_is() -> None:
+    window = StreamWindow("raise")
+    window.put_error(5, "item", ValueError(), 0.0)
+    assert [index for index in range(8) if window.ends_before(index)] == [5, 6, 7]
+    window.put_error(3, "item", ValueError(), 0.0)
+    assert [index for index in range(8) if window.ends_before(index)] == [3, 4, 5, 6, 7]

@@ -8,14 +8,20 @@
 The map of the package, from the top down; each module imports only from those below it:
 
     _decorator     @parallel
+    _forms         iter_parallel, arun_parallel, aiter_parallel: the same run, for other callers
     _api           run_parallel: a thin view of one run
     _config        options from `config` and from the environment
     _futures       ProcessPoolExecutor, a drop-in for the standard one, on the same workers
+    _arun          a run for an event loop, driven by a helper thread
+    _stream        results one by one, driven by each `next` of the caller
     _run           one run, driven by the caller's thread; composes everything below
+    _pulled        inputs that a task or a thread pulls meanwhile
+    _source        the input, and how items are taken from it
     executors/     ways to run calls, one file each, behind one seam
     _pool/         worker processes, and the supervision of them
     _worker/       the far side of a process
     _scheduler     a state machine without I/O: what happened goes in, what to do comes out
+    _buffer        how many items may be between the input and the caller of an iterator; pure
     _dealer        how much goes where, in which sizes; pure
     _decide        decide(profile, host, settings) -> Plan: pure
     _profile       outcomes and looks -> Profile
@@ -59,6 +65,7 @@ The map of the package, from the top down; each module imports only from those b
 TYPE_CHECKING = False  # type checkers take it for that of `typing`
 if TYPE_CHECKING:
     from ._api import run_parallel
+    from ._arun import AsyncResultIterator
     from ._config import config
     from ._decorator import ParallelFunction, parallel
     from ._errors import (
@@ -70,14 +77,17 @@ if TYPE_CHECKING:
         RemoteTraceback,
         WorkerDied,
     )
+    from ._forms import aiter_parallel, arun_parallel, iter_parallel
     from ._futures import InitializerFailed, NoWorkers, ProcessPoolExecutor
     from ._options import Options
     from ._report import Report, Results
     from ._seed import item_generator, item_random, item_seed
+    from ._stream import ResultIterator
     from ._types import Kind, Plan, Profile
     from ._window import Failure
 
 __all__ = [
+    "AsyncResultIterator",
     "AutoexecError",
     "DeadlineExceeded",
     "Failure",
@@ -94,12 +104,16 @@ __all__ = [
     "RemoteError",
     "RemoteTraceback",
     "Report",
+    "ResultIterator",
     "Results",
     "WorkerDied",
+    "aiter_parallel",
+    "arun_parallel",
     "config",
     "item_generator",
     "item_random",
     "item_seed",
+    "iter_parallel",
     "parallel",
     "run_parallel",
 ]
@@ -121,10 +135,13 @@ _HOMES = {
         "RemoteTraceback",
         "WorkerDied",
     ),
+    "_arun": ("AsyncResultIterator",),
+    "_forms": ("aiter_parallel", "arun_parallel", "iter_parallel"),
     "_futures": ("InitializerFailed", "NoWorkers", "ProcessPoolExecutor"),
     "_options": ("Options",),
     "_report": ("Report", "Results"),
     "_seed": ("item_generator", "item_random", "item_seed"),
+    "_stream": ("ResultIterator",),
     "_types": ("Kind", "Plan", "Profile"),
     "_window": ("Failure",),
 }

@@ -142,11 +142,12 @@ def run_parallel(fn: Callable[..., Any], items: Iterable[Any], **options: Any) -
 def start(fn: Callable[..., Any], items: Iterable[Any], settings: Settings) -> Results[Any]:
     """Run a function, decorated or not, over the items, and collect the results."""
     iterator = check_call(fn, items)
-    from . import _run  # on the first call: `import autoexec` takes half as long without it
+    # On the first call: `import autoexec` takes half as long without them.
+    from . import _run, _source
 
     if not hasattr(_run, "run"):
         raise AutoexecError(
             "autoexec was called while it is being imported, by a signal handler perhaps: call it"
             " again when that is done."
         )
-    return _run.run(fn, _run.Source(items, iterator), settings)
+    return _run.run(fn, _source.Source(items, iterator), settings)

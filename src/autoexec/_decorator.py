@@ -6,16 +6,19 @@ import functools
 import inspect
 import sys
 import types
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, overload
 
 from ._api import start
 from ._config import resolve
+from ._forms import start_async, start_async_stream, start_stream
 from ._function import is_async
 from ._options import Options, check_call, validate
 
 if TYPE_CHECKING:
+    from ._arun import AsyncResultIterator
     from ._report import Results
+    from ._stream import ResultIterator
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -110,7 +113,35 @@ class ParallelFunction(Generic[P, R_co]):
         """The same with each item unpacked: mappings become keyword arguments."""
         return start(self, items, resolve({**self._options, "star": True}))
 
-    # `imap`, `amap` and `aimap`, views of the streams, belong here.
+    @overload
+    def imap(
+        self: ParallelFunction[P, Coroutine[Any, Any, T]], items: Iterable[Any]
+    ) -> ResultIterator[T]: ...
+    @overload
+    def imap(self, items: Iterable[Any]) -> ResultIterator[R_co]: ...
+    def imap(self, items: Iterable[Any]) -> ResultIterator[Any]:
+        """`iter_parallel` of this function over the items."""
+        return start_stream(self, items, resolve(self._options))
+
+    @overload
+    async def amap(
+        self: ParallelFunction[P, Coroutine[Any, Any, T]], items: Iterable[Any] | AsyncIterable[Any]
+    ) -> Results[T]: ...
+    @overload
+    async def amap(self, items: Iterable[Any] | AsyncIterable[Any]) -> Results[R_co]: ...
+    async def amap(self, items: Iterable[Any] | AsyncIterable[Any]) -> Results[Any]:
+        """`arun_parallel` of this function over the items."""
+        return await start_async(self, items, resolve(self._options))
+
+    @overload
+    def aimap(
+        self: ParallelFunction[P, Coroutine[Any, Any, T]], items: Iterable[Any] | AsyncIterable[Any]
+    ) -> AsyncResultIterator[T]: ...
+    @overload
+    def aimap(self, items: Iterable[Any] | AsyncIterable[Any]) -> AsyncResultIterator[R_co]: ...
+    def aimap(self, items: Iterable[Any] | AsyncIterable[Any]) -> AsyncResultIterator[Any]:
+        """`aiter_parallel` of this function over the items."""
+        return start_async_stream(self, items, resolve(self._options))
 
 
 def _with_options(fn: ParallelFunction[P, R], options: Mapping[str, Any]) -> ParallelFunction[P, R]:

@@ -53,8 +53,19 @@ class CommonOptions(TypedDict, total=False):
     """Gives each item a random stream of its own, see `item_random`."""
 
 
-class Options(CommonOptions, total=False):
-    """All options, as the decorator and `run_parallel` take them."""
+class StreamOptions(CommonOptions, total=False):
+    """The same of the iterators. A list of results is in input order and holds them all, so it has no
+    use for these two."""
+
+    ordered: bool
+    """Hand on results in the order of the items (default), or as their calls end."""
+    buffersize: int | None
+    """The most items taken from the input and not yet handed to the caller. Default: eight times what
+    can be in flight, and 65,536 at most."""
+
+
+class Options(StreamOptions, total=False):
+    """All options, as the decorator takes them."""
 
     on_error: OnError
     """`"raise"` the first error, `"return"` a `Failure` in the item's place, or `"skip"` it."""
@@ -80,6 +91,8 @@ class Settings(NamedTuple):
     initargs: tuple[Any, ...] = ()
     max_tasks_per_child: int | None = None
     seed: int | None = None
+    ordered: bool = True
+    buffersize: int | None = None
     sources: Mapping[str, str] = MappingProxyType({})
     """Where the values came from that were given: name of the option -> source in words."""
 
@@ -155,6 +168,10 @@ def validate(options: Mapping[str, Any]) -> Settings:
         raise kind(f"on_error must be one of {_listed(OnError)}, not {settings.on_error!r}.")
     _check_flag("star", settings.star)
     _check_flag("timeline", settings.timeline)
+    _check_flag("ordered", settings.ordered)
+    if settings.buffersize is not None:
+        most = _count("buffersize", settings.buffersize, "or None to leave it to the plan")
+        settings = settings._replace(buffersize=most)
     if settings.timeout is not None:
         settings = settings._replace(timeout=_seconds("timeout", settings.timeout))
     if settings.deadline is not None:
@@ -260,14 +277,41 @@ def check_call(fn: object, items: object) -> Iterator[Any]:
     Raises:
         TypeError: With what was passed and what to pass instead.
     """
+    check_function(fn, items)
+    if is_async_iterable(items):
+        raise TypeError(
+            f"items must be an ordinary iterable, but {type(items).__name__} is asynchronous;"
+            " use arun_parallel or aiter_parallel, or collect it first:"
+            " [item async for item in items]."
+        )
+    return check_items(items)
+
+
+def is_async_iterable(items: object) -> bool:
+    """Whether items can be had by `async for` only."""
+    return hasattr(items, "__aiter__") and not hasattr(items, "__iter__")
+
+
+def check_function(fn: object, items: object) -> None:
+    """Refuse a function that cannot be called.
+
+    Raises:
+        TypeError: With what was passed and what to pass instead.
+    """
     if not callable(fn):
         swapped = " The function comes first, then the items." if callable(items) else ""
         raise TypeError(f"fn must be callable, but {type(fn).__name__} is not.{swapped}")
-    if hasattr(items, "__aiter__") and not hasattr(items, "__iter__"):
-        raise TypeError(
-            f"items must be an ordinary iterable, but {type(items).__name__} is asynchronous;"
-            " collect it first: [item async for item in items]."
-        )
+
+
+def check_items(items: object) -> Iterator[Any]:
+    """Refuse items that cannot be iterated over.
+
+    Returns:
+        An iterator over the items, made once: a second one might open its source twice.
+
+    Raises:
+        TypeError: With what was passed and what to pass instead.
+    """
     if not hasattr(type(items), "__iter__") and not hasattr(type(items), "__getitem__"):
         raise TypeError(
             f"items must be iterable, but {type(items).__name__} is not;"

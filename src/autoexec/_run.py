@@ -7,10 +7,9 @@ GIL: a wait of 1 ms that ends 5 ms late found somebody holding it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
-from itertools import islice
+from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import _host, _priors, executors
 from ._actions import Done, Open, Progress, Recall, Send, Stop, Take, Wait, Weigh
@@ -28,46 +27,15 @@ from ._progress import meter
 from ._report import Report, Results
 from ._scheduler import Scheduler
 from ._seed import Seeded, SeededTask
+from ._source import Pulled, Source
 from ._types import Broken, Event, Executor, Lane, Ready, Running
 
-PULL_S = 0.005
-"""Seconds after which what came from the input goes on its way, though more was asked for."""
-
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 LOOK_S = 0.005
 """Between looks at the process as a whole while calls run here, once single calls are no longer
 watched: a look takes 10 µs."""
-
-
-class Source:
-    """The input. Only the caller's thread takes from it."""
-
-    def __init__(self, items: Iterable[Any], iterator: Iterator[Any]) -> None:
-        self._list: list[Any] | None = items if type(items) is list else None
-        self._iterator = iterator
-        self.length = len(items) if isinstance(items, Sized) else None
-
-    def take(self, count: int) -> tuple[list[Any], bool, BaseException | None]:
-        """Up to `count` items, whether these are the last, and what the input raised."""
-        if self._list is not None:
-            # All at once: a copy, since the caller may change the list meanwhile, but only one.
-            return self._list.copy(), True, None
-        return self._pull(count)
-
-    def _pull(self, count: int) -> tuple[list[Any], bool, BaseException | None]:
-        items: list[Any] = []
-        until = time.perf_counter() + PULL_S
-        step = 1
-        try:
-            while len(items) < count and (step == 1 or time.perf_counter() < until):
-                wanted = len(items) + min(step, count - len(items))
-                items.extend(islice(self._iterator, wanted - len(items)))
-                if len(items) < wanted:
-                    return items, True, None
-                step *= 2
-        except Exception as error:  # the input's own error: it follows the results before it
-            return items, True, error
-        return items, False, None
 
 
 def one_call(
@@ -84,11 +52,31 @@ def one_call(
 
 
 class Run:
-    """A run: its scheduler, its executors, and the queue by which they report."""
+    """A run: its scheduler, its executors, and the queue by which they report.
 
-    def __init__(self, fn: Callable[..., Any], source: Source, settings: Settings) -> None:
+    Args:
+        fn: Called with one item, or with what `star` makes of it.
+        source: The input.
+        settings: The options.
+        stream: Results are handed on one by one, so what is between input and caller is bounded.
+    """
+
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        source: Source,
+        settings: Settings,
+        *,
+        stream: bool = False,
+    ) -> None:
         self.fn, decorated = undecorated(fn), fn
         fn = self.fn
+        self.left = False
+        """Nobody waits for the results any more."""
+        self.closing = False
+        """It is letting go of everything, or has."""
+        self._loop: AbstractEventLoop | None = None
+        self._stream = stream
         asynchronous = is_async(fn)
         awaited = asynchronous and settings.route in ("auto", "asyncio", "hybrid")
         self._call = one_call(fn, settings, asynchronous, awaited)
@@ -99,7 +87,7 @@ class Run:
         self.host = _host.read_host(warm=warm)
         self._source = source
         self._settings = settings
-        self._inbox: SimpleQueue[Event] = SimpleQueue()
+        self._inbox: SimpleQueue[Event | Pulled] = SimpleQueue()
         self._executors: dict[Lane, Executor] = {}
         self._before: dict[Chunk, Any] = {}
         self._returned = 0  # calls since the last look
@@ -114,24 +102,64 @@ class Run:
             name=name_of(fn),
             now=self.started,
             prior=_priors.recall(fn) if settings.route == "auto" else None,
+            stream=stream,
         )
         self._meter = meter(settings.progress, name_of(fn), source.length)
 
         self._boot_s = _host.boot_clock()
         # Where start times of processes are not known, a child that was there before tells nothing.
         self._had_children = not self._boot_s and _host.has_children()
-        if settings.route == "auto" and source.length != 1:
-            self._look((), None)  # what the clocks show before the first call
+
+    def belong_to(self, loop: AbstractEventLoop) -> None:
+        """Coroutines run on this loop, which another thread than the one that drives the run is in;
+        else on one of their own."""
+        self._loop = loop
+        self._source.belong_to(loop, self._inbox.put)
+
+    def begin(self) -> None:
+        """Look at what the clocks show before the first call, on the thread that drives the run."""
+        if self._settings.route == "auto" and self._source.length != 1:
+            self._look((), None)
 
     def step(self) -> Done | None:
-        """Do the next thing. Returns `Done` when there is nothing left to do."""
+        """Do the next thing, waiting for it if need be. Returns `Done` when nothing is left to do."""
+        action = self.act()
+        if isinstance(action, Done):
+            return action
+        self.perform(action)
+        return None
+
+    def act(self) -> Take | Wait | Done:
+        """Do what needs no waiting, except for calls on this very thread. Returns what comes then."""
+        while not self.left:
+            if self._meter is not None:
+                self._meter.look(self.scheduler.profiler.done, self._clock())
+            action = self.scheduler.next_action(self._clock())
+            if isinstance(action, Done) and self._meter is not None:
+                self._meter.end(self.scheduler.profiler.done)
+            if isinstance(action, (Take, Wait, Done)):
+                return action
+            self._do(action)
+        return Done(Left())
+
+    def perform(self, action: Take | Wait) -> None:
+        """Take from the input, or wait for an event, however long that may be."""
+        if isinstance(action, Wait):
+            self._wait(*action)
+            return
+        before = self._clock()
+        taken = self._source.take(action.most)
+        if taken is None:
+            self.scheduler.taking = True
+            return
+        self.scheduler.took(*taken)
+        if self._stream and self.may_block:
+            now = self._clock()
+            self.scheduler.pulled(now, now - before)
+
+    def _do(self, action: Open | Send | Recall | Progress | Stop | Weigh) -> None:
         scheduler = self.scheduler
-        if self._meter is not None:
-            self._meter.look(scheduler.profiler.done, self._clock())
-        action = scheduler.next_action(self._clock())
         match action:
-            case Take(count):
-                scheduler.took(*self._source.take(count))
             case Open(lane, workers):
                 self._open(lane, workers)
             case Send(lane, chunks, check):
@@ -152,13 +180,30 @@ class Run:
                     effect_in_code(self.fn),
                     may_change=may_change_objects(self.fn),
                 )
-            case Wait(seconds, watch, here):
-                self._wait(seconds, watch, here)
-            case Done():
-                if self._meter is not None:
-                    self._meter.end(scheduler.profiler.done)
-                return action
-        return None
+
+    def hear(self) -> None:
+        """Take note of what has happened so far."""
+        while not self._inbox.empty():
+            self._returned += self._dispatch(self._inbox.get())
+
+    def leave(self) -> None:
+        """From any thread: the results are not wanted any more."""
+        self.left = True
+        self.poke()
+
+    def poke(self) -> None:
+        """From any thread: end the wait that the run is in."""
+        self._inbox.put(())
+
+    @property
+    def may_block(self) -> bool:
+        """Whether taking from the input may take as long as it likes."""
+        return self._source.may_block
+
+    @property
+    def calls_here(self) -> bool:
+        """Whether calls are made on the thread that drives the run."""
+        return "inline" in self.scheduler.plan.capacities
 
     def collect(self, results: Results[Any]) -> Results[Any]:
         """The results so far and those that are next in order."""
@@ -168,7 +213,11 @@ class Run:
 
     def close(self, *, abandon: bool) -> None:
         """Let go of every executor."""
-        for executor in self._executors.values():
+        if self.closing:
+            return
+        self.closing = True
+        self._source.close()
+        for executor in list(self._executors.values()):
             executor.close(abandon=abandon)
         if self._meter is not None:
             self._meter.close()
@@ -187,7 +236,7 @@ class Run:
     def _executor(self, lane: Lane) -> Executor:
         if lane not in self._executors:
             self._executors[lane] = executors.make(
-                lane, self._packed, self._inbox.put, self._settings
+                lane, self._packed, self._inbox.put, self._settings, self._loop
             )
         return self._executors[lane]
 
@@ -207,7 +256,7 @@ class Run:
         if watched or (here and self._clock() > self._looked + LOOK_S):
             self._look(watched, late)
 
-    def _next_event(self, seconds: float) -> Event | None:
+    def _next_event(self, seconds: float) -> Event | Pulled | None:
         try:
             return self._inbox.get(timeout=seconds)
         except Empty:  # left at once, so that a Ctrl-C is not shown as an error within this one
@@ -222,7 +271,7 @@ class Run:
         self._returned = 0
         self._looked = self._clock()
 
-    def _dispatch(self, event: Event) -> int:
+    def _dispatch(self, event: Event | Pulled) -> int:
         """Tell the scheduler. Returns how many calls returned."""
         match event:
             case Ready():
@@ -231,6 +280,9 @@ class Run:
                 self.scheduler.ready(event)
             case Broken():
                 self.scheduler.broken(event)
+            case Pulled():
+                self.scheduler.taking = self._source.pulling  # first, since it may end meanwhile
+                self.scheduler.took(*self._source.collected())
             case _:
                 self._settle(event)
                 return sum(len(block.values) + (block.error is not None) for block in event)
@@ -269,17 +321,31 @@ def _running(chunks: Sequence[Chunk]) -> list[Running]:
     return found
 
 
-def run(fn: Callable[..., Any], source: Source, settings: Settings) -> Results[Any]:
-    """Call `fn` on every item of the source and collect the results in input order."""
+class Left(BaseException):
+    """The end of a run whose results nobody waits for."""
+
+
+def refuse_second_import() -> None:
+    """Raise if this is a worker process that imports a script without a guard."""
     if _host.reimporting_main():
         raise AutoexecError(
             "This call ran again while a worker process imported the script: put the call under"
             " if __name__ == '__main__': so that only the script itself makes it."
         )
-    current = Run(fn, source, settings)
+
+
+def run(fn: Callable[..., Any], source: Source, settings: Settings) -> Results[Any]:
+    """Call `fn` on every item of the source and collect the results in input order."""
+    refuse_second_import()
+    return complete(Run(fn, source, settings))
+
+
+def complete(current: Run) -> Results[Any]:
+    """Drive a run to its end and collect the results in input order."""
     results: Results[Any] = Results()
     abandon = True
     try:
+        current.begin()
         while (done := current.step()) is None:
             results = current.collect(results)
         abandon = done.error is not None
@@ -292,7 +358,7 @@ def run(fn: Callable[..., Any], source: Source, settings: Settings) -> Results[A
         # Also on Ctrl-C, which arrives here while this thread waits.
         current.close(abandon=abandon)
     if done.error is None:
-        results.report = _report(current)
+        results.report = report_of(current)
     elif isinstance(done.error, DeadlineExceeded):
         done.error.finished = current.scheduler.window.finished(results)
     try:
@@ -304,7 +370,8 @@ def run(fn: Callable[..., Any], source: Source, settings: Settings) -> Results[A
         del done, current, results
 
 
-def _report(run: Run) -> Report:
+def report_of(run: Run) -> Report:
+    """What a run has done so far, and why."""
     scheduler = run.scheduler
     profile, plan = scheduler.final_profile(), scheduler.history[-1][1]
     return Report(

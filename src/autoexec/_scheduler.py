@@ -20,6 +20,7 @@ from typing import Any
 
 from . import _control
 from ._actions import Action, Done, Open, Recall, Send, Take, Wait, Weigh
+from ._buffer import PATIENCE, Buffer
 from ._chunk import Block, Chunk
 from ._dealer import WATCHED, Dealer
 from ._decide import FIRST_LOOK_S, decide, opening
@@ -35,7 +36,7 @@ from ._profile import BEAT_S, Profiler
 from ._rate import Rate
 from ._retries import PolicyFailed, Retries
 from ._types import Broken, Host, Lane, Look, Payload, Plan, Profile, Ready
-from ._window import Window
+from ._window import StreamWindow, UnorderedWindow, Window
 
 LONGEST_WAIT_S = 0.5
 FIRST_WATCH_S = 0.25
@@ -59,9 +60,16 @@ class Scheduler:
         name: str,
         now: float,
         prior: Prior | None = None,
+        stream: bool = False,
     ) -> None:
         self.settings = settings
-        self.window = Window(settings.on_error)
+        self.window = _window(settings, stream)
+        self.held = 0
+        """Results that have left the window, and that the driver still holds for its caller."""
+        self.taking = False
+        """The driver gets items meanwhile, and will say `took`."""
+        self._buffer = Buffer(settings) if stream else None
+        self._pull_at = now
         self.profiler = Profiler(is_async, prior.profile if prior else None)
         expected = self.profiler.profile(remaining=length) if prior else None
         self.plan = opening(host, settings, length, is_async, expected)
@@ -105,6 +113,10 @@ class Scheduler:
     def took(self, items: list[Any], ended: bool, error: BaseException | None = None) -> None:
         """Items came from the input; `ended` if it has no more, `error` if it raised."""
         self._intake.took(items, ended, error)
+
+    def pulled(self, now: float, seconds: float) -> None:
+        """So long it took to take the last items from an input that nobody else waits for."""
+        self._pull_at = now + PATIENCE * seconds
 
     def heard(self, blocks: Sequence[Block], now: float) -> None:
         """Calls have returned."""
@@ -268,6 +280,8 @@ class Scheduler:
             # Given away: an inline call's traceback leads back to this object, in a cycle.
             error, self._error = self._error, None
             return Done(error)
+        if (end := self.window.end()) is not None:
+            return Done(end)
         if self._intake.over and not self._lanes.count:
             return Done(self._intake.error)
         if now >= self._limits.until:
@@ -278,7 +292,7 @@ class Scheduler:
         return (
             self._limits.action(now, self._lanes.chunks)
             or self._opening()  # before weighing, since workers take longer to start than that
-            or self._weighing()
+            or self._weighing(now)
             or self._sending(now)
             or self._recalling(now)
             or self._waiting(now)
@@ -289,12 +303,12 @@ class Scheduler:
         for chunk in self._lanes.on("threads"):
             self.window.put_values(chunk.first + chunk.arrived, list(chunk.partial or ()))
 
-    def _weighing(self) -> Action | None:
+    def _weighing(self, now: float) -> Action | None:
         wanted = self._dealer.may_leave and self.plan.route in _PROCESSES
         if not wanted or self.profiler.payload is not None:
             return None
         if not self._intake.count:
-            return None if self._intake.ended else Take(1)
+            return Take(1) if self._may_take(1, 1, 1, now) else None
         return Weigh(self._intake.peek(), self._last_value)
 
     def _opening(self) -> Action | None:
@@ -317,8 +331,15 @@ class Scheduler:
             if room <= 0 or (intake.ended and not intake.count):
                 continue
             size = dealer.size(name, plan)
+            slots = room + len(self._lanes[name].in_flight)
+            if self._buffer is not None:
+                size = self._buffer.chunk(size, slots, self.profiler.wall_s)
             if not intake.count:
-                return Take(room * size)
+                if most := self._may_take(room * size, size, slots, now):
+                    return Take(most)
+                continue
+            if self.window.ends_before(intake.first()):
+                continue
             room = int(min(room, allowed))
             check = dealer.checking(name, plan)
             chunks: list[Chunk] = []
@@ -327,6 +348,19 @@ class Scheduler:
             self._rate.started(len(chunks))
             return Send(name, chunks, check=check and chunks[0].count == 1)
         return None
+
+    def _may_take(self, wanted: int, size: int, slots: int, now: float) -> int:
+        """How many items to take from the input, if any."""
+        if self.taking or self._intake.ended or self.window.ends_before(self._intake.taken):
+            return 0
+        if self._buffer is None:
+            return wanted
+        if now < self._pull_at and self._lanes.count:
+            return 0  # see what comes of the last ones first
+        if self.profiler.done and size * slots > 1:
+            wanted *= 2  # so that the next call can be sent when one ends, whatever the input does
+        between = self._intake.taken - self.window.passed + self.held
+        return max(0, min(wanted, self._buffer.bound(size, slots) - between))
 
     def _keeping(self, now: float) -> Action | None:
         """Run an item here that cannot travel."""
@@ -370,6 +404,8 @@ class Scheduler:
             until = min(until, self._rate.next_at(now))
         if self._pace.fresh:
             until = min(until, self._pace.review_at)
+        if self._pull_at > now:
+            until = min(until, self._pull_at)
         for chunk in running:
             if chunk.expected_s is not None and chunk.count > 1 and not chunk.recalled:
                 until = min(until, chunk.sent_s + _control.overrun_s(chunk.expected_s))
@@ -445,3 +481,9 @@ class Scheduler:
             processes_ready=bool(self._lanes["processes"].workers),
             hybrid_ready=bool(self._lanes["hybrid"].workers),
         )
+
+
+def _window(settings: Settings, stream: bool) -> Window:
+    if not stream:
+        return Window(settings.on_error)
+    return (StreamWindow if settings.ordered else UnorderedWindow)(settings.on_error)

@@ -22,7 +22,6 @@ from autoexec import AutoexecError, DeadlineExceeded, parallel, run_parallel
 from autoexec.__main__ import main
 from autoexec._cli import UsageError
 from autoexec._cli import run as run_module
-from autoexec._cli import stream as stream_module
 from autoexec._cli.lines import Encoded, EncodedAsync, encode, failure_line, read
 from autoexec._cli.run import Command, find
 from autoexec._options import NAMES
@@ -238,23 +237,6 @@ def test_what_was_finished_by_the_deadline_is_written(capsys: pytest.CaptureFixt
 
 def test_no_input_gives_no_output() -> None:
     assert run(abs, "") == (0, [])
-
-
-def test_the_stream_is_lazy_where_the_package_can_do_that(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Lazy:
-        report = run_parallel(abs, [1, 2]).report
-
-        def __init__(self, fn: Callable[[Any], Any], items: Any, **options: Any) -> None:
-            self.called = fn, items, options
-
-        def __iter__(self) -> Iterator[Any]:
-            return map(self.called[0], self.called[1])
-
-    monkeypatch.setattr(autoexec, "iter_parallel", Lazy, raising=False)
-    made = stream_module.stream(abs, iter([-1]), ordered=False)
-    assert isinstance(made, Lazy)
-    assert made.called[2] == {"ordered": False}
-    assert run(abs, "-1\n-2\n") == (0, ["1", "2"])
 
 
 def test_an_interrupted_run_is_told_as_such(

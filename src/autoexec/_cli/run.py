@@ -142,10 +142,9 @@ class Command:
         return FAILED if self._failed else FINE
 
     def _write_all(self, source: IO[str], out: IO[str]) -> None:
-        from .. import Failure
-        from .stream import stream
+        from .. import Failure, iter_parallel
 
-        results = stream(self._fn, read(source, self._how), **self._options)
+        results = iter_parallel(self._fn, read(source, self._how), **self._options)
         for result in results:
             if isinstance(result, Failure):
                 self._failed += 1

@@ -7,7 +7,7 @@ To add one: write a class with `open`, `submit`, `stop` and `close`, name its la
 from __future__ import annotations
 
 import sys
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from .. import _host
 from .._function import is_async
@@ -17,6 +17,9 @@ from .._types import Executor, Lane, Sink
 from .inline import InlineExecutor
 from .threads import ThreadsExecutor
 
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
 
 def warm_workers() -> int:
     """Worker processes that wait for work."""
@@ -25,8 +28,14 @@ def warm_workers() -> int:
     return warm() if warm is not None else 0
 
 
-def make(lane: Lane, packed: Packed, sink: Sink, settings: Settings) -> Executor:
-    """The executor of a lane. Most are imported when first used: asyncio alone takes 30 ms. The others
+def make(
+    lane: Lane,
+    packed: Packed,
+    sink: Sink,
+    settings: Settings,
+    home: AbstractEventLoop | None = None,
+) -> Executor:
+    """The executor of a lane; `home` is the loop that tasks run on, if not one of their own. Most are imported when first used: asyncio alone takes 30 ms. The others
     at once, while there are descriptors to do it with."""
     fn = packed.fn
     match lane:
@@ -45,9 +54,9 @@ def make(lane: Lane, packed: Packed, sink: Sink, settings: Settings) -> Executor
             host = LoopExecutor if is_async(fn) else ThreadsExecutor
             return ProcessesExecutor(packed, sink, settings, "hybrid", host)
         case "asyncio":
-            from .loop import LoopExecutor
+            from .loop import LoopExecutor, TasksExecutor
 
-            return LoopExecutor(fn, sink)
+            return LoopExecutor(fn, sink) if home is None else TasksExecutor(fn, sink, home)
         case "external":
             from .external import ExternalExecutor
 

@@ -1,6 +1,7 @@
-"""Coroutines as tasks on an event loop, in a thread of its own.
+"""Coroutines as tasks on an event loop: the caller's, or one in a thread of its own.
 
-The loop is never the caller's, so this works where a loop is running already, as in a notebook.
+A caller who waits without a loop gets one of its own, so this works where a loop is running already,
+as in a notebook. One who awaits the results has his coroutines run on his own loop.
 """
 
 from __future__ import annotations
@@ -25,14 +26,28 @@ LATEST_S = 0.005
 """After this time outcomes are announced within a turn of the loop: one in which 64 tasks compute for
 3 ms each takes 0.2 s, and until then nobody would know that they do."""
 
+CLOSE_S = 1.0
+"""Seconds that tasks have to end in when they are cancelled: one may refuse."""
 
-class LoopExecutor:
-    """Runs each chunk as a task; outcomes of one turn of the loop are announced together."""
+
+class TasksExecutor:
+    """Runs each chunk as a task on a loop that is there; outcomes of one turn of the loop are
+    announced together.
+
+    Args:
+        fn: Called with one item; may be `async def`.
+        sink: Hears of outcomes.
+        loop: A loop that runs in another thread than the one that uses this.
+    """
 
     asynchronous = True
     """Its function may be `async def`."""
+    passed_on: tuple[type[BaseException], ...] = (KeyboardInterrupt,)
+    """On the thread of the caller this is the user's Ctrl-C, not an item's error."""
 
-    def __init__(self, fn: Callable[[Any], Any], sink: Sink) -> None:
+    def __init__(
+        self, fn: Callable[[Any], Any], sink: Sink, loop: asyncio.AbstractEventLoop | None
+    ) -> None:
         self._fn = fn
         self._sink = sink
         self._inbox: deque[Chunk] = deque()
@@ -41,47 +56,12 @@ class LoopExecutor:
         self._stopped: dict[Chunk, BaseException] = {}
         self._flush_at = 0.0
         self._cpu_ns = 0
-        self._closing = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
+        self._over = False
+        self._loop = loop
+        self._context = contextvars.copy_context()
 
     def open(self, workers: int) -> None:
-        """Start the loop, the first time."""
-        if self._thread is not None:
-            return
-        self._failure: BaseException | None = None
-        started = threading.Event()
-        context = contextvars.copy_context()
-        self._thread = threading.Thread(
-            target=context.run, args=(self._serve, started), name="autoexec-loop", daemon=True
-        )
-        try:
-            self._thread.start()
-            started.wait()
-        except RuntimeError as error:  # no more threads: the system's limit, or the program ends
-            self._failure = error
-        if self._failure is not None:
-            self._sink(Broken("asyncio", f"there is no event loop ({self._failure})"))
-
-    def _serve(self, started: threading.Event) -> None:
-        async def main() -> None:
-            self._loop = asyncio.get_running_loop()
-            self._cpu_ns = time.thread_time_ns()
-            started.set()
-            await self._closing.wait()
-            tasks = list(self._tasks.values())
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-        try:
-            _check_descriptors()
-            asyncio.run(main())
-        except BaseException as error:
-            if started.is_set():
-                raise
-            self._failure = error  # no descriptors left
-            started.set()
+        """The loop is there already."""
 
     def submit(self, chunks: Sequence[Chunk]) -> None:
         """Start a task for each chunk, at the loop's next turn."""
@@ -92,10 +72,12 @@ class LoopExecutor:
 
     def _start_tasks(self) -> None:
         assert self._loop is not None
+        if not self._tasks:
+            self._cpu_ns = time.thread_time_ns()
         while self._inbox:
             chunk = self._inbox.popleft()
             # Also because the loop itself holds tasks only weakly.
-            task = self._tasks[chunk] = self._loop.create_task(self._run(chunk))
+            task = self._tasks[chunk] = self._context.run(self._loop.create_task, self._run(chunk))
             task.add_done_callback(functools.partial(self._forget, chunk))
 
     def _forget(self, chunk: Chunk, task: asyncio.Task[None]) -> None:
@@ -132,8 +114,10 @@ class LoopExecutor:
                 value = self._fn(item)
                 values.append(await value if inspect.isawaitable(value) else value)
             except BaseException as exc:
-                if self._closing.is_set() or chunk in self._stopped:
+                if self._over or chunk in self._stopped:
                     return  # cancelled by us: nobody waits for the outcome
+                if isinstance(exc, self.passed_on):
+                    raise
                 error = without_this_frame(exc)
             if chunk in self._stopped:
                 return
@@ -164,6 +148,75 @@ class LoopExecutor:
         for block in blocks:
             block.cpu_s = cpu_s
         self._sink(blocks)
+
+    def close(self, *, abandon: bool) -> None:
+        """Cancel what is still running, and wait for its end for a moment."""
+        assert self._loop is not None
+        self._over = True
+        ended = threading.Event()
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and its tasks with it
+            self._loop.call_soon_threadsafe(self._cancel_all, ended.set)
+            ended.wait(CLOSE_S)
+
+    def _cancel_all(self, then: Callable[[], None]) -> None:
+        self._inbox.clear()
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        if not tasks:
+            then()
+            return
+        gathered = asyncio.gather(*tasks, return_exceptions=True)
+        gathered.add_done_callback(lambda _: then())
+
+
+class LoopExecutor(TasksExecutor):
+    """The same on a loop in a thread of its own."""
+
+    passed_on = ()
+
+    def __init__(self, fn: Callable[[Any], Any], sink: Sink) -> None:
+        super().__init__(fn, sink, None)
+        self._closing = asyncio.Event()
+        self._thread: threading.Thread | None = None
+
+    def open(self, workers: int) -> None:
+        """Start the loop, the first time."""
+        if self._thread is not None:
+            return
+        self._failure: BaseException | None = None
+        started = threading.Event()
+        context = contextvars.copy_context()
+        self._thread = threading.Thread(
+            target=context.run, args=(self._serve, started), name="autoexec-loop", daemon=True
+        )
+        try:
+            self._thread.start()
+            started.wait()
+        except RuntimeError as error:  # no more threads: the system's limit, or the program ends
+            self._failure = error
+        if self._failure is not None:
+            self._sink(Broken("asyncio", f"there is no event loop ({self._failure})"))
+
+    def _serve(self, started: threading.Event) -> None:
+        async def main() -> None:
+            self._loop = asyncio.get_running_loop()
+            started.set()
+            await self._closing.wait()
+            self._over = True
+            tasks = list(self._tasks.values())
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+        try:
+            _check_descriptors()
+            asyncio.run(main())
+        except BaseException as error:
+            if started.is_set():
+                raise
+            self._failure = error  # no descriptors left
+            started.set()
 
     def close(self, *, abandon: bool) -> None:
         """Cancel what is still running and end the loop."""

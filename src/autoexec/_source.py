@@ -1,0 +1,78 @@
+"""The input of a run, and how items are taken from it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sized
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+    from collections.abc import Callable
+
+PULL_S = 0.005
+"""Seconds after which what came from the input goes on its way, though more was asked for."""
+
+Taken = tuple[list[Any], bool, BaseException | None]
+"""Items, whether these are the last, and what the input raised after them."""
+
+
+class Pulled(NamedTuple):
+    """Items came to a source that is not waited for: see its `collected`."""
+
+
+class Source:
+    """An iterable. Only the thread that drives the run takes from it.
+
+    Args:
+        items: What `iterator` goes over.
+        whole: A list is copied at once, since all of it will be held anyway.
+    """
+
+    def __init__(
+        self, items: Iterable[Any], iterator: Iterator[Any], *, whole: bool = True
+    ) -> None:
+        self._list: list[Any] | None = items if whole and type(items) is list else None
+        self.iterator = iterator
+        self.length = len(items) if isinstance(items, Sized) else None
+
+    @property
+    def may_block(self) -> bool:
+        """Whether taking from it may take as long as it likes: it is no collection."""
+        return self.length is None
+
+    def take(self, count: int) -> Taken | None:
+        """Up to `count` items. None: they are pulled meanwhile, see `Pulled`."""
+        if self._list is not None:
+            # All at once: a copy, since the caller may change the list meanwhile, but only one.
+            return self._list.copy(), True, None
+        return self._pull(count)
+
+    def _pull(self, count: int) -> Taken:
+        items: list[Any] = []
+        until = time.perf_counter() + PULL_S
+        step = 1
+        try:
+            while len(items) < count and (step == 1 or time.perf_counter() < until):
+                wanted = len(items) + min(step, count - len(items))
+                items.extend(islice(self.iterator, wanted - len(items)))
+                if len(items) < wanted:
+                    return items, True, None
+                step *= 2
+        except Exception as error:  # the input's own error: it follows the results before it
+            return items, True, error
+        return items, False, None
+
+    pulling = False
+    """Items are on their way."""
+
+    def collected(self) -> Taken:
+        """What came of them so far."""
+        raise NotImplementedError
+
+    def belong_to(self, loop: AbstractEventLoop, sink: Callable[[Pulled], None]) -> None:
+        """The loop that the run belongs to, and who hears of items that come meanwhile."""
+
+    def close(self) -> None:
+        """Nobody takes from it any more."""

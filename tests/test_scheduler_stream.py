@@ -1,0 +1,132 @@
+"""The scheduler of an iterator, against the same driver without a clock as that of a list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import examples
+from test_scheduler import ACTIONS, COSTS, Call, Play
+
+from autoexec._actions import Done, Send, Take, Wait
+from autoexec._chunk import Block
+from autoexec._options import validate
+from autoexec._scheduler import Scheduler
+from autoexec._types import Host
+from autoexec._window import Failure
+
+
+@dataclass
+class Stream(Play):
+    """The caller takes results one by one, each in no time, and what is ready before more is done."""
+
+    most_between: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.scheduler = streaming(self.options, len(self.calls) if self.known_length else None)
+
+    def run(self) -> Stream:
+        for _ in range(ACTIONS):
+            action = self.scheduler.next_action(self.now)
+            if isinstance(action, Done):
+                self.error = action.error
+                return self
+            self.do(action)
+            self.most_between = max(self.most_between, self.taken - self.scheduler.window.passed)
+            for values in self.scheduler.window.take():
+                self.results += values
+        raise AssertionError("the run does not end")
+
+
+def streaming(options: dict[str, Any], length: int | None) -> Scheduler:
+    return Scheduler(
+        Host(2, True, False, None, 0.005, COSTS),
+        validate(options),
+        length=length,
+        is_async=False,
+        name="play",
+        now=0.0,
+        stream=True,
+    )
+
+
+calls = st.lists(
+    st.builds(
+        Call,
+        wait_s=st.sampled_from([0.0, 0.0, 0.01, 0.5]),
+        cpu_s=st.sampled_from([1e-7, 1e-4, 0.01]),
+        fails=st.integers(0, 9).map(lambda n: n == 0),
+    ),
+    max_size=60,
+)
+
+
+@given(
+    calls,
+    st.sampled_from(["auto", "inline", "threads", "processes"]),
+    st.integers(1, 30),
+    st.booleans(),
+    st.booleans(),
+)
+@examples(150)
+def test_a_bound_is_never_exceeded_and_nothing_is_lost(
+    calls: list[Call], backend: str, bound: int, ordered: bool, known: bool
+) -> None:
+    options = {"backend": backend, "buffersize": bound, "ordered": ordered, "on_error": "return"}
+    played = Stream(calls, options, known_length=known).run()
+    assert played.error is None
+    assert played.most_between <= bound
+    assert played.called == [1] * len(calls)
+    indices = [x.index if isinstance(x, Failure) else x for x in played.results]
+    assert (indices if ordered else sorted(indices)) == list(range(len(calls)))
+
+
+@given(calls, st.sampled_from(["auto", "inline", "threads", "processes"]))
+@examples(150)
+def test_results_come_up_to_the_first_error_in_order(calls: list[Call], backend: str) -> None:
+    played = Stream(calls, {"backend": backend}).run()
+    first = next((i for i, call in enumerate(calls) if call.fails), len(calls))
+    assert played.results == list(range(first))
+    assert (played.error is None) == (first == len(calls))
+    assert max(played.called, default=0) <= 1
+
+
+def test_after_a_slow_pull_what_is_in_flight_is_waited_for_but_not_for_long() -> None:
+    scheduler = streaming({"backend": "threads", "max_workers": 4}, None)
+    action = scheduler.next_action(0.0)
+    while not isinstance(action, Take):
+        action = scheduler.next_action(0.0)
+    scheduler.took(["item"], ended=False)
+    scheduler.pulled(2.0, 2.0)  # it took two seconds, and it is two o'clock
+    assert isinstance(scheduler.next_action(2.0), Send)
+    wait = scheduler.next_action(2.0)
+    assert isinstance(wait, Wait)
+    assert wait.seconds <= 0.2
+    assert isinstance(scheduler.next_action(2.21), Take)
+
+
+def test_it_asks_for_no_items_while_some_are_on_their_way() -> None:
+    scheduler = streaming({"backend": "threads"}, None)
+    scheduler.taking = True
+    actions = [scheduler.next_action(0.0) for _ in range(3)]
+    assert isinstance(actions[-1], Wait)
+    scheduler.taking = False
+    assert isinstance(scheduler.next_action(0.0), Take)
+
+
+def test_results_that_the_caller_has_yet_to_take_count() -> None:
+    scheduler = streaming({"backend": "threads", "max_workers": 1, "buffersize": 2}, None)
+    while not isinstance(scheduler.next_action(0.0), Take):
+        pass
+    scheduler.took([1], ended=False)
+    send = scheduler.next_action(0.0)
+    assert isinstance(send, Send)
+    scheduler.heard([Block(send.chunks[0], [1], None, 0.01, 0.0, 0.0, True)], 0.01)
+    scheduler.window.take()
+    scheduler.held = 2
+    assert isinstance(scheduler.next_action(0.02), Wait)
+    scheduler.held = 1
+    assert scheduler.next_action(0.02) == Take(1)
