@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import timedelta
@@ -65,7 +66,7 @@ def test_every_option_has_a_default() -> None:
         {"deadline": 86_400.0},
         {"retries": 0},
         {"retries": 3},
-        {"retries": lambda error, attempt: None},
+        {"retries": max},
         {"max_per_second": None},
         {"max_per_second": 0.5},
         {"progress": True},
@@ -78,7 +79,7 @@ def test_every_option_has_a_default() -> None:
         {"buffersize": None},
         {"buffersize": 1},
     ],
-    ids=str,
+    ids=lambda options: re.sub(r" at 0x\w+", "", str(options)),
 )
 def test_right_values_are_kept(options: dict[str, Any]) -> None:
     settings = validate(options)._asdict()
@@ -373,7 +374,7 @@ def test_an_error_of_the_items_own_is_not_hidden() -> None:
         ({"seed": "x"}, TypeError, "seed must be a whole number"),
         ({"sources": {}}, TypeError, "no option 'sources'"),
     ],
-    ids=str,
+    ids=lambda options: re.sub(r" at 0x\w+", "", str(options)),
 )
 def test_wrong_values_are_refused_in_words(
     options: dict[str, Any], error: type[Exception], words: str
