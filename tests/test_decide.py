@@ -26,18 +26,9 @@ from strategies import (
     profiles,
 )
 
-from autoexec._decide import (
-    CHILD_SHARE,
-    HOLDS,
-    THREAD_CEILING,
-    TIE,
-    WAITS,
-    classify,
-    decide,
-    may_leave,
-    opening,
-    process_trip_s,
-)
+from autoexec._alternatives import THREAD_CEILING, process_trip_s
+from autoexec._classify import CHILD_SHARE, HOLDS, WAITS, classify
+from autoexec._decide import TIE, decide, may_leave, opening
 from autoexec._evidence import OVERLAPS
 from autoexec._options import BackendName, Settings
 from autoexec._types import Alternative, Host, Kind, Payload, Plan, Profile, Route

@@ -24,6 +24,8 @@ The map of the package, from the top down; each module imports only from those b
     _buffer        how many items may be between the input and the caller of an iterator; pure
     _dealer        how much goes where, in which sizes; pure
     _decide        decide(profile, host, settings) -> Plan: pure
+    _alternatives  the routes, each with its predicted time; pure
+    _classify      what a task is; pure
     _profile       outcomes and looks -> Profile
     _priors        what was learned about a function, for its next run
     _pace          when to look again, how many waiting calls at once

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from . import _control
+from ._alternatives import LEAST_S
 from ._chunk import Chunk
-from ._decide import CHECKS, LEAST_S, WAITS, may_leave
+from ._classify import WAITS
+from ._decide import CHECKS, may_leave
 from ._intake import Intake
 from ._lanes import Lanes
 from ._options import Settings

@@ -16,7 +16,7 @@ from ._actions import Done, Open, Progress, Recall, Send, Stop, Take, Wait, Weig
 from ._bytecode import effect_in_code, may_change_objects
 from ._call import is_runnable, queued_ns, queued_ns_of
 from ._chunk import Block, Chunk
-from ._decide import classify
+from ._classify import classify
 from ._effects import difference, snapshot
 from ._errors import AutoexecError, DeadlineExceeded, annotate
 from ._function import RunCoroutine, Star, is_async, name_of, undecorated

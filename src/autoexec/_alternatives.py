@@ -1,0 +1,277 @@
+"""The routes, each with the seconds that it is predicted to take for the rest. Pure.
+
+With w seconds of wall time per call, c of CPU, h of CPU under the GIL, d for a dispatch, R items left
+and C cores, the rest takes
+
+    inline       (R + 1/2) w
+    threads      R / min(n / (w + d), C / (c + d), 1 / (h + d))
+    processes    start + R / min(P / (w + d), C / (c + d))
+    hybrid       start + R / min(P T / (w + d), C / (c + d), P / (h + P d))
+
+with P processes and, for the last, T calls at once in each. `start` is zero once workers are up, and
+is shortened by the items that run here meanwhile.
+"""
+
+from __future__ import annotations
+
+import math
+
+from ._classify import WAITING, WAITS, classify, computing, holds
+from ._options import Settings
+from ._types import Alternative, Costs, Host, Kind, Profile, Route
+from ._wording import seconds
+
+SATURATED = 0.65
+"""CPU seconds per second of overlapping calls from which one process is taken to be at its limit: one
+under the GIL comes to 0.9 to 1.0, downloads from a server on the same machine to 0.5 to 0.7."""
+HYBRID_WIDTH = 32
+"""The most calls at once in each process of the hybrid route, and what `backend="hybrid"` has unless
+`max_workers` says otherwise."""
+HYBRID_TASKS = 512
+"""The same for coroutines."""
+THREAD_CEILING = 256
+"""Default limit of waiting calls at once: it protects the other side, and threads beyond it gain
+little (a 20 ms wait is then 12,800 calls a second, more than one GIL can make)."""
+TASK_CEILING = 5_000
+"""The same for tasks on an event loop, which cost 5 µs and 3 kB each."""
+EARLY_SHARE = 0.5
+"""Share of the start-up cost of processes that must have been computed here before they are
+started: a first call that computes for 5 ms and then waits must not start them in vain."""
+LEAST_S = 4e-6
+"""Calls shorter than this go to no process: in chunks an item costs 1 to 2 µs on either side."""
+
+
+def weigh_up(
+    profile: Profile, host: Host, settings: Settings, current: Route | None
+) -> list[Alternative]:
+    if profile.is_async and settings.route in ("auto", "asyncio", "hybrid"):
+        here = _tasks(profile, host, settings)
+        return [here, _hybrid(profile, host, settings, here, current)]
+    here = _threads(profile, host, settings, running=current in ("threads", "hybrid"))
+    routes = [
+        _inline(profile),
+        here,
+        _processes(profile, host, settings),
+        _hybrid(profile, host, settings, here, current),
+    ]
+    if settings.route == "asyncio":
+        routes.append(_tasks(profile, host, settings))
+    if settings.route == "external":
+        held = getattr(settings.backend, "_max_workers", None)
+        known = held if isinstance(held, int) else host.cores
+        routes.append(Alternative("external", settings.max_workers or known, None, ""))
+    return routes
+
+
+def _tasks(profile: Profile, host: Host, settings: Settings) -> Alternative:
+    workers = settings.max_workers or TASK_CEILING
+    if settings.route == "auto" and profile.calls:
+        # No more than keep the loop busy: what has started on it cannot go elsewhere.
+        workers = min(workers, _enough(profile, 1 / max(1e-9, profile.cpu_s)))
+    rest_s = _rest(profile) / _rate(profile, host, workers, host.costs.task_trip_s, profile.cpu_s)
+    return Alternative("asyncio", workers, rest_s, f"up to {workers} tasks: {seconds(rest_s)}")
+
+
+def _rest(profile: Profile) -> int:
+    """Items left; as many again as were done if nobody knows (the ski-rental rule: never risk
+    more on a guess than has been spent already)."""
+    return max(2, profile.done) if profile.remaining is None else profile.remaining
+
+
+def _inline(profile: Profile) -> Alternative:
+    # The one that is running has half of its time to go, where there are so few that it matters.
+    rest_s = (_rest(profile) + 0.5) * profile.wall_s
+    return Alternative("inline", 1, rest_s, f"one after another: {seconds(rest_s)}")
+
+
+def _threads(profile: Profile, host: Host, settings: Settings, running: bool) -> Alternative:
+    kind, explicit = classify(profile, host), settings.route == "threads"
+    workers = _thread_count(profile, host, settings, kind)
+    if workers == 1 and not explicit:
+        return Alternative("threads", 1, None, _why_one_thread(profile, host, settings))
+    rest, trip_s = _rest(profile), host.costs.thread_trip_s
+    rest_s = rest / _rate(profile, host, workers, trip_s, profile.held_s)
+    rest_s = max(rest_s, profile.wall_s)  # the last call takes as long as any
+    if not running:
+        rest_s += min(workers, rest) * host.costs.thread_start_s
+    return Alternative("threads", workers, rest_s, f"{workers} threads: {seconds(rest_s)}")
+
+
+def _rate(profile: Profile, host: Host, workers: int, trip_s: float, held_s: float) -> float:
+    """Calls a second of `workers` at once: bounded by their number, the cores and the GIL."""
+    return min(
+        workers / max(1e-9, profile.wall_s + trip_s),
+        host.cores / max(1e-9, profile.cpu_s + profile.child_s + trip_s),
+        1 / max(1e-9, (held_s if host.gil else 0.0) + trip_s),
+    )
+
+
+def _thread_count(profile: Profile, host: Host, settings: Settings, kind: Kind) -> int:
+    """The fewest threads that reach what the cores and the GIL allow."""
+    ceiling = settings.max_workers or THREAD_CEILING
+    if kind is Kind.CPU_FREE:
+        return max(1, min(ceiling, math.floor(host.cores / max(1.0, computing(profile)) + 0.3)))
+    if kind is Kind.CHILDREN:
+        return min(host.cores, ceiling)
+    if kind in (Kind.CPU_HELD, Kind.TINY, Kind.UNSEEN):
+        explicit = settings.route == "threads"
+        return min(settings.max_workers or host.cores, ceiling) if explicit else 1
+    held_s = profile.held_s if host.gil else 0.0
+    reached = min(host.cores / max(1e-9, profile.cpu_s), 1 / max(1e-9, held_s))
+    return min(ceiling, _enough(profile, reached))
+
+
+def _enough(profile: Profile, rate: float) -> int:
+    """Calls at once that reach so many a second: twice the least, as they do not arrive evenly."""
+    return max(1, math.ceil(2 * profile.wall_s * rate))
+
+
+def _why_one_thread(profile: Profile, host: Host, settings: Settings) -> str:
+    kind = classify(profile, host)
+    if settings.max_workers == 1:
+        return "max_workers is 1"
+    if kind is Kind.CPU_HELD:
+        return "the calls hold the GIL, so threads would take turns"
+    if kind is Kind.TINY:
+        return (
+            f"handing a call to a thread costs {seconds(host.costs.thread_trip_s)},"
+            f" the call itself {seconds(profile.wall_s)}"
+        )
+    if kind is Kind.CPU_FREE and host.cores > 1:
+        return "a call keeps every core busy with threads of its own"
+    return "nothing would run side by side" if kind is not Kind.UNSEEN else "nothing is known yet"
+
+
+def _processes(profile: Profile, host: Host, settings: Settings) -> Alternative:
+    workers = settings.max_workers or host.cores
+    if settings.route == "auto":
+        workers = min(workers, _worthwhile(profile, host))
+    if obstacle := _why_no_processes(profile, host, workers):
+        if settings.route != "processes":
+            return Alternative("processes", workers, None, obstacle)
+    rate = _rate(profile, host, workers, process_trip_s(profile, host.costs), 0.0)
+    start_s = 0.0 if profile.processes_ready else _start_s(profile, host, workers)
+    rest_s = _after_start(profile, start_s, rate, meanwhile=1 / max(1e-9, profile.wall_s))
+    return Alternative("processes", workers, rest_s, f"{workers} processes: {seconds(rest_s)}")
+
+
+def _worthwhile(profile: Profile, host: Host) -> int:
+    """Processes that pay for themselves: P of them take P s to start, one after the other, and W / P
+    for the work W that is left, which is least for P = sqrt(W / s)."""
+    if profile.processes_ready:
+        return host.cores
+    work_s = _rest(profile) * profile.wall_s
+    return max(2, min(host.cores, math.ceil(math.sqrt(work_s / host.costs.process_spawn_s))))
+
+
+def _start_s(profile: Profile, host: Host, processes: int) -> float:
+    """Seconds until workers have the function."""
+    fn_bytes = profile.payload.fn_bytes if profile.payload else 0
+    costs = host.costs
+    later_s = max(0, processes - 2) * costs.process_spawn_s  # `process_start_s` is that of two
+    return costs.process_start_s + later_s + 2 * processes * fn_bytes * costs.byte_s
+
+
+def _after_start(profile: Profile, start_s: float, rate: float, meanwhile: float) -> float:
+    """Seconds for the rest, of which some runs here before the workers are there."""
+    rest = float(_rest(profile))
+    if rate > meanwhile:  # else there is no use in waiting
+        rest = max(0.0, rest - start_s * meanwhile)
+    return start_s + max(rest / rate, profile.wall_s)
+
+
+def _hybrid(
+    profile: Profile, host: Host, settings: Settings, here: Alternative, current: Route | None
+) -> Alternative:
+    """Processes with several calls at once in each.
+
+    Args:
+        profile: What was measured.
+        host: Cores and costs.
+        settings: The options.
+        here: The same calls at once in this process, which goes on until workers are there.
+        current: The route in force.
+    """
+    widest = HYBRID_TASKS if profile.is_async else HYBRID_WIDTH
+    if settings.route == "hybrid":
+        workers = settings.max_workers or host.cores * widest
+        return Alternative("hybrid", workers, None, "")
+    workers = host.cores * min(widest, _hybrid_width(profile, host))
+    workers = min(workers, settings.max_workers or workers)
+    obstacle = _why_no_hybrid(profile, host, workers, running=current == "hybrid")
+    if obstacle or here.predicted_s is None:
+        return Alternative("hybrid", workers, None, obstacle or here.reason)
+    # Items go one by one, and each costs this process its share of a dispatch.
+    trip_s = process_trip_s(profile, host.costs) + host.costs.process_trip_s
+    rate = _rate(profile, host, workers, trip_s, profile.held_s / host.cores)
+    start_s = 0.0 if profile.hybrid_ready else _start_s(profile, host, host.cores)
+    meanwhile = _rest(profile) / max(1e-9, here.predicted_s)
+    rest_s = _after_start(profile, start_s, rate, meanwhile)
+    width = workers // host.cores
+    words = f"{host.cores} processes with {width} at once in each: {seconds(rest_s)}"
+    return Alternative("hybrid", workers, rest_s, words)
+
+
+def _hybrid_width(profile: Profile, host: Host) -> int:
+    """Calls at once in each process: twice what keeps a core busy, since calls do not arrive
+    evenly."""
+    return max(2, math.ceil(2 * profile.wall_s / max(1e-6, profile.cpu_s)))
+
+
+def _why_no_hybrid(profile: Profile, host: Host, workers: int, running: bool) -> str | None:
+    if obstacle := _why_confined(profile, host):
+        return obstacle
+    if host.cores == 1 or workers <= host.cores:
+        return "only one process could run" if host.cores == 1 else "max_workers allows no more"
+    if not profile.calls:
+        return "nothing is known yet"
+    if profile.is_async:
+        return None
+    if classify(profile, host) not in WAITING:
+        return "the calls do not wait, so one at a time in each process does as well"
+    if not running and (profile.overlap or 0.0) < SATURATED:
+        return "a single process is not at its limit"
+    return None if holds(profile, host) else "the calls do not keep the GIL, so threads do as well"
+
+
+def process_trip_s(profile: Profile, costs: Costs) -> float:
+    """Seconds that one item costs on its way to a process and back, in chunks as they are sent.
+
+    Chunks keep the dispatch itself under a fiftieth of the work, but never below what one item's
+    pickling and bytes cost.
+    """
+    payload = profile.payload
+    travel_s = 0.0
+    if payload is not None:
+        travel_s = payload.pickle_s + (payload.item_bytes + payload.result_bytes) * costs.byte_s
+    return travel_s + min(costs.process_trip_s, max(profile.wall_s / 50, 2e-6))
+
+
+def _why_confined(profile: Profile, host: Host) -> str | None:
+    """Why the calls cannot leave this process, if they cannot."""
+    if host.processes_barred:
+        return host.processes_barred
+    if profile.effect:
+        return f"the function changes the caller's state: {profile.effect}"
+    return profile.payload.obstacle if profile.payload else None
+
+
+def _why_no_processes(profile: Profile, host: Host, workers: int) -> str | None:
+    """What forbids processes, or makes them pointless, or is not known yet."""
+    if obstacle := _why_confined(profile, host):
+        return obstacle
+    if workers == 1:
+        return "only one process could run"
+    kind = classify(profile, host)
+    if kind is Kind.UNSEEN and not profile.processes_ready:
+        return "nothing is known yet"
+    if profile.wall_s < LEAST_S and not profile.processes_ready:
+        return "a call is too short to be worth a process"
+    if not profile.processes_ready:
+        if not host.gil or profile.held_s < WAITS * profile.wall_s:
+            return "the calls do not keep the GIL, so threads serve as well without start-up"
+        if profile.gil_share is None:
+            return "the GIL was not watched for long enough to tell"
+        if profile.elapsed_s < EARLY_SHARE * host.costs.process_start_s:
+            return "too little was computed so far to justify starting processes"
+    return None

@@ -1,0 +1,61 @@
+"""What a task is: the class of a profile. Pure."""
+
+from __future__ import annotations
+
+from ._evidence import OVERLAPS
+from ._types import Host, Kind, Profile
+
+WAITS = 0.1
+"""Share of CPU in the wall time below which a call is I/O-bound: such calls only fill a core ten
+at a time. Downloads with urllib show 0.02 to 0.05, SQLite and parsing 0.9 and more."""
+COMPUTES = 0.7
+"""Share above which a call is CPU-bound; between the two it is mixed."""
+HOLDS = 0.7
+"""Share of the CPU time under the GIL from which a call counts as holding it. Measured shares lie
+near 0 (hashlib, zlib, large arrays) or near 1 (Python code)."""
+FULL = 0.8
+"""Share of all cores that calls and their child processes keep busy from which more at once only wait
+for each other."""
+INNER_OWN = 0.3
+"""Share of a call's time in which its own thread computes, from which other busy threads of the process
+are taken for its own: a thread that calls a BLAS takes its part of the work."""
+CHILD_SHARE = 0.15
+"""CPU of child processes per wall time from which a call counts as work of child processes."""
+WAITING = (Kind.IO, Kind.MIXED, Kind.ASYNC)
+"""The classes of which many calls can run at once."""
+
+
+def classify(profile: Profile, host: Host) -> Kind:
+    """What the task is, by the figures alone."""
+    if profile.is_async:
+        return Kind.ASYNC
+    if not profile.calls and not profile.elapsed_s:
+        return Kind.UNSEEN
+    if profile.calls and profile.wall_s < host.costs.thread_trip_s:
+        return Kind.TINY
+    busy = computing(profile)
+    # Children of many calls at once slow each other down, so the quickest call is the measure.
+    if profile.child_s > CHILD_SHARE * profile.least_s and busy < COMPUTES:
+        return Kind.CHILDREN
+    if profile.child_s and profile.busy >= host.cores * FULL and busy < COMPUTES:
+        return Kind.CHILDREN
+    if profile.new_child and busy < COMPUTES:
+        return Kind.CHILDREN  # before the first has ended, one that has appeared is a good guess
+    if busy < WAITS:
+        return Kind.IO
+    if busy < COMPUTES:
+        return Kind.MIXED
+    return Kind.CPU_HELD if holds(profile, host) else Kind.CPU_FREE
+
+
+def computing(profile: Profile) -> float:
+    """Cores that one call keeps busy: less than 1 where it waits, more where it has threads."""
+    own = profile.cpu_s / profile.wall_s if profile.wall_s else 1.0
+    # Threads of others may be busy while a call waits; those that help it are not alone in it.
+    return own + profile.inner if own >= INNER_OWN else own
+
+
+def holds(profile: Profile, host: Host) -> bool:
+    if not host.gil or (profile.overlap or 0.0) >= OVERLAPS:
+        return False
+    return profile.gil_share is None or profile.gil_share >= HOLDS
