@@ -163,15 +163,20 @@ def test_calls_that_vary_are_dealt_out_in_smaller_chunks(spread: float, size: in
     assert chunk_size(1 * US, 1.0, spread, remaining=80, workers=4, item_bytes=1) == size
 
 
-@given(durations(), durations())
+@given(durations(), durations(), magnitudes(0, 4), st.integers(1, 256))
 @examples(50)
-def test_long_chunks_are_never_held_ready_in_larger_numbers(one: float, other: float) -> None:
+def test_long_chunks_are_never_held_ready_in_larger_numbers(
+    one: float, other: float, left: float, workers: int
+) -> None:
     short, long = sorted([one, other])
-    assert 1 <= prefetch(long) <= prefetch(short)
+    assert 1 <= prefetch(long, left, workers) <= prefetch(short, left, workers) <= PREFETCH
 
 
-def test_only_short_chunks_are_worth_holding_ready() -> None:
-    assert (prefetch(0.0), prefetch(SHORT_CHUNK_S), prefetch(3600.0)) == (PREFETCH, 1, 1)
+def test_towards_the_end_only_short_chunks_are_held_ready() -> None:
+    assert prefetch(3600.0, 9, 4) == PREFETCH
+    assert prefetch(3600.0, 8, 4) == 1
+    assert prefetch(SHORT_CHUNK_S, 8, 4) == 1
+    assert prefetch(SHORT_CHUNK_S / 2, 0, 4) == PREFETCH
 
 
 # --- When to look again ------------------------------------------------------------------------------

@@ -134,7 +134,9 @@ class Play:
         (self.processes if chunk.lane == "processes" else self.here).extend(chunk.items)
         chunk.began = Clocks(int(self.now * 1e9), 0, 0)
         self.running[chunk] = self.now
-        self.most_at_once = max(self.most_at_once, len(self.running))
+        there = sum(one.lane == "processes" for one in self.running)
+        calling = len(self.running) - there + min(there, self.scheduler.plan.workers)
+        self.most_at_once = max(self.most_at_once, calling)
         self.at(sum(self.calls[item].wall_s for item in chunk.items), chunk)
 
     def begin_what_travels(self, chunk: Chunk) -> None:

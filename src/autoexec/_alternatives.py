@@ -252,7 +252,7 @@ def _why_confined(profile: Profile, host: Host) -> str | None:
     if host.processes_barred:
         return host.processes_barred
     if profile.effect:
-        return f"the function changes the caller's state: {profile.effect}"
+        return f"the function is tied to this process: {profile.effect}"
     return profile.payload.obstacle if profile.payload else None
 
 

@@ -11,8 +11,9 @@ import math
 PREFETCH = 2
 """Chunks in flight for each worker process: one runs, one waits in the pipe."""
 SHORT_CHUNK_S = 0.005
-"""Chunks shorter than this are prefetched; for longer ones the wait for the next, 0.2 ms, matters
-less than one that waits behind another at the end while a worker has nothing to do."""
+"""Chunks shorter than this are prefetched to the end; of longer ones none may wait behind another while
+a worker has nothing to do. Where it was not prefetched, the next chunk came 1 to 4 ms late, which took a
+fifth of the time of chunks of 13 ms."""
 FIRST_BLOCK_S = 0.002
 LONGEST_BLOCK_S = 0.02
 """Blocks of calls run one after another are sized to these. A block that turns out longer is
@@ -75,9 +76,15 @@ def chunk_size(
     return max(1, min(by_cost, by_rest, by_size))
 
 
-def prefetch(chunk_s: float) -> int:
-    """Chunks in flight for each worker process, by the seconds that one takes."""
-    return PREFETCH if chunk_s < SHORT_CHUNK_S else 1
+def prefetch(chunk_s: float, chunks_left: float, workers: int) -> int:
+    """Chunks in flight for each worker process.
+
+    Args:
+        chunk_s: Seconds that one takes.
+        chunks_left: How many have not been sent.
+        workers: Workers that share them.
+    """
+    return PREFETCH if chunk_s < SHORT_CHUNK_S or chunks_left > PREFETCH * workers else 1
 
 
 def overrun_s(expected_s: float) -> float:

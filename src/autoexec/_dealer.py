@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from . import _control
@@ -64,10 +65,7 @@ class Dealer:
         if name in ("processes", "hybrid") and not sure:
             return 0
         if name == "processes":
-            chunk_s = self._profiler.wall_s * self.size(name, plan)
-            limited = self._settings.max_per_second is not None  # what is sent must start
-            each = _control.prefetch(chunk_s) if self._profiler.known and not limited else 1
-            capacity = min(capacity, lane.workers) * each
+            capacity = min(capacity, lane.workers) * self._prefetch(plan)
             if self._settings.max_workers and self._lanes.local:
                 # What still runs here counts towards the limit as well.
                 capacity = min(capacity, self._settings.max_workers - self._lanes.local)
@@ -78,6 +76,14 @@ class Dealer:
             if name == "threads" and not self._profiler.known and self._profiler.wall_s < SURE_S:
                 capacity = min(capacity, 2 * self._host.cores)
         return capacity - len(lane.in_flight)
+
+    def _prefetch(self, plan: Plan) -> int:
+        """Chunks at once with each worker process."""
+        if not self._profiler.known or self._settings.max_per_second is not None:
+            return 1  # with a limit on starts, what is sent must start
+        size, rest = self.size("processes", plan), self._intake.remaining
+        left = math.inf if rest is None else rest / size
+        return _control.prefetch(self._profiler.wall_s * size, left, plan.workers)
 
     def cut(self, name: Lane, size: int, plan: Plan, now: float) -> Chunk:
         """The next chunk, which is now in flight."""
@@ -111,8 +117,7 @@ class Dealer:
         if plan.route == "inline" or (name == "threads" and plan.route == "processes"):
             if self.checking(name, plan) or not known:
                 return 1
-            blocks = self._profiler.blocks if plan.route == "inline" else 1
-            return _control.block_size(wall_s, blocks, self._intake.remaining)
+            return _control.block_size(wall_s, self._profiler.blocks, self._intake.remaining)
         if name == "external" and self._settings.timeout is not None:
             return 1  # how far a longer one has come is not seen
         if given != "auto":

@@ -192,9 +192,7 @@ def _reason(
             Kind.CPU_FREE: "the calls compute without the GIL, so threads use every core",
         }.get(kind, "the calls wait for part of their time, so others can run meanwhile")
     if profile.effect and kind in (Kind.CPU_HELD, Kind.MIXED):
-        return (
-            f"the function changes the caller's state ({profile.effect}), which a process cannot do"
-        )
+        return f"the function is tied to this process ({profile.effect}), so no other can run it"
     if kind is Kind.UNSEEN:
         return "the first call is being watched"
     if kind is Kind.TINY:

@@ -24,6 +24,7 @@ from ._options import Settings
 from ._payload import weigh
 from ._pickling import Packed
 from ._progress import meter
+from ._reach import kept_here
 from ._report import Report, Results
 from ._scheduler import Scheduler
 from ._seed import Seeded, SeededTask
@@ -78,7 +79,7 @@ class Run:
         self._loop: AbstractEventLoop | None = None
         self._stream = stream
         asynchronous = is_async(fn)
-        awaited = asynchronous and settings.route in ("auto", "asyncio", "hybrid")
+        awaited = self._awaited = asynchronous and settings.route in ("auto", "asyncio", "hybrid")
         self._call = one_call(fn, settings, asynchronous, awaited)
         # A decorated function goes by the name of what it was decorated as.
         whole = None if decorated is fn else one_call(decorated, settings, asynchronous, awaited)
@@ -114,6 +115,8 @@ class Run:
         """Coroutines run on this loop, which another thread than the one that drives the run is in;
         else on one of their own."""
         self._loop = loop
+        if self._awaited:
+            self.scheduler.stay_here("coroutines run on the event loop of the caller")
         self._source.belong_to(loop, self._inbox.put)
 
     def begin(self) -> None:
@@ -177,7 +180,7 @@ class Run:
             case Weigh(item, result):
                 scheduler.weighed(
                     weigh(self._packed, item, result),
-                    effect_in_code(self.fn),
+                    kept_here(self.fn, loop_bound=self._awaited) or effect_in_code(self.fn),
                     may_change=may_change_objects(self.fn),
                 )
 

@@ -159,6 +159,12 @@ class Scheduler:
         self._host = self._host._replace(processes_barred=event.reason)
         self._pace.review_soon()
 
+    def stay_here(self, reason: str) -> None:
+        """No call may go to another process, unless that was asked for."""
+        self._host = self._host._replace(processes_barred=reason)
+        if self.settings.route == "auto" and self.plan.route in _PROCESSES:
+            self.plan = self._decide()  # an earlier run had gone there
+
     def _without_lane(self, event: Broken) -> None:
         """What was asked for is not to be had: go on here, unless the function is the cause."""
         if event.harmless:

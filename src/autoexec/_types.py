@@ -157,7 +157,7 @@ class Profile(NamedTuple):
     untouched: bool = False
     """The first of them left everything as it was: it fills no cache either."""
     effect: str | None = None
-    """What the function was seen to change in the caller's process."""
+    """What ties the function to the caller's process: what it changes there, or shares with others."""
     may_change: bool = True
     """Its code stores to objects that it has not made itself, as far as that was looked at."""
     payload: Payload | None = None

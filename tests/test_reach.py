@@ -1,0 +1,96 @@
+"""What ties a function to this process: objects by which its calls heed each other."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import pytest
+
+from autoexec._reach import kept_here
+
+lock = threading.Lock()
+slots = threading.Semaphore(2)
+found: queue.SimpleQueue[int] = queue.SimpleQueue()
+gate = asyncio.Semaphore(3)
+limit = 10
+names = {"a": 1}
+today = date(2000, 1, 1)
+
+
+class Client:
+    async def get(self, x: int) -> int:
+        return x
+
+
+client = Client()
+
+
+def waits_for_a_lock(x: int) -> int:
+    with lock:
+        return x
+
+
+def waits_for_a_slot(x: int) -> int:
+    with slots:
+        return x
+
+
+def puts(x: int) -> None:
+    found.put(x)
+
+
+async def waits_for_the_gate(x: int) -> int:
+    async with gate:
+        return x
+
+
+async def asks_a_client(x: int) -> int:
+    return await client.get(x)
+
+
+def reads_plain_data(x: int) -> Any:
+    return x < limit, names["a"], today
+
+
+def nested() -> Callable[[int], int]:
+    own = threading.Lock()
+
+    def call(x: int) -> int:
+        with own:
+            return x
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("fn", "name"),
+    [
+        (waits_for_a_lock, "lock"),
+        (waits_for_a_slot, "slots"),
+        (puts, "found"),
+        (waits_for_the_gate, "gate"),
+        (nested(), "own"),
+    ],
+)
+@pytest.mark.parametrize("loop_bound", [False, True])
+def test_locks_and_queues_keep_a_function_here(
+    fn: Callable[..., Any], name: str, loop_bound: bool
+) -> None:
+    reason = kept_here(fn, loop_bound=loop_bound)
+    assert reason is not None
+    assert repr(name) in reason
+
+
+def test_a_client_keeps_a_coroutine_function_here() -> None:
+    assert "'client'" in (kept_here(asks_a_client, loop_bound=True) or "")
+    assert kept_here(asks_a_client, loop_bound=False) is None
+
+
+@pytest.mark.parametrize("fn", [reads_plain_data, len, Client.get])
+def test_plain_data_does_not(fn: Callable[..., Any]) -> None:
+    assert kept_here(fn, loop_bound=True) is None
