@@ -61,8 +61,7 @@ class Dealer:
         """Chunks that a lane can take now."""
         lane = self._lanes[name]
         capacity = plan.capacities[name]
-        sure = self._settings.route != "auto" or may_leave(self._profile())
-        if name in ("processes", "hybrid") and not sure:
+        if name in ("processes", "hybrid") and not self._sure():
             return 0
         if name == "processes":
             capacity = min(capacity, lane.workers) * self._prefetch(plan)
@@ -76,6 +75,10 @@ class Dealer:
             if name == "threads" and not self._profiler.known and self._profiler.wall_s < SURE_S:
                 capacity = min(capacity, 2 * self._host.cores)
         return capacity - len(lane.in_flight)
+
+    def _sure(self) -> bool:
+        """Whether items may go to other processes."""
+        return self._settings.route != "auto" or may_leave(self._profile())
 
     def _prefetch(self, plan: Plan) -> int:
         """Chunks at once with each worker process."""

@@ -34,6 +34,7 @@ def opening(
     length: int | None,
     is_async: bool,
     expected: Profile | None = None,
+    last: Route | None = None,
 ) -> Plan:
     """The plan before any call of this run was seen.
 
@@ -43,13 +44,14 @@ def opening(
         length: Items, if that is known.
         is_async: The function is `async def`.
         expected: What an earlier run of the function has shown.
+        last: The route on which that was.
     """
     route = settings.route
     if route == "auto" and not is_async and length is not None and length <= 1:
         lane: Lane = "threads" if settings.limited else "inline"
         return _plan("inline", lane, Kind.UNSEEN, 1, "there is nothing to run side by side")
     if expected is not None:
-        return decide(expected, host, settings, None)
+        return decide(expected, host, settings, last)
     if route != "auto" or is_async:
         empty = Profile(0, 0, 0, 0, 0, 0, None, 0, None, 0, length, 0, is_async)
         return decide(empty, host, settings, None)

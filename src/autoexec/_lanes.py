@@ -47,6 +47,9 @@ class Lanes:
             chunk.crowd = self.local
             self.local_peak = max(self.local_peak, chunk.crowd)
             self._last_local = chunk
+        elif chunk.lane in ("asyncio", "hybrid"):  # those before it in the same interpreter
+            lane = self[chunk.lane]
+            chunk.crowd = -(-len(lane.in_flight) // max(1, lane.workers))
 
     def remove(self, chunk: Chunk) -> None:
         """A chunk is over."""
@@ -55,11 +58,8 @@ class Lanes:
 
     def crowd(self, chunk: Chunk) -> int:
         """How many, itself included, may have shared an interpreter with a chunk while it ran."""
-        if chunk.lane in ("hybrid", "asyncio"):
-            lane = self[chunk.lane]
-            return -(-len(lane.in_flight) // max(1, lane.workers))
         if chunk.lane not in LOCAL:
-            return 1
+            return chunk.crowd
         # One that was alone when it was sent, and none was sent since, was alone all the time.
         return 1 if chunk.crowd == 1 and self._last_local is chunk else self.local_peak
 

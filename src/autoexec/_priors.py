@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from ._types import Profile
+from ._types import Profile, Route
 
 MOST = 256
 """Functions that are remembered; the one that was learned first makes room."""
@@ -24,6 +24,8 @@ class Prior(NamedTuple):
     profile: Profile
     at_once: int | None
     """Waiting calls at once that did best, if that was looked for."""
+    route: Route | None = None
+    """Where it was at its end."""
 
 
 _learned: dict[object, Prior] = {}

@@ -72,6 +72,7 @@ class Run:
     ) -> None:
         self.fn, decorated = undecorated(fn), fn
         fn = self.fn
+        self.name = name_of(fn)
         self.left = False
         """Nobody waits for the results any more."""
         self.closing = False
@@ -88,6 +89,9 @@ class Run:
         self.host = _host.read_host(warm=warm)
         self._source = source
         self._settings = settings
+        self._learns = (
+            settings.route == "auto" and source.length != 1
+        )  # of one item nothing is seen
         self._inbox: SimpleQueue[Event | Pulled] = SimpleQueue()
         self._executors: dict[Lane, Executor] = {}
         self._before: dict[Chunk, Any] = {}
@@ -100,12 +104,12 @@ class Run:
             settings,
             length=source.length,
             is_async=awaited,
-            name=name_of(fn),
+            name=self.name,
             now=self.started,
-            prior=_priors.recall(fn) if settings.route == "auto" else None,
+            prior=_priors.recall(fn) if self._learns else None,
             stream=stream,
         )
-        self._meter = meter(settings.progress, name_of(fn), source.length)
+        self._meter = meter(settings.progress, self.name, source.length)
 
         self._boot_s = _host.boot_clock()
         # Where start times of processes are not known, a child that was there before tells nothing.
@@ -224,7 +228,7 @@ class Run:
             executor.close(abandon=abandon)
         if self._meter is not None:
             self._meter.close()
-        if self._settings.route == "auto":
+        if self._learns:
             _priors.learn(self.fn, self.scheduler.prior())
 
     def _open(self, lane: Lane, workers: int) -> None:
@@ -378,7 +382,7 @@ def report_of(run: Run) -> Report:
     scheduler = run.scheduler
     profile, plan = scheduler.final_profile(), scheduler.history[-1][1]
     return Report(
-        function=name_of(run.fn),
+        function=run.name,
         items=scheduler.profiler.done,
         seconds=time.perf_counter() - run.started,
         calls_s=scheduler.calls_s,

@@ -72,7 +72,8 @@ class Scheduler:
         self._pull_at = now
         self.profiler = Profiler(is_async, prior.profile if prior else None)
         expected = self.profiler.profile(remaining=length) if prior else None
-        self.plan = opening(host, settings, length, is_async, expected)
+        last = prior.route if prior else None
+        self.plan = opening(host, settings, length, is_async, expected, last)
         self.history: list[tuple[float, Plan]] = [(0.0, self.plan)]
         self.ran: Counter[str] = Counter()  # calls by route
         self.calls_s = 0.0
@@ -478,7 +479,7 @@ class Scheduler:
 
     def prior(self) -> Prior:
         """What this run has shown, for the next of the same function."""
-        return Prior(self.final_profile(), self._pace.at_once)
+        return Prior(self.final_profile(), self._pace.at_once, self.history[-1][1].route)
 
     def final_profile(self) -> Profile:
         """What was measured so far."""
