@@ -5,8 +5,11 @@ from __future__ import annotations
 import array
 import functools
 import math
+import re
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 import pytest
@@ -402,6 +405,28 @@ def test_calls_without_an_effect_after_the_first(fn: Function) -> None:
 
 def test_a_method_that_only_reads_has_no_effect() -> None:
     assert change(Summer().peek, 3) is None
+
+
+@pytest.mark.parametrize("item", [Path("a/b"), PurePosixPath("a"), re.compile("a"), Fraction(1, 3)])
+def test_what_values_of_the_standard_library_keep_for_themselves_is_no_effect(item: Any) -> None:
+    assert change(lambda x: (str(x), hash(x), x == x), item) is None
+
+
+class Node:
+    """Can be hashed, and changes nevertheless."""
+
+    def __init__(self) -> None:
+        self.seen = False
+
+    def __hash__(self) -> int:
+        return 7
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+def test_a_value_of_the_users_that_can_be_hashed_is_looked_into() -> None:
+    assert change(lambda node: setattr(node, "seen", True), Node()) == "its item.seen"
 
 
 def test_a_number_made_anew_is_the_same_number() -> None:

@@ -116,3 +116,18 @@ def test_what_was_learned_gives_way_to_what_is_seen() -> None:
     report = run_parallel(work, range(20_000)).report
     assert report.history[0][1].route == "threads"
     assert report.route == "inline"
+
+
+def test_an_effect_that_was_seen_once_is_looked_for_again() -> None:
+    found: list[int] = []
+    keeps = True
+
+    def compute(x: int) -> int:
+        for place in [found] if keeps else []:
+            place.append(x)
+        return sum(range(300_000))
+
+    first = run_parallel(compute, range(40))
+    assert first.report.ran == {"inline": 40}
+    keeps = False
+    assert run_parallel(compute, range(40)).report.profile.effect is None

@@ -149,6 +149,7 @@ class Dealer:
         as many before items leave for another process as it takes; begun alone, since what changes
         meanwhile could be the work of any call."""
         leaving = plan.route in ("processes", "hybrid") or not self._profiler.known
+        leaving = leaving or self._profiler.effect_is_old
         here = self._lanes.local + len(self._lanes["asyncio"].in_flight)
         alone = name in ("threads", "asyncio") and not here
         return self.may_leave and alone and leaving and self._profiler.checks <= CHECKS

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import sys
 import types
 import zlib
 from collections import deque
@@ -38,7 +39,7 @@ def snapshot(fn: Callable[..., Any], item: Any) -> Snapshot:
             if not isinstance(value, (types.ModuleType, type, *_CODE)):
                 _visit(f"the variable {name!r}", value, seen, set())
     for owner in _owners(fn):
-        _visit(f"its {type(owner).__name__} object", owner, seen, set())
+        _visit(f"its {type(owner).__name__} object", owner, seen, set(), is_owner=True)
     return seen
 
 
@@ -72,7 +73,18 @@ def _owners(fn: Any) -> Iterator[Any]:
             yield layer
 
 
-def _visit(path: Path, value: Any, seen: Snapshot, above: set[int]) -> None:
+def _is_value(value: Any) -> bool:
+    """Whether it is one of the standard library's that are what they hold, and hashed by it: paths,
+    dates, patterns. What else they keep is a cache: `str(path)` fills one."""
+    kind: Any = type(value)
+    if kind.__hash__ in (None, object.__hash__) or isinstance(value, (tuple, memoryview)):
+        return False
+    return str(kind.__module__).partition(".")[0] in sys.stdlib_module_names
+
+
+def _visit(
+    path: Path, value: Any, seen: Snapshot, above: set[int], *, is_owner: bool = False
+) -> None:
     """Record a value and, up to `NODES` in all, what it contains."""
     if len(seen) >= NODES:
         return
@@ -82,6 +94,8 @@ def _visit(path: Path, value: Any, seen: Snapshot, above: set[int]) -> None:
             small = not isinstance(value, (str, bytes)) or len(value) < 64
             seen[path] = (type(value), repr(value) if small else id(value))
         elif id(value) in above or isinstance(value, (types.ModuleType, type, *_CODE)):
+            seen[path] = id(value)
+        elif not is_owner and _is_value(value):
             seen[path] = id(value)
         else:
             seen[path] = (id(value), _extent(value))

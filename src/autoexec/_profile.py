@@ -61,6 +61,9 @@ class Profiler:
         self.is_async = is_async
         self.payload: Payload | None = None
         self.effect: str | None = None
+        self.effect_in_code = False
+        self.effect_is_old = False
+        """It was seen in an earlier run; the next call that is compared says whether it still holds."""
         self.may_change = True
         self.checks = 0
         self.untouched = False
@@ -98,6 +101,8 @@ class Profiler:
         self._cpu.add(prior.cpu_s)
         self._child.append(prior.child_s)
         self.effect = prior.effect
+        self.effect_in_code = prior.effect_in_code
+        self.effect_is_old = prior.effect is not None and not prior.effect_in_code
         self.untouched = prior.untouched
         self.checks = min(1, prior.checks)  # so that one call is compared in this run as well
 
@@ -334,6 +339,7 @@ class Profiler:
             checks=self.checks,
             untouched=self.untouched,
             effect=self.effect,
+            effect_in_code=self.effect_in_code,
             may_change=self.may_change,
             payload=self.payload,
             processes_ready=processes_ready,

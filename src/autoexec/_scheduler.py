@@ -191,6 +191,7 @@ class Scheduler:
         self.profiler.payload = payload
         self.profiler.may_change = may_change
         self.profiler.effect = self.profiler.effect or effect
+        self.profiler.effect_in_code = effect is not None
         self._pace.review_soon()
 
     def checked(self, effect: str | None, *, of_item: bool) -> None:
@@ -200,6 +201,9 @@ class Scheduler:
         change of an item, is an effect.
         """
         self.profiler.checks += 1
+        if self.profiler.effect_is_old:
+            self.profiler.effect_is_old, self.profiler.effect = False, None
+            self._pace.review_soon()
         if effect is None and self.profiler.checks == 1:
             self.profiler.untouched = True
         if effect is not None and (of_item or self.profiler.checks > 1):
