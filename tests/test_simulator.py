@@ -24,14 +24,14 @@ def rows() -> list[Row]:
 
 
 class TestTargets:
-    # What is aimed at is 1.05 and 1.25; what holds is 1.072 and 3.06. Most of the difference: waiting
-    # calls begin with 32 at once, mixed ones have no hybrid to go to, and slow cache misses are not
-    # seen behind quick hits.
+    # What is aimed at is 1.05 and 1.25; what holds here is 1.055 and 2.37. Most of the difference: waiting
+    # calls begin with 32 at once (128 tasks), of which the first must come back before there are more, and
+    # slow cache misses are not seen behind quick hits.
     def test_the_median_is_close_to_the_best_fixed_plan(self) -> None:
-        assert quantile((row.ratio for row in rows()), 0.5) <= 1.08
+        assert quantile((row.ratio for row in rows()), 0.5) <= 1.07
 
     def test_few_are_far_from_it(self) -> None:
-        assert quantile((row.ratio for row in rows()), 0.95) <= 3.1
+        assert quantile((row.ratio for row in rows()), 0.95) <= 2.5
 
 
 def ends(machine: Machine, process: Process, *phases: Phase) -> list[float]:
