@@ -377,3 +377,13 @@ def test_a_callers_own_list_is_never_grown() -> None:
     values = [2, 3, 4]
     assert Results([1]).joined(values) == [1, 2, 3, 4]
     assert values == [2, 3, 4]
+
+
+def test_ipython_shows_the_text() -> None:
+    shown: list[str] = []
+
+    class Printer:
+        text = shown.append
+
+    report()._repr_pretty_(Printer(), cycle=False)
+    assert shown == [str(report())]

@@ -181,6 +181,10 @@ class Report(NamedTuple):
             drawn = _timeline.svg(self.function, self.recording, self.history, self.seconds)
         return _card.card(self._headline(), list(self._rows()), self._bars(), drawn)
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """The text, where IPython would show the record with all its fields."""
+        printer.text(str(self))
+
     def _headline(self) -> str:
         text = f"{self.function}: {count(self.items, 'item')} in {seconds(self.seconds)}"
         if self.speedup > SIDE_BY_SIDE:
