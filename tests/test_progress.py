@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
 from itertools import pairwise
 from typing import Any
 
@@ -76,13 +75,21 @@ def test_no_items_are_all_done() -> None:
     assert told == [(0, 0)]
 
 
-def test_what_it_raises_ends_the_run() -> None:
-    def tell(done: int, total: int | None) -> None:
-        if done:
-            raise KeyError("enough")
+def test_what_it_raises_is_logged_once_and_the_results_are_kept(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    told: list[int] = []
 
-    with pytest.raises(KeyError, match="enough"):
-        run_parallel(time.sleep, [0.001] * 1000, backend="threads", progress=tell)
+    def tell(done: int, total: int | None) -> None:
+        told.append(done)
+        raise KeyError("enough")
+
+    assert run_parallel(abs, range(1000), backend="threads", progress=tell) == list(range(1000))
+    assert len(told) == 1
+    (record,) = caplog.records
+    assert "progress" in record.message
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[1], KeyError)
 
 
 class Bar:

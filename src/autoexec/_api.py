@@ -116,7 +116,8 @@ def run_parallel(fn: Callable[..., Any], items: Iterable[Any], **options: Any) -
             and an `ItemTimeout` are.
         max_per_second: The most calls that start in a second, over the whole run.
         progress: True for a bar (needs tqdm), or a function `(done, total)`, called on this thread
-            at most twenty times a second and at the end; `total` is None if it is not known.
+            at most twenty times a second and at the end; `total` is None if it is not known. An error
+            in it is logged once, and the run goes on.
         initializer: Called once in each worker process, with `initargs`; on other backends not at
             all. Such a run has worker processes of its own.
         max_tasks_per_child: Items after which a worker process is replaced, or chunks of

@@ -197,6 +197,8 @@ class AsyncResultIterator(Generic[R_co]):
         self._line: Line | None = None
         self._pilot: Pilot | None = None
         self._given = 0
+        self._closed = False
+        """Before its end."""
         self._report: Report | None = None
         self._busy = False
 
@@ -212,6 +214,11 @@ class AsyncResultIterator(Generic[R_co]):
         """The first value of the next list."""
         self._enter()
         try:
+            if self._closed:
+                raise ValueError(
+                    "This iterator of aiter_parallel was closed before its end, so there may be more"
+                    " results than it has given: make a new one to read on."
+                )
             if self._report is not None:
                 raise StopAsyncIteration
             try:
@@ -286,6 +293,7 @@ class AsyncResultIterator(Generic[R_co]):
         """
         self._enter()
         try:
+            self._closed = self._closed or self._report is None
             await self._end()
         finally:
             self._busy = False

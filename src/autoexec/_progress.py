@@ -31,6 +31,7 @@ class Meter:
         self._total = total
         self._told: int | None = None
         self._next_at = 0.0
+        self._failed = False
         self.close = close
 
     def look(self, done: int, now: float) -> None:
@@ -46,7 +47,18 @@ class Meter:
 
     def _say(self, done: int) -> None:
         self._told = done
-        self._tell(done, self._total)
+        if self._failed:
+            return
+        try:
+            self._tell(done, self._total)
+        except Exception:  # the results matter more than who is told of them
+            import logging  # 10 ms, which only those should pay whose function fails
+
+            self._failed = True
+            logging.getLogger("autoexec").warning(
+                "The progress function failed and is not called any more; the run goes on.",
+                exc_info=True,
+            )
 
 
 def meter(progress: Progress, name: str, total: int | None) -> Meter | None:

@@ -94,6 +94,8 @@ class ResultIterator(Generic[R_co]):
         self._run: Run | None = None
         self._done: Done | None = None
         self._report: Report | None = None
+        self._closed = False
+        """Before its end."""
         self._portions = Portions()
         self._busy = _thread.allocate_lock()
         self._process = os.getpid()
@@ -111,6 +113,11 @@ class ResultIterator(Generic[R_co]):
         """The first value of the next portion."""
         self._enter()
         try:
+            if self._closed:
+                raise ValueError(
+                    "This iterator of iter_parallel was closed before its end, so there may be more"
+                    " results than it has given: make a new one to read on."
+                )
             if self._report is not None:
                 raise StopIteration
             try:
@@ -204,6 +211,7 @@ class ResultIterator(Generic[R_co]):
         self._enter()
         try:
             if self._report is None:
+                self._closed = True
                 self._end(abandon=True)
         finally:
             self._busy.release()

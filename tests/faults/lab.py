@@ -17,6 +17,7 @@ import ctypes
 import functools
 import os
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,14 @@ from autoexec import Failure
 
 run_parallel: Callable[..., Any] = autoexec.run_parallel
 """As it is called by who does not know the backend before the program runs."""
+iter_parallel: Callable[..., Any] = autoexec.iter_parallel
+arun_parallel: Callable[..., Any] = autoexec.arun_parallel
+aiter_parallel: Callable[..., Any] = autoexec.aiter_parallel
+
+LAZY = ("iterator", "async iterator")
+"""Forms of a run that hand on results one by one."""
+FORMS = ("list", "async list", *LAZY)
+"""All of its forms."""
 
 CALLS = "FAULTS_CALLS"
 """Environment variable with the path of the file in which calls are counted."""
@@ -123,6 +132,12 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = trac
         time.sleep(0.01)
 
 
+def resident_bytes() -> int:
+    """The memory that this process has."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def segfault() -> NoReturn:
     """Read from address 0."""
     ctypes.string_at(0)
@@ -153,6 +168,76 @@ def suited(fn: Callable[[Any], Any], backend: str) -> Callable[[Any], Any]:
     return Suited(fn) if backend == "asyncio" else fn
 
 
+# --- The forms of a run ---------------------------------------------------------------------------
+
+
+def gather(form: str, fn: Callable[[Any], Any], items: Any, **options: Any) -> list[Any]:
+    """All results of a run in that form."""
+    import asyncio  # not above: every worker that calls a function of this module imports it
+
+    if form == "list":
+        return list(run_parallel(fn, items, **options))
+    if form == "async list":
+        return list(asyncio.run(arun_parallel(fn, items, **options)))
+    found: list[Any] = []
+    walk(form, fn, items, found.append, **options)
+    return found
+
+
+def walk(
+    form: str,
+    fn: Callable[[Any], Any],
+    items: Any,
+    enough: Callable[[Any], object],
+    **options: Any,
+) -> None:
+    """Go over the results of a run in a lazy form, until one of them is enough.
+
+    Args:
+        form: Of the iterator.
+        fn: The function.
+        items: Its items.
+        enough: Called with each result as soon as it is there. The iterator is left if it is true.
+        options: For `iter_parallel`.
+    """
+    import asyncio
+
+    async def within_a_loop() -> None:
+        async with aiter_parallel(fn, items, **options) as results:
+            async for result in results:
+                if enough(result):
+                    break
+
+    if form == "async iterator":
+        asyncio.run(within_a_loop())
+        return
+    with iter_parallel(fn, items, **options) as results:
+        for result in results:
+            if enough(result):
+                break
+
+
+def in_each(forms: Sequence[str], check: Callable[[str], object]) -> None:
+    """Check every form of a run, and say of each what is wrong with it.
+
+    Raises:
+        Wrong: Something is, in one of them at least.
+    """
+    wrong = []
+    for form in forms:
+        forget_notes()
+        traces.watch(DEADLINE_S)
+        try:
+            check(form)
+        except Skip:
+            raise
+        except Exception as error:
+            traceback.print_exc()
+            text = str(error) if isinstance(error, Wrong) else repr(error)
+            wrong.append(f"{form}: {text}")
+    require(not wrong, "; ".join(wrong))
+
+
 # --- The judge ------------------------------------------------------------------------------------
 
 
@@ -171,6 +256,7 @@ def judge(
     killed: Callable[[], Collection[int]] = tuple,
     right: Callable[[Any, Any], bool] = is_answer,
     deadline_s: float = DEADLINE_S,
+    form: str = "list",
     **options: Any,
 ) -> list[Any]:
     """Run a function over items and see to it that only what should fail does.
@@ -185,6 +271,7 @@ def judge(
             was running there may have failed.
         right: Whether the result of an item is right.
         deadline_s: What the call may take.
+        form: Of the run.
         options: For `run_parallel`.
 
     Raises:
@@ -192,7 +279,7 @@ def judge(
     """
     forget_notes()
     traces.watch(deadline_s)
-    results = run_parallel(fn, items, backend=backend, on_error="return", **options)
+    results = gather(form, fn, items, backend=backend, on_error="return", **options)
     traces.watch(deadline_s)
     verdict = _Verdict(results, affected or {}, maybe or {}, set(killed()), backend == "hybrid")
     require(len(results) == len(items), f"{len(items)} items gave {len(results)} results")

@@ -13,19 +13,6 @@ AWAY = ("processes", "hybrid")
 """Backends that run them in processes of their own, which may die."""
 ALL = (*HERE, *AWAY)
 
-LATER = {
-    "C8": "cancelling `arun_parallel`, which does not exist yet",
-    "D2": "an endless input of `iter_parallel`, which does not exist yet",
-    "D3": "leaving a loop over `iter_parallel` early",
-    "D4": "reading on after the end of `iter_parallel`",
-    "D6": "reading on past a failed item of `iter_parallel`",
-    "D8": "a `progress` callback that raises; there is no such option yet",
-    "D9": "each result of `iter_parallel` as soon as it is there",
-    "F3": "a million items through `iter_parallel`",
-    "G7": "the option `seed`, which does not exist yet",
-}
-"""Faults of what the package cannot do yet, each with the reason why it has no row."""
-
 
 class Row(NamedTuple):
     """A fault."""
@@ -59,7 +46,7 @@ def row(
     """Register a function that takes the name of a backend as a row."""
 
     def register(run: Run) -> Run:
-        if name in ROWS or name in LATER:
+        if name in ROWS:
             raise ValueError(f"there are two rows {name}")
         ROWS[name] = Row(name, backends, run, limit_s, imports)
         return run

@@ -10,9 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 from lab import (
+    FORMS,
     Fails,
     answer,
     fails,
+    in_each,
     is_answer,
     judge,
     note,
@@ -67,8 +69,8 @@ class RefusesToBePickled(Item):
 def an_item_that_cannot_be_pickled(backend: str) -> None:
     """An item whose `__reduce__` raises."""
     affected = {BAD: fails(NotPicklable, "stays where it is")} if backend in AWAY else {}
-    items = with_bad(RefusesToBePickled)
-    judge(suited(of_item, backend), items, backend, affected, right=right_item)
+    fn, items = suited(of_item, backend), with_bad(RefusesToBePickled)
+    in_each(FORMS, lambda form: judge(fn, items, backend, affected, right=right_item, form=form))
     if backend == "auto":
         items = with_bad(RefusesToBePickled, bad=100, count=160)
         judge(slowly, items, backend, right=right_item)

@@ -9,15 +9,18 @@ import resource
 import signal
 import threading
 import time
+from typing import Any
 
 import traces
 from lab import (
+    FORMS,
     FULL,
     Skip,
     answer,
     error_of,
     fails,
     forget_notes,
+    in_each,
     judge,
     note,
     notes,
@@ -53,12 +56,11 @@ async def crash_async(index: int) -> int:
 def segmentation_fault_and_abort(backend: str) -> None:
     """One item is a segmentation fault, another one aborts."""
     affected = {5: fails(WorkerDied, "SIGSEGV"), 17: fails(WorkerDied, "SIGABRT")}
-    for fn in (crash, crash_async):
-        if backend == "hybrid":  # both may be in one process, and then one of them does not begin
-            either = fails(WorkerDied, "SIG")
-            judge(fn, range(COUNT), backend, maybe=dict.fromkeys(affected, either))
-        else:
-            judge(fn, range(COUNT), backend, affected)
+    either = dict.fromkeys(affected, fails(WorkerDied, "SIG"))
+    # On hybrid both may be in one process, and then one of them does not begin.
+    how: dict[str, Any] = {"maybe": either} if backend == "hybrid" else {"affected": affected}
+    judge(crash_async, range(COUNT), backend, **how)
+    in_each(FORMS, lambda form: judge(crash, range(COUNT), backend, form=form, **how))
 
 
 def leave(index: int) -> int:

@@ -9,21 +9,27 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import programs
 import traces
 from lab import (
+    FORMS,
+    LAZY,
     Suited,
     answer,
     fails,
     forget_notes,
+    gather,
+    in_each,
     judge,
     note,
     notes,
     require,
     run_parallel,
     wait_for_notes,
+    walk,
 )
 from register import AWAY, row
 
@@ -44,7 +50,10 @@ def spin(index: int) -> int:
 @row("C1", AWAY)
 def an_endless_loop(backend: str) -> None:
     """One item computes for ever; a timeout of one second."""
-    judge(spin, range(COUNT), backend, TIMED_OUT, timeout=1.0)
+    in_each(
+        FORMS,
+        lambda form: judge(spin, range(COUNT), backend, TIMED_OUT, timeout=1.0, form=form),
+    )
 
 
 SIG_IGN = 1
@@ -118,8 +127,7 @@ def a_call_with_a_child_process(backend: str) -> None:
 
 INTERRUPTED = """
 import asyncio, sys, time
-from autoexec import run_parallel
-from lab import note
+from lab import gather, note
 def sleep(x):
     note(x)
     time.sleep(600)
@@ -129,16 +137,16 @@ def spin(x):
 async def sleep_async(x):
     note(x)
     await asyncio.sleep(600)
-backend, work = sys.argv[1:]
+backend, work, form = sys.argv[1:]
 fn = sleep_async if backend == "asyncio" else {"sleep": sleep, "spin": spin}[work]
-run_parallel(fn, range(4), backend=backend)
+gather(form, fn, range(4), backend=backend)
 """
 
 
-def interrupt(backend: str, work: str, how: str) -> None:
+def interrupt(backend: str, work: str, how: str, form: str = "list") -> None:
     """Start a program, send it what Ctrl-C sends, and see it end."""
     forget_notes()
-    process = programs.start(programs.command(INTERRUPTED, backend, work))
+    process = programs.start(programs.command(INTERRUPTED, backend, work, form))
     wait_for_notes(1)
     time.sleep(0.1)
     if how == "group":
@@ -150,8 +158,9 @@ def interrupt(backend: str, work: str, how: str) -> None:
         process.send_signal(signal.SIGINT)
     out, errors = programs.output_of(process, programs.END_S)
     code = process.returncode
-    require(code == -signal.SIGINT, f"{how}, {work}: it ended with {code}: {out} {errors}")
-    require("KeyboardInterrupt" in errors, f"{how}, {work}: it wrote {errors}")
+    case = f"{form}, {how}, {work}"
+    require(code == -signal.SIGINT, f"{case}: it ended with {code}: {out} {errors}")
+    require("KeyboardInterrupt" in errors, f"{case}: it wrote {errors}")
 
 
 @row("C6")
@@ -161,6 +170,9 @@ def control_c(backend: str) -> None:
         interrupt(backend, "sleep", how)
     if backend in AWAY:
         interrupt(backend, "spin", "group")
+    for form in FORMS[1:]:
+        for how in ("group", "twice"):
+            interrupt(backend, "sleep", how, form)
 
 
 def fail_at_once(index: int) -> int:
@@ -238,27 +250,40 @@ class TenthOfASecond(Suited):
 
 @row("C10")
 def a_deadline_in_the_middle(backend: str) -> None:
-    """A run that would take fifty seconds, with a deadline after one and a half."""
+    """A run that would take fifty seconds, with a deadline after one."""
     fn = TenthOfASecond(tenth_of_a_second) if backend == "asyncio" else tenth_of_a_second
-    for on_error in ("raise", "return"):
-        forget_notes()
-        began = time.monotonic()
-        options = {"max_workers": 2, "deadline": 1.5, "on_error": on_error}
-        try:
-            run_parallel(fn, range(1000), backend=backend, **options)
-        except DeadlineExceeded as error:
-            see_what_is_finished(error, time.monotonic() - began)
+    see_deadline("list", fn, backend, "raise")
+    in_each(FORMS, lambda form: see_deadline(form, fn, backend, "return"))
+
+
+def see_deadline(form: str, fn: Callable[[Any], Any], backend: str, on_error: str) -> None:
+    """A run ends at its deadline, with an error, and no result is lost."""
+    forget_notes()
+    handed: list[int] = []
+    began = time.monotonic()
+    options: dict[str, Any] = {"backend": backend, "max_workers": 2, "deadline": 1.0}
+    options["on_error"] = on_error
+    try:
+        if form in LAZY:
+            walk(form, fn, range(1000), handed.append, **options)
         else:
-            require(False, "it did not end at its deadline")
+            gather(form, fn, range(1000), **options)
+    except DeadlineExceeded as error:
+        took_s = time.monotonic() - began
+        require(bool(handed) == (form in LAZY), f"results that were handed on: {handed}")
+        both = error.finished.keys() & set(range(len(handed)))
+        require(not both, f"results were handed on and are in the error too: {both}")
+        see_what_is_finished({**dict(enumerate(handed)), **error.finished}, took_s)
+    else:
+        require(False, "it did not end at its deadline")
 
 
-def see_what_is_finished(error: DeadlineExceeded, took_s: float) -> None:
-    """The error comes on time and has all results that there were."""
-    require(1.4 < took_s < 2.5, f"a deadline of 1.5 s took {took_s:.2f} s")
-    finished = dict(error.finished)
+def see_what_is_finished(finished: Mapping[int, Any], took_s: float) -> None:
+    """The error came on time, and all results are there that there were."""
+    require(0.9 < took_s < 2.0, f"a deadline of 1 s took {took_s:.2f} s")
     require(finished, "nothing is said to be finished")
     wrong = {i: value for i, value in finished.items() if value != answer(i)}
-    require(not wrong, f"wrong results are in the error: {wrong}")
+    require(not wrong, f"these results are wrong: {wrong}")
     calls = [one.index for one in notes()]
     require(len(calls) == len(set(calls)), "an item was called twice")
     # Those that were running then are the only ones that are missing.

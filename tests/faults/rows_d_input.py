@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any
 
 import traces
-from lab import answer, forget_notes, judge, note, notes, plain, require, run_parallel, suited
+from lab import (
+    FORMS,
+    LAZY,
+    answer,
+    forget_notes,
+    gather,
+    in_each,
+    judge,
+    note,
+    notes,
+    plain,
+    require,
+    run_parallel,
+    suited,
+    walk,
+)
 from register import row
 
 
@@ -21,20 +37,43 @@ def ten_then_error() -> Iterator[int]:
     raise Lost("after ten items")
 
 
+async def ten_then_error_async() -> AsyncIterator[int]:
+    for index in ten_then_error():
+        yield index
+
+
 @row("D1")
 def an_input_that_raises(backend: str) -> None:
     """The input raises after ten items."""
-    for on_error in ("raise", "return", "skip"):
-        forget_notes()
-        options: dict[str, Any] = {"backend": backend, "on_error": on_error}
-        try:
-            found = run_parallel(suited(plain, backend), ten_then_error(), **options)
-        except Lost as error:
-            require("after ten items" in str(error), f"another error came: {error!r}")
+
+    def check(form: str) -> None:
+        for on_error in ("raise", "return", "skip"):
+            see_lost(form, backend, ten_then_error(), on_error)
+            if form.startswith("async"):
+                see_lost(form, backend, ten_then_error_async(), on_error)
+
+    in_each(FORMS, check)
+
+
+def see_lost(form: str, backend: str, items: Any, on_error: str) -> None:
+    """There are ten calls, ten results where they are handed on one by one, and the input's error."""
+    forget_notes()
+    fn = suited(plain, backend)
+    found: list[Any] = []
+    options: dict[str, Any] = {"backend": backend, "on_error": on_error}
+    try:
+        if form in LAZY:
+            walk(form, fn, items, found.append, **options)
         else:
-            require(False, f"no error came but {found}")
-        calls = sorted(one.index for one in notes())
-        require(calls == list(range(10)), f"the calls were for {calls}")
+            found = gather(form, fn, items, **options)
+    except Lost as error:
+        require("after ten items" in str(error), f"another error came: {error!r}")
+    else:
+        require(False, f"no error came but {found}")
+    handed = [answer(index) for index in range(10 if form in LAZY else 0)]
+    require(found == handed, f"the results before the error are {found}")
+    calls = sorted(one.index for one in notes())
+    require(calls == list(range(10)), f"the calls were for {calls}")
 
 
 class Pulled:
@@ -75,16 +114,18 @@ def sleepy(index: int) -> int:
     return plain(index)
 
 
-def refused(kind: type[Exception], text: str, fn: Any, items: Any, **options: Any) -> None:
+def refused(
+    form: str, kind: type[Exception], text: str, fn: Any, items: Any, **options: Any
+) -> None:
     """A run is refused, with an error that says what is the matter, before anything starts."""
     given = f"{fn!r}, {items!r}, {options!r}"
     try:
-        found = run_parallel(fn, items, **options)
+        found = gather(form, fn, items, **options)
     except Exception as error:
         good = isinstance(error, kind) and text in str(error)
-        require(good, f"run_parallel({given}) raised {error!r}")
+        require(good, f"a run of {given} raised {error!r}")
     else:
-        require(False, f"run_parallel({given}) gave {found!r:.80}")
+        require(False, f"a run of {given} gave {found!r:.80}")
 
 
 NOT_NUMBERS: tuple[Any, ...] = ("2", 2.5, True, [2])
@@ -102,41 +143,67 @@ REFUSED: list[tuple[type[Exception], str, dict[str, Any]]] = [
     *[(ValueError, "timeout", {"timeout": value}) for value in (0, -1.0, float("nan"))],
     *[(TypeError, "deadline", {"deadline": value}) for value in ("1", True, [1])],
     *[(ValueError, "deadline", {"deadline": value}) for value in (0, -1.0, float("nan"))],
+    *[(TypeError, "timeline", {"timeline": value}) for value in (None, 1, "run.json")],
+    *[(TypeError, "retries", {"retries": value}) for value in ("1", 1.5, True, None)],
+    *[(ValueError, "retries", {"retries": value}) for value in (-1,)],
+    *[(TypeError, "max_per_second", {"max_per_second": value}) for value in ("1", True, [1])],
+    *[(ValueError, "max_per_second", {"max_per_second": value}) for value in (0, -1.0)],
+    *[(TypeError, "progress", {"progress": value}) for value in (None, 1, "yes")],
+    *[(TypeError, "initializer", {"initializer": value}) for value in (1, "print")],
+    *[(TypeError, "initargs", {"initializer": print, "initargs": value}) for value in (1, "a")],
+    (ValueError, "initargs", {"initargs": (1,)}),
+    *[(TypeError, "max_tasks_per_child", {"max_tasks_per_child": v}) for v in NOT_NUMBERS],
+    *[(ValueError, "max_tasks_per_child", {"max_tasks_per_child": v}) for v in NOT_POSITIVE],
+    *[(TypeError, "seed", {"seed": value}) for value in NOT_NUMBERS],
+    *[(ValueError, "seed", {"seed": value}) for value in (-1,)],
     (TypeError, "Did you mean 'max_workers'", {"max_worker": 2}),
     (TypeError, "no option 'frobnicate'", {"frobnicate": 2}),
 ]
 
 
+REFUSED_LAZY: list[tuple[type[Exception], str, dict[str, Any]]] = [
+    *[(TypeError, "ordered", {"ordered": value}) for value in (None, 1, "yes")],
+    *[(TypeError, "buffersize", {"buffersize": value}) for value in NOT_NUMBERS],
+    *[(ValueError, "buffersize", {"buffersize": value}) for value in NOT_POSITIVE],
+]
+"""The same for the options of the iterators."""
+
+
 @row("D7")
 def what_is_not_a_call_at_all(backend: str) -> None:
     """No items, one item, no function, no iterable, options that are wrong in every way."""
+    in_each(FORMS, lambda form: see_refused(form, backend))
+
+
+def see_refused(form: str, backend: str) -> None:
     fn = suited(plain, backend)
-    require(run_parallel(fn, [], backend=backend) == [], "no items gave some results")
-    require(run_parallel(fn, iter(()), backend=backend) == [], "no items gave some results")
     before = traces.look()
-    refused(TypeError, "callable", 7, [1], backend=backend)
-    refused(TypeError, "first", [1], plain, backend=backend)
-    refused(TypeError, "[item]", fn, 7, backend=backend)
-    refused(TypeError, "[item]", fn, None, backend=backend)
-    refused(ValueError, "backend", fn, [1], backend=backend.upper())
-    refused(TypeError, "backend", fn, [1], backend=None)
-    for kind, text, options in REFUSED:
-        refused(kind, text, fn, [1, 2, 3], **{"backend": backend, **options})
+    refused(form, TypeError, "callable", 7, [1], backend=backend)
+    refused(form, TypeError, "first", [1], plain, backend=backend)
+    refused(form, TypeError, "[item]", fn, 7, backend=backend)
+    refused(form, TypeError, "[item]", fn, None, backend=backend)
+    refused(form, ValueError, "backend", fn, [1], backend=backend.upper())
+    refused(form, TypeError, "backend", fn, [1], backend=None)
+    for kind, text, options in REFUSED + REFUSED_LAZY * (form in LAZY):
+        refused(form, kind, text, fn, [1, 2, 3], **{"backend": backend, **options})
     started = {**traces.look().processes, **traces.look().threads}.keys()
     new = started - before.processes.keys() - before.threads.keys()
     require(not new, f"processes or threads were started: {new}")
     require(not notes(), "the function was called all the same")
-    judge(fn, [0], backend)
+    nothings: tuple[Iterable[Any], ...] = ([], iter(()))
+    for nothing in nothings:
+        found = gather(form, fn, nothing, backend=backend)
+        require(found == [], f"no items gave {found}")
+    judge(fn, [0], backend, form=form)
 
 
 class Ticks:
     """An asynchronous iterable."""
 
-    def __aiter__(self) -> Ticks:
-        return self
-
-    async def __anext__(self) -> int:
-        raise StopAsyncIteration
+    async def __aiter__(self) -> AsyncIterator[int]:
+        for index in range(5):
+            await asyncio.sleep(0.001)
+            yield index
 
 
 def identity(item: Any) -> Any:
@@ -161,7 +228,11 @@ def inputs_that_are_not_lists(backend: str) -> None:
     gives(backend, "abc", ["a", "b", "c"])
     gives(backend, range(5, 0, -1), [5, 4, 3, 2, 1])
     gives(backend, bytearray(b"ab"), [97, 98])
-    refused(TypeError, "async for", identity, Ticks(), backend=backend)
+    for form in ("list", "iterator"):
+        refused(form, TypeError, "async for", identity, Ticks(), backend=backend)
+    for form in ("async list", "async iterator"):
+        ticks = gather(form, suited(identity, backend), Ticks(), backend=backend)
+        require(ticks == list(range(5)), f"{form}: an asynchronous input gave {ticks}")
     see_arrays(backend)
 
 

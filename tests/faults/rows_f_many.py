@@ -5,11 +5,27 @@ from __future__ import annotations
 import gc
 import os
 import time
+import weakref
 from typing import Any
 
 import traces
-from lab import FULL, Skip, answer, note, notes, require, run_parallel, suited
+from lab import (
+    FULL,
+    LAZY,
+    Skip,
+    answer,
+    in_each,
+    note,
+    notes,
+    require,
+    resident_bytes,
+    run_parallel,
+    suited,
+    walk,
+)
 from register import row
+
+from autoexec import Failure
 
 CALLS = 1000
 
@@ -52,8 +68,7 @@ def leak(index: int) -> int:
     """Keep 10 MB, and tell how much this process has."""
     note(index)
     _leaked.append(bytearray(b"x") * LEAK_BYTES)
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * 4096
+    return resident_bytes()
 
 
 @row("F2", ["processes"])
@@ -72,3 +87,63 @@ def calls_that_leak(backend: str) -> None:
     require(len(notes()) == count + 8, f"{len(notes())} calls for {count + 8} items")
     grown = (max(sizes) - min(sizes)) / LEAK_BYTES
     require(grown < 5, f"a worker grew by {grown:.0f} calls' worth of memory")
+
+
+STREAMED = 1_000_000 if FULL else 20_000
+
+
+class Kept:
+    """A result that can be watched."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+
+
+class Broken(Exception):
+    """The call for an item failed."""
+
+
+def keep_or_fail(index: int) -> Kept:
+    if index % 10 == 3:
+        raise Broken(f"item {index}")
+    return Kept(index)
+
+
+@row("F3", limit_s=3000.0 if FULL else 90.0)
+def a_million_streamed_items(backend: str) -> None:
+    """A great many items go by, one in ten of which fails, and nothing collects garbage."""
+    if not traces.PROC.is_dir():
+        raise Skip("/proc")
+    gc.collect()
+    gc.disable()
+    try:
+        in_each(LAZY, lambda form: see_stream(form, backend))
+    finally:
+        gc.enable()
+
+
+def see_stream(form: str, backend: str) -> None:
+    """Results and errors are gone once the caller is done with them, and memory stays as it is."""
+    traces.watch(1000.0 if FULL else 40.0)
+    count, sizes, most = 0, [], 0
+    alive: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def see(result: Any) -> None:
+        nonlocal count, most
+        failed = isinstance(result, Failure)
+        alive.add(result.exception if failed else result)
+        require(result.index == count, f"item {count} gave {result!r:.80}")
+        require(failed == (count % 10 == 3), f"item {count} gave {result!r:.80}")
+        count += 1
+        most = max(most, len(alive))
+        if count % (STREAMED // 20) == 0:
+            sizes.append(resident_bytes())
+
+    items = iter(range(STREAMED))  # as if nobody knew how many there are
+    options: dict[str, Any] = {"backend": backend, "buffersize": 1000, "on_error": "return"}
+    walk(form, suited(keep_or_fail, backend), items, see, **options)
+    require(count == STREAMED, f"{STREAMED} items gave {count} results")
+    # Those that are on their way are there, and no others.
+    require(most <= 1100, f"{most} results and errors were there at once")
+    grown_mb = (sizes[-1] - min(sizes[4:10])) >> 20
+    require(grown_mb < 16, f"memory grew by {grown_mb} MB")

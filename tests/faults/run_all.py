@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 
 import runner
-from rows import LATER
 
 
 def main(names: list[str]) -> int:
@@ -25,9 +24,6 @@ def main(names: list[str]) -> int:
         print(outcomes[-1], flush=True)
         if not (outcomes[-1].survived or outcomes[-1].skipped) and names:
             print(outcomes[-1].details, flush=True)
-    if not names:
-        for name, reason in LATER.items():
-            print(f"{name:<4} later: {reason}")
     print(runner.summary(outcomes))
     return 0 if all(one.survived or one.skipped for one in outcomes) else 1
 

@@ -16,7 +16,24 @@ from lab import FULL
 from rows import ROWS
 from runner import Outcome
 
-LONG = ("B8", "E3", "E5", "F1")
+LONG = (
+    "A11",
+    "B6",
+    "B8",
+    "B9",
+    "B14",
+    "C1",
+    "C6",
+    "C10",
+    "D2",
+    "D3",
+    "D9",
+    "E2",
+    "E3",
+    "E5",
+    "F1",
+    "F3",
+)
 """Rows that take five seconds and more: here on two backends only, by `run_all.py` on all."""
 CASES = [
     (name, backend)

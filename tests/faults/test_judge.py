@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import lab
 import traces
-from lab import Wrong, answer, fails, judge, note, plain
+from lab import FORMS, LAZY, Wrong, answer, fails, in_each, judge, note, plain, walk
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
@@ -83,6 +83,36 @@ class TestItems:
     def test_another_failure(self, expected: lab.Fails) -> None:
         with pytest.raises(Wrong, match="item 2"):
             judge(broken, range(4), "threads", {2: expected})
+
+
+class TestForms:
+    @pytest.mark.parametrize("form", FORMS)
+    def test_all_of_them_are_judged(self, form: str) -> None:
+        judge(broken, range(4), "threads", {2: fails(ValueError, "broken")}, form=form)
+        with pytest.raises(Wrong, match="item 2 gave 16"):
+            judge(wrong, range(4), "threads", form=form)
+
+    @pytest.mark.parametrize("form", LAZY)
+    def test_an_iterator_is_left_when_it_is_enough(self, form: str) -> None:
+        found: list[int] = []
+
+        def enough(result: int) -> bool:
+            found.append(result)
+            return len(found) == 3
+
+        walk(form, plain, range(100), enough)
+        assert found == [answer(index) for index in range(3)]
+
+    def test_each_that_is_wrong_is_named(self) -> None:
+        def check(form: str) -> None:
+            assert form != "list"
+            lab.require(form == "iterator", "not this one")
+
+        with pytest.raises(Wrong) as raised:
+            in_each(FORMS, check)
+        text = str(raised.value)
+        assert "async list: not this one; async iterator: not this one" in text
+        assert text.startswith("list: AssertionError(") and "; iterator" not in text
 
 
 class TestTraces:

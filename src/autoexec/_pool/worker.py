@@ -201,6 +201,8 @@ class Worker:
         if last:
             del self._given[number]
             self._slots.append(slot)
+            if self.retired and not self._given:
+                self.tell("end")
             self._pool.has_room(self)
         job.sink(blocks)
 
@@ -312,9 +314,14 @@ class Worker:
             os.killpg(self._process.pid, getattr(signal, name))
 
     def retire(self) -> None:
-        """Let it end by itself after what it does."""
+        """Let it end by itself after what it does.
+
+        It is told so when it has nothing left, since calls that it runs side by side would end with
+        it; here, or by the reader as the last outcome comes, or by both, which does no harm.
+        """
         self.retired = True
-        self.tell("end")
+        if not self._given:
+            self.tell("end")
 
     def end(self) -> None:
         """The same, and kill it if it takes its time."""
