@@ -81,7 +81,8 @@ class TestEveryBackend:
     def test_an_input_without_end_can_be_left(self, backend: Any) -> None:
         with iter_parallel(double, itertools.count(), backend=backend) as results:
             assert list(itertools.islice(results, 20)) == [2 * i for i in range(20)]
-        assert next(results, None) is None
+        with pytest.raises(ValueError, match="closed before its end"):
+            next(results)
 
     def test_never_more_than_the_buffer_is_between(self, backend: Any) -> None:
         source = Counted()
