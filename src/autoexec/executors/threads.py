@@ -33,6 +33,7 @@ class ThreadsExecutor:
         self._started = 0
         self._lock = threading.Lock()  # for what is announced of a chunk, and for giving it up
         self._given_up: set[Chunk] = set()
+        self._abandoned = False
         self._context = contextvars.copy_context()
 
     def open(self, workers: int) -> None:
@@ -68,7 +69,7 @@ class ThreadsExecutor:
             run_chunk(self._fn, chunk, self._emit)
 
     def _serve(self) -> None:
-        while (chunk := self._todo.get()) is not None:
+        while (chunk := self._todo.get()) is not None and not self._abandoned:
             run_chunk(self._fn, chunk, self._emit)
             if chunk in self._given_up:
                 return  # another thread has taken the place of this one
@@ -104,6 +105,7 @@ class ThreadsExecutor:
     def close(self, *, abandon: bool) -> None:
         """Let the threads go; with `abandon` those that still run a call go after it."""
         if abandon:
+            self._abandoned = True  # a thread may have taken a chunk that it has not begun
             while not self._todo.empty():
                 self._todo.get_nowait()
         for _ in range(self._started):
