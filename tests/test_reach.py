@@ -20,6 +20,7 @@ gate = asyncio.Semaphore(3)
 limit = 10
 names = {"a": 1}
 today = date(2000, 1, 1)
+own = threading.local()
 
 
 class Client:
@@ -57,6 +58,11 @@ def reads_plain_data(x: int) -> Any:
     return x < limit, names["a"], today
 
 
+def keeps_its_own(x: int) -> int:
+    own.last = x
+    return x
+
+
 def nested() -> Callable[[int], int]:
     own = threading.Lock()
 
@@ -91,6 +97,6 @@ def test_a_client_keeps_a_coroutine_function_here() -> None:
     assert kept_here(asks_a_client, loop_bound=False) is None
 
 
-@pytest.mark.parametrize("fn", [reads_plain_data, len, Client.get])
+@pytest.mark.parametrize("fn", [reads_plain_data, keeps_its_own, len, Client.get])
 def test_plain_data_does_not(fn: Callable[..., Any]) -> None:
     assert kept_here(fn, loop_bound=True) is None

@@ -101,6 +101,8 @@ def kept_here(fn: Any, *, loop_bound: bool) -> str | None:
             if isinstance(value, (type, types.ModuleType, types.FunctionType)):
                 continue
             home = type(value).__module__.partition(".")[0]
+            if type(value).__name__ == "_local":
+                continue  # each thread has its own, and so has each process
             if home in _SHARING:
                 return f"it uses the {type(value).__name__} {name!r}, which calls elsewhere would not share"
             if loop_bound and home not in _PLAIN and not home.startswith("autoexec"):
