@@ -115,6 +115,9 @@ TEXTS = [
     ("progress", "yes", True),
     ("max_tasks_per_child", "10", 10),
     ("seed", "0", 0),
+    ("timeline", "1", True),
+    ("ordered", "no", False),
+    ("buffersize", "7", 7),
 ]
 
 

@@ -38,6 +38,9 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "progress": _flag,
     "max_tasks_per_child": int,
     "seed": int,
+    "timeline": _flag,
+    "ordered": _flag,
+    "buffersize": int,
 }
 """The options that make sense as a text, and how that is read."""
 _VARIABLES = {PREFIX + name.upper(): name for name in _READERS}
