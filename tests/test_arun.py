@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
+from functions import double, double_later, fail_on_seven
 
 from autoexec import (
     DeadlineExceeded,
@@ -28,21 +29,6 @@ from autoexec import (
 
 BACKENDS = ["auto", "inline", "threads", "processes", "asyncio", "hybrid"]
 name: contextvars.ContextVar[str] = contextvars.ContextVar("name", default="nobody")
-
-
-def double(x: int) -> int:
-    return 2 * x
-
-
-async def double_later(x: int) -> int:
-    await asyncio.sleep(0.001)
-    return 2 * x
-
-
-def fail_on_seven(x: int) -> int:
-    if x == 7:
-        raise ValueError("seven")
-    return x
 
 
 async def asynchronous(items: Any) -> AsyncIterator[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import concurrent.futures
 import gc
 import itertools
@@ -14,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from functions import double, double_later, fail_on_seven
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import examples
@@ -22,21 +22,6 @@ from autoexec import DeadlineExceeded, Failure, Report, iter_parallel, run_paral
 from autoexec._stream import Portions
 
 BACKENDS = ["auto", "inline", "threads", "processes", "hybrid"]
-
-
-def double(x: int) -> int:
-    return 2 * x
-
-
-async def double_later(x: int) -> int:
-    await asyncio.sleep(0.001)
-    return 2 * x
-
-
-def fail_on_seven(x: int) -> int:
-    if x == 7:
-        raise ValueError("seven")
-    return x
 
 
 class Counted:
