@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, over
 from ._api import start
 from ._config import resolve
 from ._forms import start_async, start_async_stream, start_stream
-from ._function import is_async
+from ._function import Decorated, is_async
 from ._options import Options, check_call, validate
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _TRAVELLING = (str, int, float, bool, type(None))
 """Values of options that a function takes along to a process: executors and bars stay."""
 
 
-class ParallelFunction(Generic[P, R_co]):
+class ParallelFunction(Decorated, Generic[P, R_co]):
     """A function that is called as before and has `map`, `starmap` and `options` besides.
 
     It can be pickled: by its name where it has one that a worker can import, else by value.
@@ -43,13 +43,9 @@ class ParallelFunction(Generic[P, R_co]):
         functools.update_wrapper(self, fn)
         self._options = dict(options)
         self._origin: ParallelFunction[P, R_co] | None = None  # of what this is a copy
-        if is_async(fn):
-            # So that `inspect.iscoroutinefunction` says so; on 3.11 nothing but a function can,
-            # and only this package looks at the mark.
-            if sys.version_info >= (3, 12):
-                inspect.markcoroutinefunction(self)
-            else:
-                self._is_coroutine_mark = True
+        if is_async(fn) and sys.version_info >= (3, 12):
+            # So that `inspect.iscoroutinefunction` says so; on 3.11 nothing but a function can.
+            inspect.markcoroutinefunction(self)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Call the function itself."""

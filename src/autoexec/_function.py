@@ -35,12 +35,15 @@ class RunCoroutine:
         return asyncio.run(self.fn(item))
 
 
+class Decorated:
+    """What `@parallel` makes of a function: named here, so that runs can see through it."""
+
+    __wrapped__: Callable[..., Any]
+
+
 def undecorated(fn: Callable[..., Any]) -> Callable[..., Any]:
     """The function that `@parallel` was put on; any other as it is."""
-    if hasattr(type(fn), "starmap") and hasattr(type(fn), "_is_importable"):
-        inner: Callable[..., Any] = fn.__wrapped__  # type: ignore[attr-defined]
-        return inner
-    return fn
+    return fn.__wrapped__ if isinstance(fn, Decorated) else fn
 
 
 def is_async(fn: Callable[..., Any]) -> bool:
