@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import IO, Any, get_args
 
 from .._errors import AutoexecError
-from .._options import NAMES, BackendName, OnError, validate
+from .._options import BackendName, OnError, validate
 from .._wording import count
 from . import FAILED, FINE, INTERRUPTED, UsageError
 from .lines import FORMATS, Encoded, EncodedAsync, failure_line, read
@@ -30,7 +30,7 @@ The exit code is 1 if any item failed, whatever --on-error says."""
 
 
 def describe(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments: of the options of a run, those that there are."""
+    """Add the command's arguments."""
     parser.add_argument("function", metavar="package.module:function")
     parser.add_argument(
         "--input",
@@ -40,9 +40,8 @@ def describe(parser: argparse.ArgumentParser) -> None:
         " object, array or string",
     )
     parser.add_argument("--report", action="store_true", help="print the report to standard error")
-    for flag, option, details in _FLAGS:
-        if option in NAMES:
-            parser.add_argument(flag, **details)
+    for flag, _, details in _FLAGS:
+        parser.add_argument(flag, **details)
 
 
 _FLAGS: tuple[tuple[str, str, dict[str, Any]], ...] = (

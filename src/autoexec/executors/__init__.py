@@ -1,7 +1,8 @@
 """Ways to run calls, one file each, all behind the seam `_types.Executor`.
 
 To add one: write a class with `open`, `submit`, `stop` and `close`, name its lane in
-`_routes.Lane`, and list it in `make`. `tests/executors/test_contract.py` then holds it to the common behaviour.
+`_routes.Lane`, and list it in `make`. `tests/executors/test_contract.py` then holds it to the common
+behaviour.
 """
 
 from __future__ import annotations
@@ -35,8 +36,18 @@ def make(
     settings: Settings,
     home: AbstractEventLoop | None = None,
 ) -> Executor:
-    """The executor of a lane; `home` is the loop that tasks run on, if not one of their own. Most are imported when first used: asyncio alone takes 30 ms. The others
-    at once, while there are descriptors to do it with."""
+    """The executor of a lane.
+
+    Most are imported when first used: asyncio alone takes 30 ms. The others at once, while there are
+    descriptors to do it with.
+
+    Args:
+        lane: Which.
+        packed: The function.
+        sink: Hears of outcomes.
+        settings: The options.
+        home: The loop that tasks run on, if not one of their own.
+    """
     fn = packed.fn
     match lane:
         case "inline":

@@ -25,7 +25,6 @@ from .._types import Broken, Sink
 LATEST_S = 0.005
 """After this time outcomes are announced within a turn of the loop: one in which 64 tasks compute for
 3 ms each takes 0.2 s, and until then nobody would know that they do."""
-
 CLOSE_S = 1.0
 """Seconds that tasks have to end in when they are cancelled: one may refuse."""
 
@@ -159,15 +158,16 @@ class TasksExecutor:
             ended.wait(CLOSE_S)
 
     def _cancel_all(self, then: Callable[[], None]) -> None:
+        self._cancelled().add_done_callback(lambda _: then())
+
+    def _cancelled(self) -> asyncio.Future[Any]:
+        """Cancel everything; done when all of it has ended."""
+        self._over = True
         self._inbox.clear()
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
-        if not tasks:
-            then()
-            return
-        gathered = asyncio.gather(*tasks, return_exceptions=True)
-        gathered.add_done_callback(lambda _: then())
+        return asyncio.gather(*tasks, return_exceptions=True)
 
 
 class LoopExecutor(TasksExecutor):
@@ -203,11 +203,7 @@ class LoopExecutor(TasksExecutor):
             self._loop = asyncio.get_running_loop()
             started.set()
             await self._closing.wait()
-            self._over = True
-            tasks = list(self._tasks.values())
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._cancelled()
 
         try:
             _check_descriptors()
@@ -227,7 +223,7 @@ class LoopExecutor(TasksExecutor):
         except RuntimeError:  # the loop's thread has ended already
             return
         # A task may refuse to be cancelled, or a call may block the loop: the thread is a daemon.
-        self._thread.join(timeout=1.0 if abandon else None)
+        self._thread.join(timeout=CLOSE_S if abandon else None)
 
 
 def _check_descriptors() -> None:
