@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from strategies import profile
 
-from autoexec import _priors, run_parallel
+from autoexec import _host, _priors, run_parallel
 from autoexec._priors import MOST, Prior, learn, recall
 from autoexec._profile import Profiler
 
@@ -131,3 +131,21 @@ def test_an_effect_that_was_seen_once_is_looked_for_again() -> None:
     assert first.report.ran == {"inline": 40}
     keeps = False
     assert run_parallel(compute, range(40)).report.profile.effect is None
+
+
+def test_no_worker_is_started_in_vain_where_the_code_ties_a_function_here() -> None:
+    found: list[int] = []
+
+    def note(x: int) -> None:
+        found.append(sum(range(300_000)))
+
+    for _ in range(2):
+        children = set(_host.own_children)
+        report = run_parallel(note, range(40)).report
+        assert report.ran == {"inline": 40}
+        assert "found.append" in (report.profile.effect or "")
+        assert _host.own_children <= children
+    # What its code says is read anew in each run, so this is not what was learned.
+    prior = recall(note)
+    assert prior is not None
+    assert prior.profile.effect is None

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoexec._actions import Done, Open, Progress, Recall, Send, Stop, Take, Wait, Weigh
+from autoexec._actions import Done, Inspect, Open, Progress, Recall, Send, Stop, Take, Wait, Weigh
 from autoexec._chunk import Block, Chunk, Clocks
 from autoexec._errors import DeadlineExceeded, ItemTimeout, NotPicklable, NotSent
 from autoexec._options import Settings, validate
@@ -117,8 +117,10 @@ class Play:
                 self.scheduler.progressed([(c, self.started(c)) for c in chunks], self.now)
             case Stop(chunk, error):
                 self.stop(chunk, error)
+            case Inspect():
+                self.scheduler.inspected(None, may_change=False)
             case Weigh():
-                self.scheduler.weighed(Payload(100, 10, 10, 1e-6, None), None, may_change=False)
+                self.scheduler.weighed(Payload(100, 10, 10, 1e-6, None))
             case Wait(seconds, watch, here):
                 self.wait(seconds, watch, here)
 

@@ -7,7 +7,19 @@ from collections.abc import Sequence
 from random import Random
 from typing import NamedTuple
 
-from autoexec._actions import Action, Done, Open, Progress, Recall, Send, Stop, Take, Wait, Weigh
+from autoexec._actions import (
+    Action,
+    Done,
+    Inspect,
+    Open,
+    Progress,
+    Recall,
+    Send,
+    Stop,
+    Take,
+    Wait,
+    Weigh,
+)
 from autoexec._chunk import Block, Chunk
 from autoexec._host import COSTS
 from autoexec._options import Settings
@@ -116,8 +128,10 @@ class Drive:
                 scheduler.progressed(started, self.machine.now)
             case Stop():
                 raise AssertionError("no workload here has a time limit")
+            case Inspect():
+                scheduler.inspected(None, may_change=False)
             case Weigh():
-                scheduler.weighed(self._weigh(), None, may_change=False)
+                scheduler.weighed(self._weigh())
             case Wait(seconds, watch, here):
                 self._wait(seconds, watch, here)
             case Done():

@@ -50,6 +50,13 @@ class Stop(NamedTuple):
     error: BaseException
 
 
+class Inspect(NamedTuple):
+    """Look at what the function's code says of its effects, and say `inspected`."""
+
+    loop_bound: bool
+    """What it names may belong to an event loop."""
+
+
 class Weigh(NamedTuple):
     """Find what a process would take, and say `weighed`."""
 
@@ -72,4 +79,4 @@ class Done(NamedTuple):
     error: BaseException | None
 
 
-Action = Take | Open | Send | Recall | Progress | Stop | Weigh | Wait | Done
+Action = Take | Open | Inspect | Send | Recall | Progress | Stop | Weigh | Wait | Done

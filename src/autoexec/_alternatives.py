@@ -44,6 +44,7 @@ LEAST_S = 4e-6
 def weigh_up(
     profile: Profile, host: Host, settings: Settings, current: Route | None
 ) -> list[Alternative]:
+    """Every route that there is for such calls, the one that was asked for among them."""
     if profile.is_async and settings.route in ("auto", "asyncio", "hybrid"):
         here = _tasks(profile, host, settings)
         return [here, _hybrid(profile, host, settings, here, current)]

@@ -56,6 +56,7 @@ def computing(profile: Profile) -> float:
 
 
 def holds(profile: Profile, host: Host) -> bool:
+    """Whether calls that compute keep others from it."""
     if not host.gil or (profile.overlap or 0.0) >= OVERLAPS:
         return False
     return profile.gil_share is None or profile.gil_share >= HOLDS

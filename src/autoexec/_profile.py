@@ -60,8 +60,12 @@ class Profiler:
     def __init__(self, is_async: bool, prior: Profile | None = None) -> None:
         self.is_async = is_async
         self.payload: Payload | None = None
+        self.inspected = False
+        """The code of the function was looked at."""
+        self.tie: str | None = None
+        """What that says to tie it to this process."""
         self.effect: str | None = None
-        self.effect_in_code = False
+        """What its calls were seen to change."""
         self.effect_is_old = False
         """It was seen in an earlier run; the next call that is compared says whether it still holds."""
         self.may_change = True
@@ -83,7 +87,6 @@ class Profiler:
         self._running_wait_s = self._running_cpu_s = self._running_seen_s = 0.0
         self._seen: dict[Chunk, Running] = {}
         self._watched: Running | None = None  # the call that is watched by itself
-        self._last_look: Look | None = None
         self._provisional = True
         self._below = 0
         self._uneven = False
@@ -101,8 +104,7 @@ class Profiler:
         self._cpu.add(prior.cpu_s)
         self._child.append(prior.child_s)
         self.effect = prior.effect
-        self.effect_in_code = prior.effect_in_code
-        self.effect_is_old = prior.effect is not None and not prior.effect_in_code
+        self.effect_is_old = prior.effect is not None
         self.untouched = prior.untouched
         self.checks = min(1, prior.checks)  # so that one call is compared in this run as well
 
@@ -338,8 +340,7 @@ class Profiler:
             new_child=self._new_child and not self._child,
             checks=self.checks,
             untouched=self.untouched,
-            effect=self.effect,
-            effect_in_code=self.effect_in_code,
+            effect=self.tie or self.effect,
             may_change=self.may_change,
             payload=self.payload,
             processes_ready=processes_ready,

@@ -12,7 +12,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from . import _host, _priors, executors
-from ._actions import Done, Open, Progress, Recall, Send, Stop, Take, Wait, Weigh
+from ._actions import Done, Inspect, Open, Progress, Recall, Send, Stop, Take, Wait, Weigh
 from ._bytecode import effect_in_code, may_change_objects
 from ._call import is_runnable, queued_ns, queued_ns_of
 from ._chunk import Block, Chunk
@@ -89,9 +89,8 @@ class Run:
         self.host = _host.read_host(warm=warm)
         self._source = source
         self._settings = settings
-        self._learns = (
-            settings.route == "auto" and source.length != 1
-        )  # of one item nothing is seen
+        # Of a single item nothing is seen.
+        self._learns = settings.route == "auto" and source.length != 1
         self._inbox: SimpleQueue[Event | Pulled] = SimpleQueue()
         self._executors: dict[Lane, Executor] = {}
         self._before: dict[Chunk, Any] = {}
@@ -164,7 +163,7 @@ class Run:
             now = self._clock()
             self.scheduler.pulled(now, now - before)
 
-    def _do(self, action: Open | Send | Recall | Progress | Stop | Weigh) -> None:
+    def _do(self, action: Inspect | Open | Send | Recall | Progress | Stop | Weigh) -> None:
         scheduler = self.scheduler
         match action:
             case Open(lane, workers):
@@ -181,12 +180,11 @@ class Run:
                 scheduler.progressed(started, self._clock())
             case Stop(chunk, error):
                 self._executor(chunk.lane).stop(chunk, error)
+            case Inspect(loop_bound):
+                tie = kept_here(self.fn, loop_bound=loop_bound) or effect_in_code(self.fn)
+                scheduler.inspected(tie, may_change=may_change_objects(self.fn))
             case Weigh(item, result):
-                scheduler.weighed(
-                    weigh(self._packed, item, result),
-                    kept_here(self.fn, loop_bound=self._awaited) or effect_in_code(self.fn),
-                    may_change=may_change_objects(self.fn),
-                )
+                scheduler.weighed(weigh(self._packed, item, result))
 
     def hear(self) -> None:
         """Take note of what has happened so far."""

@@ -3,9 +3,9 @@
 A driver tells it what happened (`took`, `heard`, `looked`, `ready`, ...), each time with the time,
 and asks `next_action` what to do, until that is `Done`. The data flows one way:
 
-    items -> hand -> chunk -> lane -> block -> window -> results
-                                        |
-                                        +-> profile -> decide -> plan
+    items -> intake -> chunk -> lane -> block -> window -> results
+                                          |
+                                          +-> profile -> decide -> plan
 
 A plan is capacities by lane. Changing one's mind is changing capacities: what has started drains,
 what has not goes elsewhere, so there are no special cases for transitions.
@@ -19,7 +19,7 @@ from types import CoroutineType
 from typing import Any
 
 from . import _control
-from ._actions import Action, Done, Open, Recall, Send, Take, Wait, Weigh
+from ._actions import Action, Done, Inspect, Open, Recall, Send, Take, Wait, Weigh
 from ._buffer import PATIENCE, Buffer
 from ._chunk import Block, Chunk
 from ._dealer import WATCHED, Dealer
@@ -78,9 +78,8 @@ class Scheduler:
         self.ran: Counter[str] = Counter()  # calls by route
         self.calls_s = 0.0
         self.ledger = Ledger(now, settings.timeout, record=settings.timeline)
-        self.decided_s = (
-            0.0  # when `history[-1]` was last refined; 0: for an unknown number of items
-        )
+        self.decided_s = 0.0
+        """When `history[-1]` was last refined; 0: for an unknown number of items."""
         self._host = host
         self._name = name
         self._started = now
@@ -185,13 +184,17 @@ class Scheduler:
         """So many items of chunks in flight have been started."""
         self._limits.look(now, started)
 
-    def weighed(self, payload: Payload, effect: str | None, *, may_change: bool) -> None:
-        """What a process would take is known, what the function's code plainly changes, and whether
-        it may change objects of the caller's besides."""
-        self.profiler.payload = payload
+    def inspected(self, tie: str | None, *, may_change: bool) -> None:
+        """The function's code was looked at: what plainly ties it to this process, and whether it may
+        change objects of the caller's besides."""
+        self.profiler.inspected = True
+        self.profiler.tie = tie
         self.profiler.may_change = may_change
-        self.profiler.effect = self.profiler.effect or effect
-        self.profiler.effect_in_code = effect is not None
+        self._pace.review_soon()
+
+    def weighed(self, payload: Payload) -> None:
+        """What a process would take is known."""
+        self.profiler.payload = payload
         self._pace.review_soon()
 
     def checked(self, effect: str | None, *, of_item: bool) -> None:
@@ -302,6 +305,7 @@ class Scheduler:
             self._review(now)
         return (
             self._limits.action(now, self._lanes.chunks)
+            or self._inspecting()  # before opening, since no worker need be started in vain
             or self._opening()  # before weighing, since workers take longer to start than that
             or self._weighing(now)
             or self._sending(now)
@@ -314,9 +318,16 @@ class Scheduler:
         for chunk in self._lanes.on("threads"):
             self.window.put_values(chunk.first + chunk.arrived, list(chunk.partial or ()))
 
+    def _leaving(self) -> bool:
+        """Whether the plan is to send items to other processes, which was not asked for."""
+        return self._dealer.may_leave and self.plan.route in _PROCESSES
+
+    def _inspecting(self) -> Action | None:
+        wanted = self._leaving() and not self.profiler.inspected
+        return Inspect(loop_bound=self.profiler.is_async) if wanted else None
+
     def _weighing(self, now: float) -> Action | None:
-        wanted = self._dealer.may_leave and self.plan.route in _PROCESSES
-        if not wanted or self.profiler.payload is not None:
+        if not self._leaving() or self.profiler.payload is not None:
             return None
         if not self._intake.count:
             return Take(1) if self._may_take(1, 1, 1, now) else None
@@ -425,7 +436,7 @@ class Scheduler:
     def _due(self, now: float) -> bool:
         if not self._pace.fresh or self._intake.over:
             return False
-        if self.profiler.done == 0 and self.profiler.wall_s < FIRST_LOOK_S:
+        if not self.profiler.known and self.profiler.wall_s < FIRST_LOOK_S:
             return False
         return now >= self._pace.review_at or 0 < self.profiler.blocks <= 3
 
@@ -483,7 +494,9 @@ class Scheduler:
 
     def prior(self) -> Prior:
         """What this run has shown, for the next of the same function."""
-        return Prior(self.final_profile(), self._pace.at_once, self.history[-1][1].route)
+        # What its code says is read anew: it may depend on what a closure holds.
+        profile = self.final_profile()._replace(effect=self.profiler.effect)
+        return Prior(profile, self._pace.at_once, self.history[-1][1].route)
 
     def final_profile(self) -> Profile:
         """What was measured so far."""

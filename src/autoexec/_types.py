@@ -158,8 +158,6 @@ class Profile(NamedTuple):
     """The first of them left everything as it was: it fills no cache either."""
     effect: str | None = None
     """What ties the function to the caller's process: what it changes there, or shares with others."""
-    effect_in_code: bool = False
-    """The code of the function says so."""
     may_change: bool = True
     """Its code stores to objects that it has not made itself, as far as that was looked at."""
     payload: Payload | None = None
