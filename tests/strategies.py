@@ -31,9 +31,9 @@ COSTS = Costs(
 HOST = Host(
     cores=4,
     gil=True,
-    nested=False,
+    main_waits=False,
+    warm=False,
     processes_barred=None,
-    switch_interval_s=0.005,
     costs=COSTS,
 )
 PAYLOAD = Payload(fn_bytes=200, item_bytes=50, result_bytes=50, pickle_s=5e-6, obstacle=None)
@@ -145,13 +145,12 @@ def computing(draw: st.DrawFn) -> Profile:
 @st.composite
 def hosts(draw: st.DrawFn) -> Host:
     """Any machine; where this is a worker already, processes are barred."""
-    nested = draw(st.integers(1, 10)) == 1
     return Host(
         cores=draw(st.sampled_from([1, 2, 3, 4, 8, 64, 256])),
         gil=draw(st.integers(1, 4)) > 1,
-        nested=nested,
-        processes_barred=BARRED if nested else draw(perhaps(0.1, texts())),
-        switch_interval_s=0.005,
+        main_waits=draw(st.booleans()),
+        warm=draw(st.booleans()),
+        processes_barred=draw(perhaps(0.1, texts())),
         costs=Costs(
             thread_start_s=draw(magnitudes(-6, -2)),
             thread_trip_s=draw(magnitudes(-6, -3)),

@@ -194,7 +194,7 @@ def test_processes_are_only_started_for_calls_that_were_seen_to_hold_the_gil(
 
 @given(
     computing().map(lambda figures: figures._replace(processes_ready=False)),
-    hosts().map(lambda host: host._replace(processes_barred=None, nested=False, gil=True)),
+    hosts().map(lambda host: host._replace(processes_barred=None, gil=True)),
     auto(),
     st.sampled_from([None, "inline", "threads", "processes"]),
     magnitudes(-3, 2),
@@ -663,7 +663,7 @@ def test_what_cannot_be_pickled_is_given_as_the_reason_to_stay() -> None:
 
 
 def test_worker_processes_say_that_they_start_none_of_their_own() -> None:
-    nested = HOST._replace(nested=True, processes_barred=BARRED)
+    nested = HOST._replace(processes_barred=BARRED)
     plan = decide(profile(20 * MS, 20 * MS, gil_share=1.0), nested, AUTO, "inline")
     assert plan.route == "inline"
     assert find(plan, "processes").reason == BARRED

@@ -241,9 +241,9 @@ def _as_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_host_as_it_is() -> None:
     host = read_host()
     assert host.cores == cores()
-    assert host.switch_interval_s == sys.getswitchinterval()
+    assert host.main_waits
+    assert not host.warm
     assert host.costs == COSTS
-    assert host.nested is False
     assert host.processes_barred is None
 
 
@@ -256,11 +256,22 @@ def test_the_gil_is_there_unless_the_interpreter_says_otherwise(
     assert read_host().gil is True
 
 
-def test_a_worker_process_is_nested_and_starts_no_others() -> None:
+def test_a_call_from_another_thread_leaves_the_main_thread_to_its_work() -> None:
+    seen: list[bool] = []
+    thread = threading.Thread(target=lambda: seen.append(read_host().main_waits))
+    thread.start()
+    thread.join()
+    assert seen == [False]
+
+
+def test_workers_enough_for_every_core_are_warm() -> None:
+    assert read_host(warm=cores()).warm
+    assert not read_host(warm=cores() - 1).warm
+
+
+def test_a_worker_process_starts_no_others() -> None:
     _place.is_worker = True
-    host = read_host()
-    assert host.nested
-    assert host.processes_barred == "this is a worker process already"
+    assert read_host().processes_barred == "this is a worker process already"
 
 
 def test_a_worker_process_uses_its_share_of_the_cores() -> None:

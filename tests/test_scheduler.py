@@ -67,7 +67,7 @@ class Play:
         self.is_async = self.options.get("backend") == "asyncio"
         self.stopped: list[int] = []
         self.here: list[int] = []
-        host = Host(self.cores, True, False, None, 0.005, COSTS)
+        host = Host(self.cores, True, False, False, None, COSTS)
         self.scheduler = Scheduler(
             host,
             self.settings,

@@ -43,7 +43,7 @@ class Stream(Play):
 
 def streaming(options: dict[str, Any], length: int | None) -> Scheduler:
     return Scheduler(
-        Host(2, True, False, None, 0.005, COSTS),
+        Host(2, True, False, False, None, COSTS),
         validate(options),
         length=length,
         is_async=False,

@@ -72,7 +72,7 @@ class Drive:
         self._returned = 0
         self._checking: set[Chunk] = set()
         self.scheduler = Scheduler(
-            Host(workload.cores, True, False, None, SWITCH_S, COSTS),
+            Host(workload.cores, True, True, False, None, COSTS),
             settings or Settings(),
             length=None if workload.lazy else len(workload.calls),
             is_async=workload.is_async,

@@ -37,6 +37,9 @@ TASK_CEILING = 5_000
 EARLY_SHARE = 0.5
 """Share of the start-up cost of processes that must have been computed here before they are
 started: a first call that computes for 5 ms and then waits must not start them in vain."""
+HAND_CORES = 4
+"""Cores up to which calls go on in this process beside its workers: a quarter of the work is worth
+that it hears of outcomes up to 5 ms late, the time for which another thread may keep the GIL."""
 LEAST_S = 4e-6
 """Calls shorter than this go to no process: in chunks an item costs 1 to 2 µs on either side."""
 
@@ -144,16 +147,31 @@ def _why_one_thread(profile: Profile, host: Host, settings: Settings) -> str:
 
 
 def _processes(profile: Profile, host: Host, settings: Settings) -> Alternative:
-    workers = settings.max_workers or host.cores
+    at_once = settings.max_workers or host.cores
     if settings.route == "auto":
-        workers = min(workers, _worthwhile(profile, host))
-    if obstacle := _why_no_processes(profile, host, workers):
+        at_once = min(at_once, _worthwhile(profile, host))
+    if obstacle := _why_no_processes(profile, host, at_once):
         if settings.route != "processes":
-            return Alternative("processes", workers, None, obstacle)
-    rate = _rate(profile, host, workers, process_trip_s(profile, host.costs), 0.0)
+            return Alternative("processes", at_once, None, obstacle)
+    beside = 1 if _lends_a_hand(host, settings) else 0
+    workers = at_once - beside
+    rate = _rate(profile, host, at_once, process_trip_s(profile, host.costs), 0.0)
     start_s = 0.0 if profile.processes_ready else _start_s(profile, host, workers)
     rest_s = _after_start(profile, start_s, rate, meanwhile=1 / max(1e-9, profile.wall_s))
-    return Alternative("processes", workers, rest_s, f"{workers} processes: {seconds(rest_s)}")
+    words = f"{workers} processes{' and this one' if beside else ''}: {seconds(rest_s)}"
+    return Alternative("processes", workers, rest_s, words, beside)
+
+
+def _lends_a_hand(host: Host, settings: Settings) -> bool:
+    """Whether this process goes on with calls beside its workers, of which one fewer is started then:
+    a start costs 30 ms of a core, and what the function's module imports, which may be ten times
+    as much."""
+    if settings.route != "auto" or host.warm or not host.main_waits:
+        return False
+    # What may have to be ended, and what needs workers made for it, belongs in a worker.
+    if settings.timeout is not None or settings.own_workers:
+        return False
+    return 1 < host.cores <= HAND_CORES
 
 
 def _worthwhile(profile: Profile, host: Host) -> int:

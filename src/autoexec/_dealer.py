@@ -117,9 +117,12 @@ class Dealer:
             return 1  # the calls of one chunk start as fast as they can
         if name == "processes" and self._settings.max_tasks_per_child and given == "auto":
             return 1  # a worker is replaced between chunks
-        if plan.route == "inline" or (name == "threads" and plan.route == "processes"):
+        beside = name == "threads" and plan.route == "processes"
+        if plan.route == "inline" or beside:
             if self.checking(name, plan) or not known:
                 return 1
+            if beside:  # in pieces like those of the workers, so that all end together
+                return self._shared_size("processes", plan, wall_s)
             return _control.block_size(wall_s, self._profiler.blocks, self._intake.remaining)
         if name == "external" and self._settings.timeout is not None:
             return 1  # how far a longer one has come is not seen
@@ -138,7 +141,7 @@ class Dealer:
             costs.thread_trip_s if name == "threads" else costs.process_trip_s,
             profile.spread,
             profile.done if rest is None else rest,
-            plan.workers,
+            sum(plan.capacities.values()),
             payload.item_bytes + payload.result_bytes if payload and name != "threads" else 0,
         )
 

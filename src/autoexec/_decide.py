@@ -90,6 +90,8 @@ def decide(profile: Profile, host: Host, settings: Settings, current: Route | No
     lane: Lane = "threads" if chosen.route == "inline" and beside else chosen.route
     plan = _plan(chosen.route, lane, kind, chosen.workers, chosen.reason)
     waiting = chosen.route in ("threads", "asyncio", "hybrid") and kind in WAITING
+    if chosen.beside:
+        plan = plan._replace(capacities={"threads": chosen.beside, **plan.capacities})
     if settings.route == "auto" and not _ready(chosen.route, profile):
         # Items go on here while workers start, so that start-up is hidden behind work, and until
         # enough calls have been seen to leave the caller's objects alone.

@@ -10,6 +10,7 @@ import functools
 import math
 import os
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -57,16 +58,17 @@ def read_host(warm: int = 0) -> Host:
     """
     usable = cores()
     costs = COSTS
-    if warm >= usable:
+    ready = warm >= usable
+    if ready:
         costs = COSTS._replace(process_start_s=WARM_START_S)
     elif _process_starts_s:
         costs = COSTS._replace(process_start_s=min(_process_starts_s))
     return Host(
         cores=usable,
         gil=getattr(sys, "_is_gil_enabled", lambda: True)(),
-        nested=_place.is_worker,
+        main_waits=threading.current_thread() is threading.main_thread(),
+        warm=ready,
         processes_barred=_why_no_processes(),
-        switch_interval_s=sys.getswitchinterval(),
         costs=costs,
     )
 

@@ -86,7 +86,9 @@ class Run:
         whole = None if decorated is fn else one_call(decorated, settings, asynchronous, awaited)
         self._packed = Packed(self._call, whole)
         warm = 0 if settings.own_workers else executors.warm_workers()
-        self.host = _host.read_host(warm=warm)
+        host = _host.read_host(warm=warm)
+        # Between results the caller of an iterator has work of its own.
+        self.host = host._replace(main_waits=host.main_waits and not stream)
         self._source = source
         self._settings = settings
         # Of a single item nothing is seen.
@@ -118,6 +120,7 @@ class Run:
         """Coroutines run on this loop, which another thread than the one that drives the run is in;
         else on one of their own."""
         self._loop = loop
+        self.scheduler.main_goes_on()
         if self._awaited:
             self.scheduler.stay_here("coroutines run on the event loop of the caller")
         self._source.belong_to(loop, self._inbox.put)

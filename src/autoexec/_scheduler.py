@@ -165,6 +165,10 @@ class Scheduler:
         if self.settings.route == "auto" and self.plan.route in _PROCESSES:
             self.plan = self._decide()  # an earlier run had gone there
 
+    def main_goes_on(self) -> None:
+        """The main thread has other things to do than to wait for this run."""
+        self._host = self._host._replace(main_waits=False)
+
     def _without_lane(self, event: Broken) -> None:
         """What was asked for is not to be had: go on here, unless the function is the cause."""
         if event.harmless:

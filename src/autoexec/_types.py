@@ -196,11 +196,13 @@ class Host(NamedTuple):
 
     cores: int
     gil: bool
-    nested: bool
-    """This is a worker process of ours."""
+    main_waits: bool
+    """The main thread waits for the run: this process serves nobody else meanwhile, as it would if a
+    server's thread or an event loop had made the call."""
+    warm: bool
+    """Worker processes enough for every core wait for work."""
     processes_barred: str | None
     """Why worker processes cannot be started from here."""
-    switch_interval_s: float
     costs: Costs
 
 
@@ -212,6 +214,8 @@ class Alternative(NamedTuple):
     predicted_s: float | None
     """Predicted seconds for the items that remained. None: the route was not possible."""
     reason: str
+    beside: int = 0
+    """Calls at once in this process, beside those of the workers."""
 
 
 class Plan(NamedTuple):

@@ -113,7 +113,7 @@ class TestTheSystem:
             before = _place.is_worker
             now["cores"] = 1
             take_on(now, said.append)
-            show([before, _place.is_worker, _host.cores(), bool(_host.read_host().nested)])
+            show([before, _place.is_worker, _host.cores(), bool(_host.read_host().processes_barred)])
         """
         assert worker(code) == [False, True, 1, True]
 

@@ -45,6 +45,7 @@ def machine() -> dict[str, Any]:
     """The facts, as plain data."""
     import os
     import platform
+    import sys
     import sysconfig
 
     from .. import __version__, _host
@@ -61,7 +62,7 @@ def machine() -> dict[str, Any]:
         "cores_by_quota": _host.read_quota("/"),
         "gil": host.gil,
         "free_threaded_build": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
-        "switch_interval_s": host.switch_interval_s,
+        "switch_interval_s": sys.getswitchinterval(),
         "processes_barred": host.processes_barred,
     }
 
