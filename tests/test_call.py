@@ -136,10 +136,12 @@ def test_a_watched_chunk_says_who_runs_it() -> None:
     assert chunk.began is not None
 
 
-def test_a_chunk_that_is_not_watched_says_nothing() -> None:
+def test_a_chunk_that_is_not_watched_can_be_looked_at_all_the_same() -> None:
     chunk = chunk_of([1])
     run(str, chunk)
-    assert (chunk.native_id, chunk.began) == (None, None)
+    assert chunk.native_id == threading.get_native_id()
+    assert chunk.began is not None
+    assert chunk.began.queued_ns == 0
 
 
 def test_the_traceback_starts_in_the_function() -> None:

@@ -26,11 +26,11 @@ from strategies import (
     profiles,
 )
 
-from autoexec._alternatives import THREAD_CEILING, process_trip_s
+from autoexec._alternatives import HAND_CORES, THREAD_CEILING, process_trip_s
 from autoexec._classify import CHILD_SHARE, HOLDS, WAITS, classify
 from autoexec._decide import TIE, decide, may_leave, opening
 from autoexec._evidence import OVERLAPS
-from autoexec._options import BackendName, Settings
+from autoexec._options import BackendName, Settings, validate
 from autoexec._types import Alternative, Host, Kind, Payload, Plan, Profile, Route
 
 AUTO = Settings()
@@ -454,6 +454,35 @@ def test_items_go_on_here_until_enough_calls_were_compared() -> None:
     figures = profile(20 * MS, 20 * MS, gil_share=1.0, processes_ready=True)
     unsure = decide(figures._replace(checks=1), HOST, AUTO, "processes")
     assert unsure.capacities == {"threads": 1, "processes": HOST.cores}
+
+
+def test_where_the_main_thread_only_waits_its_process_takes_the_place_of_a_worker() -> None:
+    figures = profile(20 * MS, 20 * MS, gil_share=1.0, checks=2)
+    here = HOST._replace(main_waits=True)
+    beside = {"threads": 1, "processes": HOST.cores - 1}
+    for ready in (False, True):
+        plan = decide(figures._replace(processes_ready=ready), here, AUTO, "inline")
+        assert plan.capacities == beside
+    most = validate({"max_workers": 2})
+    assert decide(figures, here, most, "inline").capacities == {"threads": 1, "processes": 1}
+
+
+@pytest.mark.parametrize(
+    ("host", "options"),
+    [
+        ({"main_waits": False}, {}),
+        ({"warm": True}, {}),
+        ({"cores": HAND_CORES + 1}, {}),
+        ({}, {"timeout": 60.0}),
+        ({}, {"initializer": print}),
+        ({}, {"max_tasks_per_child": 5}),
+    ],
+)
+def test_else_all_calls_go_to_workers(host: dict[str, Any], options: dict[str, Any]) -> None:
+    figures = profile(20 * MS, 20 * MS, gil_share=1.0, checks=2, processes_ready=True)
+    here = HOST._replace(main_waits=True)._replace(**host)
+    plan = decide(figures, here, validate(options), "inline")
+    assert plan.capacities == {"processes": here.cores}
 
 
 def test_processes_that_were_asked_for_wait_for_nothing() -> None:

@@ -18,8 +18,10 @@ ON_TIME_S = 0.1 * MS
 LATE_S = 5.2 * MS
 
 
-def chunk_of(count: int) -> Chunk:
-    return Chunk(0, [None] * count, "threads", "threads")
+def chunk_of(count: int, *, watched: bool = True) -> Chunk:
+    chunk = Chunk(0, [None] * count, "threads", "threads")
+    chunk.watched = watched
+    return chunk
 
 
 class Watch:

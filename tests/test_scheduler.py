@@ -235,13 +235,16 @@ class Play:
             self.scheduler.looked(Look(self.now, late, running, 0.0, 0.0, False, 0))
 
     def computes_held(self, chunk: Chunk) -> bool:
-        call = self.calls[chunk.item(0)]
+        call = self.current(chunk)
         return chunk.lane == "threads" and call.cpu_s > call.wait_s and call.held > 0.5
 
     def look_at(self, chunk: Chunk) -> Running:
-        elapsed = self.now - self.running[chunk]
-        call = self.calls[chunk.item(0)]
+        elapsed, call = self.now - self.running[chunk], self.current(chunk)
         return Running(chunk, elapsed, elapsed * call.cpu_s / max(1e-9, call.wall_s), 0.0, False)
+
+    def current(self, chunk: Chunk) -> Call:
+        item: int = chunk.item(min(self.finished(chunk), chunk.count - 1))
+        return self.calls[item]
 
 
 calls = st.builds(
@@ -296,6 +299,13 @@ def test_every_run_ends_with_each_item_called_once_in_order(
     assert play.results == list(range(len(work)))
     if "max_workers" in chosen and chosen.get("backend") in ("threads", "asyncio"):
         assert play.most_at_once <= chosen["max_workers"]
+
+
+def test_a_call_far_longer_than_those_before_it_holds_up_nobody() -> None:
+    calls = [Call(cpu_s=2e-5)] * 500 + [Call(cpu_s=3.0)] + [Call(cpu_s=0.002)] * 1000
+    play = Play(calls).run()
+    assert play.called == [1] * len(calls)
+    assert play.now < 3.8, "most of the two seconds of the others passed meanwhile"
 
 
 def test_calls_that_still_run_here_count_towards_max_workers() -> None:

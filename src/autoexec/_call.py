@@ -98,13 +98,15 @@ def run_chunk(fn: Callable[[Any], Any], chunk: Chunk, emit: Callable[[Block], No
         chunk: Its `todo` is used up, or as much of it as `Chunk.recall` leaves.
         emit: Receives one block per run of values that ends with an error, and a last one.
     """
-    if chunk.watched:
-        chunk.native_id = threading.get_native_id()
-        if _cpu_clock is not None:
-            chunk.clock_id = _cpu_clock(threading.get_ident())
-        else:
-            chunk.process_cpu_s = time.process_time()
-        chunk.began = Clocks(time.perf_counter_ns(), time.thread_time_ns(), queued_ns())
+    # Of every chunk, for 1 µs: it may turn out to take so long that it must be looked at. Only the run
+    # queue takes a descriptor, and 2 µs more.
+    queued = queued_ns() if chunk.watched else 0
+    chunk.native_id = threading.get_native_id()
+    if _cpu_clock is not None:
+        chunk.clock_id = _cpu_clock(threading.get_ident())
+    else:
+        chunk.process_cpu_s = time.process_time()
+    chunk.began = Clocks(time.perf_counter_ns(), time.thread_time_ns(), queued)
     more = True
     while more:
         block = _run_block(fn, chunk)

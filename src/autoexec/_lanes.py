@@ -73,6 +73,15 @@ class Lanes:
         """Those of them in this process."""
         return sum(len(self._lanes[name].in_flight) for name in LOCAL if name in self._lanes)
 
+    def oldest_s(self, now: float) -> float:
+        """Seconds since the first of those in this process was sent; 0 if there is none."""
+        here = (self._lanes[name] for name in (*LOCAL, "asyncio") if name in self._lanes)
+        # Chunks are in the order in which they were sent.
+        return max(
+            (now - next(iter(lane.in_flight)).sent_s for lane in here if lane.in_flight),
+            default=0.0,
+        )
+
     def chunks(self) -> Sequence[Chunk]:
         """All chunks in flight."""
         return [chunk for lane in self._lanes.values() for chunk in lane.in_flight]

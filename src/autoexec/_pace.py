@@ -7,7 +7,7 @@ import math
 
 from . import _control
 from ._evidence import OVERLAPS
-from ._ramp import FIRST_TASKS, FIRST_THREADS, Ramp, Round, failing, ramp
+from ._ramp import FIRST_TASKS, FIRST_THREADS, Ramp, Round, patience_s, ramp
 from ._types import Kind, Plan, Profile
 
 FIRST_STAY_S = 0.005
@@ -15,6 +15,8 @@ FIRST_STAY_S = 0.005
 swing to and fro for ever."""
 LEAST_ROUND = 16
 """Calls by which a number of calls at once is judged, however few these are."""
+LONGEST_ROUND = 30
+"""Times the mean of a call that a round goes on for the sake of one that has not ended, as it may never."""
 
 
 class Pace:
@@ -32,6 +34,7 @@ class Pace:
         self._probe_at = now
         self._ramp: Ramp | None = None
         self._round_from, self._round_calls = now, 0
+        self._trial_calls = 0
 
     # --- Reviews ------------------------------------------------------------------------------------
 
@@ -66,6 +69,13 @@ class Pace:
         self._ramp = Ramp(min(first, plan.workers))
         self._round_from, self._round_calls = now, done
 
+    def widen(self, plan: Plan) -> None:
+        """More may be allowed than when the search began; it has not come to a first result yet."""
+        if self._ramp is not None and not self._ramp.best:
+            first = FIRST_TASKS if plan.route == "asyncio" else FIRST_THREADS
+            limit = max(self._ramp.limit, min(first, plan.workers))
+            self._ramp = self._ramp._replace(limit=limit)
+
     def limit(self, plan: Plan, capacity: int) -> int:
         """Calls that may be in flight now."""
         if self.probing and plan.route == "threads":
@@ -79,7 +89,14 @@ class Pace:
         return self._ramp is not None and plan.waiting and plan.route != "hybrid"
 
     def count_round(
-        self, plan: Plan, now: float, *, done: int, in_flight: int, profile: Profile
+        self,
+        plan: Plan,
+        now: float,
+        *,
+        done: int,
+        in_flight: int,
+        oldest_s: float,
+        profile: Profile,
     ) -> None:
         """After as many calls as the limit allows at once, see whether it should be another.
 
@@ -88,18 +105,32 @@ class Pace:
             now: The time.
             done: Calls that have succeeded so far.
             in_flight: Calls in this process that have not ended.
+            oldest_s: Seconds since the first of these began.
             profile: What calls are like.
         """
         assert self._ramp is not None
-        if in_flight > self._ramp.limit:  # more of the round before; it is not under way yet
+        # More of the round before, so it is not under way yet; or calls that run alone.
+        if in_flight > self._ramp.limit or self.probing:
             self._round_from, self._round_calls = now, done
         calls, elapsed_s = done - self._round_calls, now - self._round_from
+        self._trial_calls = calls
+        # Of a mixture the quick ones come back at once, in any number: a round has seen the slow ones
+        # only when all calls in flight belong to it.
         whole = calls >= max(LEAST_ROUND, self._ramp.limit)
-        if elapsed_s > 0 and (whole or failing(self._ramp, calls, elapsed_s)):
+        whole = whole and elapsed_s >= min(oldest_s, LONGEST_ROUND * profile.wall_s)
+        failing = elapsed_s > patience_s(self._ramp, calls)
+        if elapsed_s > 0 and (whole or failing):
             rate = calls / elapsed_s
             seen = Round(rate, profile.wall_s, profile.least_s, profile.spread)
             self._ramp = ramp(self._ramp, seen, plan.workers)
             self._round_from, self._round_calls = now, done
+
+    @property
+    def trial_until(self) -> float:
+        """When a trial of fewer has cost too much, though no call has returned."""
+        if self._ramp is None:
+            return math.inf
+        return self._round_from + patience_s(self._ramp, self._trial_calls)
 
     # --- Calls alone ----------------------------------------------------------------------------------
 

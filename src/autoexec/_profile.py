@@ -236,8 +236,9 @@ class Profiler:
     def look(self, look: Look, local_chunks: int) -> None:
         """Account for calls that are still running, and for the heartbeat."""
         computing_s = 0.0
-        if len(look.running) == 1 and look.running[0].chunk.count == 1:
-            self._only_call(look.running[0], look.late_s, crowded=local_chunks > 1)
+        if len(look.running) == 1:
+            last_call = self._last_call(look.running[0])
+            self._only_call(last_call, look.late_s, crowded=local_chunks > 1)
         for running in look.running:
             last = self._seen.get(running.chunk)
             computing_s += max(0.0, running.cpu_s - (last.cpu_s if last else 0.0))
@@ -248,6 +249,15 @@ class Profiler:
         self._inner.look(look, local_chunks)
         self._overlap.look(look, local_chunks)
         self._children(look)
+
+    def _last_call(self, now: Running) -> Running:
+        """The call that a chunk is in: what those before it took is left out, as far as it is known."""
+        before = max(0, now.chunk.started() - 1 - now.chunk.arrived)
+        if not before:
+            return now
+        elapsed_s = max(0.0, now.elapsed_s - before * self._wall.mean)
+        cpu_s = max(0.0, min(elapsed_s, now.cpu_s - before * self._cpu.mean))
+        return now._replace(elapsed_s=elapsed_s, cpu_s=cpu_s)
 
     def _only_call(self, now: Running, late_s: float | None, crowded: bool) -> None:
         """A call that is watched by itself, and how much of its time it has been waiting.
@@ -262,6 +272,9 @@ class Profiler:
         if late_s is None:
             return
         last = self._watched if self._watched and self._watched.chunk is now.chunk else None
+        if last is None and not now.chunk.watched:
+            self._watched = now  # of the time before nobody knows whether it had a core
+            return
         before = last or Running(now.chunk, 0.0, 0.0, 0.0, False)
         gap_s = (now.elapsed_s - before.elapsed_s) - (now.cpu_s - before.cpu_s)
         gap_s -= now.queued_s - before.queued_s
@@ -306,6 +319,16 @@ class Profiler:
     @staticmethod
     def _longer(running: float, mean: _RunningMean) -> float:
         return max(0.0, running - mean.mean) / (mean.n + 1)
+
+    def overdue_s(self, elapsed: Iterable[float]) -> float:
+        """What calls in flight, of which each has taken so many seconds so far, add to the mean: the
+        quick ones of a mixture have returned long before. 0 where the process is busy, since then they
+        may be waiting for each other."""
+        idle = 1 - self._overlap.busy if self._overlap.was_seen else 0.0
+        if idle < IDLE:
+            return 0.0
+        mean, n = self._wall.mean, min(self._wall.n, MEMORY_BLOCKS)
+        return sum(max(0.0, idle * one - mean) for one in elapsed) / (n + 1)
 
     def profile(
         self,

@@ -31,9 +31,12 @@ time where one call in twenty took 2,000 times as long as the others.)"""
 SPARE = 1.25
 """More than Little's law asks for, as calls do not arrive evenly."""
 FLAT = 1.2
-"""Calls that take no more than this times what they took in the round before did not wait for each
-other, so that there is room for many more: the step is `LEAP` rather than 2."""
-LEAP = 4
+"""Calls that take no more than this times what they took in the round before, or what the quickest took,
+did not wait for each other, so that there is room for many more: the step is `LEAP` rather than 2."""
+LEAP = 8
+FIRST_STEP = 4
+"""The step after the first round, if it was not flat: with nothing before it to compare it with, calls
+that differ look like calls that wait for each other."""
 FALLS = 0.6
 """Share of the known throughput below which a round says that the other side has changed."""
 FIRST_PROBE = 8
@@ -82,9 +85,12 @@ def ramp(state: Ramp, seen: Round, ceiling: int) -> Ramp:
     return step(state, seen, ceiling)._replace(wall_s=seen.wall_s)
 
 
-def failing(state: Ramp, calls: int, elapsed_s: float) -> bool:
-    """Whether a trial of fewer is seen to cost throughput before its round is over."""
-    return state.phase == "down" and calls < KEEPS * state.rate * elapsed_s - state.limit
+def patience_s(state: Ramp, calls: int) -> float:
+    """Seconds of a round of which so many calls have come back after which a trial of fewer is seen to
+    cost throughput, though the round is not over."""
+    if state.phase != "down" or not state.rate:
+        return math.inf
+    return (calls + state.limit) / (KEEPS * state.rate)
 
 
 def _up(state: Ramp, seen: Round, ceiling: int) -> Ramp:
@@ -92,8 +98,9 @@ def _up(state: Ramp, seen: Round, ceiling: int) -> Ramp:
         if state.probe_at > FIRST_PROBE:  # a mere probe: fewer were tried before
             return state._replace(limit=state.best, phase="settled")
         return _fewer(state, seen)
-    flat = seen.wall_s <= FLAT * state.wall_s
-    higher = min((LEAP if flat else 2) * state.limit, ceiling)
+    flat = seen.wall_s <= FLAT * (state.wall_s if state.best else seen.least_s)
+    step = LEAP if flat else 2 if state.best else FIRST_STEP
+    higher = min(step * state.limit, ceiling)
     found = state._replace(best=state.limit, rate=seen.rate)
     if higher > state.limit:
         return found._replace(limit=higher)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from operator import itemgetter
 from types import CoroutineType
 from typing import Any
 
@@ -124,13 +125,16 @@ class Scheduler:
             self.ledger.add(block, now)  # before its items are counted as done
             self._settle(block, now)
         self._pace.fresh = True
-        succeeded = self.profiler.done - self.window.failures
+        self._count_round(now)
+
+    def _count_round(self, now: float) -> None:
         if self._pace.ramping(self.plan):
             self._pace.count_round(
                 self.plan,
                 now,
-                done=succeeded,
+                done=self.profiler.done - self.window.failures,
                 in_flight=self._lanes.local + len(self._lanes["asyncio"].in_flight),
+                oldest_s=self._lanes.oldest_s(now),
                 profile=self.final_profile(),
             )
 
@@ -305,6 +309,8 @@ class Scheduler:
         if now >= self._limits.until:
             self._save_partial()
             return Done(self._limits.exceeded(self.profiler.done, self._intake.length))
+        if now > self._pace.trial_until:
+            self._count_round(now)
         if self._due(now):
             self._review(now)
         return (
@@ -417,13 +423,8 @@ class Scheduler:
     def _waiting(self, now: float) -> Wait:
         """Wait for a beat while the heartbeat has something to tell, else until something is due."""
         running = self._lanes.on("threads")
-        if running and self._dealer.watching():
-            # The first call is watched to its end, since it began alone: what it waits for is its
-            # own affair, where those that overlap wait for each other too.
-            most = WATCHED if self.profiler.done else 1
-            watch = [chunk for chunk in running if chunk.watched][:most]
-            if watch and (self.profiler.done or now - watch[0].sent_s < FIRST_WATCH_S):
-                return Wait(BEAT_S, watch, here=True)
+        if watch := self._to_watch(running, now):
+            return Wait(BEAT_S, watch, here=True)
         until = min(now + LONGEST_WAIT_S, self._limits.next_look(bool(self._lanes.count)))
         until = min(until, self._intake.wakes_at)
         if self._intake.count or not self._intake.ended:
@@ -432,10 +433,35 @@ class Scheduler:
             until = min(until, self._pace.review_at)
         if self._pull_at > now:
             until = min(until, self._pull_at)
+        until = min(until, self._pace.trial_until)
         for chunk in running:
-            if chunk.expected_s is not None and chunk.count > 1 and not chunk.recalled:
+            several = chunk.count > 1 or self.plan.route == "inline"  # or holds up several
+            if chunk.expected_s is not None and several and not chunk.recalled:
                 until = min(until, chunk.sent_s + _control.overrun_s(chunk.expected_s))
         return Wait(max(BEAT_S, until - now), (), here=len(running) > 1)
+
+    def _to_watch(self, running: Sequence[Chunk], now: float) -> Sequence[Chunk]:
+        """Calls that the heartbeat has something to tell of."""
+        if running and self._dealer.watching():
+            # The first call is watched to its end, since it began alone: what it waits for is its
+            # own affair, where those that overlap wait for each other too.
+            most = WATCHED if self.profiler.done else 1
+            watch = [chunk for chunk in running if chunk.watched][:most]
+            if watch and (self.profiler.done or now - watch[0].sent_s < FIRST_WATCH_S):
+                return watch
+        over_s, chunk = self._holding_up(now)
+        return (chunk,) if chunk and over_s < FIRST_WATCH_S else ()
+
+    def _holding_up(self, now: float) -> tuple[float, Chunk | None]:
+        """A call that takes far longer than those before it while all others wait for it, and for how
+        long it has done so."""
+        worst: tuple[float, Chunk | None] = 0.0, None
+        if self.settings.route == "auto" and self.plan.route == "inline":
+            for chunk in self._lanes.on("threads"):
+                if chunk.expected_s is not None:
+                    over_s = now - chunk.sent_s - _control.overrun_s(chunk.expected_s)
+                    worst = max(worst, (over_s, chunk), key=itemgetter(0))
+        return worst
 
     def _due(self, now: float) -> bool:
         if not self._pace.fresh or self._intake.over:
@@ -455,9 +481,15 @@ class Scheduler:
             wall_s=profiler.wall_s,
         ):
             profiler.restart()
-        plan = self._decide()
-        if plan.route != self.plan.route and not self._pace.may_change_route(now):
-            return
+        profile = self._profile()
+        if self.plan.waiting and self.plan.route == "threads":
+            in_flight = [now - chunk.sent_s for chunk in self._lanes.on("threads")]
+            overdue_s = profiler.overdue_s(in_flight)
+            profile = profile._replace(wall_s=profile.wall_s + overdue_s)
+        plan = self._decide(profile)
+        if plan.route != self.plan.route and self._holding_up(now)[1] is None:
+            if not self._pace.may_change_route(now):
+                return
         if (plan.route, plan.capacities.keys()) != (self.plan.route, self.plan.capacities.keys()):
             self.history.append((now - self._started, plan))
             self._decided(now)
@@ -468,6 +500,8 @@ class Scheduler:
             self._decided(now)
         if plan.waiting and not self.plan.waiting:
             self._pace.begin_ramp(plan, now, self.profiler.done)
+        elif plan.waiting:
+            self._pace.widen(plan)
         self.plan = plan
 
     def _decided(self, now: float) -> None:
@@ -475,8 +509,8 @@ class Scheduler:
         known = self._intake.remaining is not None
         self.decided_s = now - self._started if known else 0.0
 
-    def _decide(self) -> Plan:
-        plan = decide(self._profile(), self._host, self.settings, self.plan.route)
+    def _decide(self, profile: Profile | None = None) -> Plan:
+        plan = decide(profile or self._profile(), self._host, self.settings, self.plan.route)
         return plan if self._instead is None else plan._replace(reason=self._instead)
 
     def _early(self) -> bool:

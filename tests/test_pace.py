@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from strategies import profile
+
+from autoexec._pace import LONGEST_ROUND, Pace
+from autoexec._ramp import FIRST_THREADS
+from autoexec._types import Kind, Plan
+
+WAITS = profile(0.02, 0.0001, spread=0.0)
+
+
+def plan(workers: int) -> Plan:
+    return Plan("threads", Kind.IO, workers, {"threads": workers}, None, "", waiting=True)
+
+
+def count(pace: Pace, now: float, done: int, **figures: Any) -> None:
+    seen: dict[str, Any] = {"in_flight": 0, "oldest_s": 0.0, "profile": WAITS} | figures
+    pace.count_round(plan(256), now, done=done, **seen)
+
+
+def limit(pace: Pace) -> int:
+    return pace.limit(plan(256), 256)
+
+
+def test_a_round_is_as_many_calls_as_may_run_at_once() -> None:
+    pace = Pace(0.0)
+    pace.begin_ramp(plan(256), 0.0, 0)
+    count(pace, 0.02, FIRST_THREADS - 1)
+    assert limit(pace) == FIRST_THREADS
+    count(pace, 0.02, FIRST_THREADS)
+    assert limit(pace) > FIRST_THREADS
+
+
+def test_a_round_is_not_over_while_a_call_of_the_one_before_runs() -> None:
+    pace = Pace(0.0)
+    pace.begin_ramp(plan(256), 0.0, 0)
+    count(pace, 0.02, 500, oldest_s=0.05)
+    assert limit(pace) == FIRST_THREADS
+    count(pace, LONGEST_ROUND * WAITS.wall_s, 600, oldest_s=60.0)
+    assert limit(pace) > FIRST_THREADS, "though that call may never end"
+
+
+def test_calls_that_run_alone_belong_to_no_round() -> None:
+    pace = Pace(0.0)
+    pace.begin_ramp(plan(256), 0.0, 0)
+    pace.probing = 2
+    count(pace, 0.5, 100)
+    pace.probing = 0
+    count(pace, 0.52, 100 + FIRST_THREADS - 1)
+    assert limit(pace) == FIRST_THREADS
+
+
+def test_before_the_first_round_more_may_turn_out_to_be_allowed() -> None:
+    pace = Pace(0.0)
+    pace.begin_ramp(plan(4), 0.0, 0)
+    assert limit(pace) == 4
+    pace.widen(plan(256))
+    assert limit(pace) == FIRST_THREADS
+    pace.widen(plan(2))
+    assert limit(pace) == FIRST_THREADS
+
+
+def test_a_trial_of_fewer_ends_though_no_call_returns() -> None:
+    pace = Pace(0.0)
+    assert pace.trial_until == math.inf
+    pace.begin_ramp(plan(256), 0.0, 0)
+    now, done = 0.0, 0
+    while pace.trial_until == math.inf and done < 10_000:  # a server of 16
+        now, done = now + limit(pace) / 16 * 0.02, done + limit(pace)
+        count(pace, now, done)
+    tried = limit(pace)
+    assert now < pace.trial_until < now + 1.0
+    count(pace, pace.trial_until + 0.001, done)
+    assert limit(pace) > tried
