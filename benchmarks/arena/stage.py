@@ -96,10 +96,11 @@ class Stage:
 
 
 def _end_group(pid: int | None) -> None:
-    """What the process has started and left behind."""
+    """End what the process has started. Not by SIGKILL: what some libraries leave in shared memory is
+    cleared away by a process of theirs, which ignores SIGTERM and ends after all others."""
     if sys.platform != "win32" and pid is not None:
         with suppress(ProcessLookupError):
-            os.killpg(pid, signal.SIGKILL)
+            os.killpg(pid, signal.SIGTERM)
 
 
 # --- Being it -----------------------------------------------------------------------------------------
