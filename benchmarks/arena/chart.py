@@ -97,7 +97,7 @@ def _legend() -> Iterator[str]:
         yield _mark(family, x, 48, words)
         yield _text(x + 10, 52, words)
         x += 27 + 7.2 * len(words)
-    yield f'<path class="late serial" d="M{x - 3} 44l7 4l-7 4z"/>'
+    yield _late("serial", x, 48, "given up there")
     yield _text(x + 10, 52, "given up there")
 
 
@@ -119,8 +119,8 @@ def _row(row: Row, top: int, scale: Scale) -> Iterator[str]:
     for name, ratio, late in sorted(_ratios(row), key=lambda one: one[0] == AUTOEXEC):
         family, x = _FAMILY_OF.get(name, "serial"), scale.x(ratio)
         times = row.times[name]
-        took = f"given up after {times.beyond_s} s" if late else seconds(times.median_s or 0.0)
-        yield _late(family, x, y) if late else _mark(family, x, y, f"{name}: {took}")
+        words = f"{name}: {times.note if late else seconds(times.median_s or 0.0)}"
+        yield (_late if late else _mark)(family, x, y, words)
     own = row.times[AUTOEXEC].median_s if AUTOEXEC in row.times else None
     if own is not None:
         ratio_text = f"{row.ratio:.2f}: " if row.ratio is not None else ""
@@ -134,8 +134,9 @@ def _mark(family: str, x: float, y: float, words: str) -> str:
     return f'<circle class="dot {_css(family)}" cx="{x:.1f}" cy="{y}" r="4">{title}</circle>'
 
 
-def _late(family: str, x: float, y: float) -> str:
-    return f'<path class="late {_css(family)}" d="M{x - 3:.1f} {y - 4}l7 4l-7 4z"/>'
+def _late(family: str, x: float, y: float, words: str) -> str:
+    title = f"<title>{escape(words)}</title>"
+    return f'<path class="late {_css(family)}" d="M{x - 3:.1f} {y - 4}l7 4l-7 4z">{title}</path>'
 
 
 def _css(family: str) -> str:

@@ -217,7 +217,7 @@ class Contender:
 
 
 def _threads(name: str, workers: int | None) -> Contender:
-    return Contender(f"threads {name}", "threads", partial(threads, workers=workers), single=True)
+    return Contender(name, "threads", partial(threads, workers=workers), single=True)
 
 
 def _processes(method: str, chunks: int) -> Contender:
@@ -239,10 +239,10 @@ def _task_group(limit: int) -> Contender:
 CONTENDERS = (
     Contender(SERIAL, "serial", serial),
     Contender(SERIAL, "serial", serial_async, coroutines=True),
-    _threads("default", None),
-    _threads("of the cores", cores()),
-    _threads("16", 16),
-    _threads("128", 128),
+    _threads("default threads", None),
+    _threads("a thread a core", cores()),
+    _threads("16 threads", 16),
+    _threads("128 threads", 128),
     _processes("fork", 0),
     _processes("fork", 4),
     _processes("forkserver", 4),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from .contenders import CONTENDERS, Contender
 from .records import AUTOEXEC, SERIAL, Row, Times
@@ -34,12 +35,26 @@ class Terms:
     limit_s: float = 4.0
 
 
+class Runs(Protocol):
+    """What is asked of a stage."""
+
+    def ready(self) -> Failed | None:
+        """Wait until it is set up."""
+
+    def run(self, limit_s: float) -> Ran | Failed | Slow:
+        """Run the workload once."""
+        ...
+
+    def close(self, *, at_once: bool = False) -> None:
+        """It is not needed any more."""
+
+
 @dataclass(slots=True)
 class Lane:
     """A contender during the measurement."""
 
     contender: Contender
-    stage: Stage | None = None
+    stage: Runs | None = None
     seconds: list[float] = field(default_factory=list[float])
     note: str = ""
     beyond_s: float | None = None
@@ -78,7 +93,7 @@ def measure(workload: Workload, terms: Terms, here: Scene, log: Log) -> Row:
             failed = lane.stage.ready() if lane.stage else None
             if failed is not None:
                 lane.retire(failed.why)
-        _take_turns(lanes, terms, log)
+        take_turns(lanes, terms, log)
     chose = next((lane.chose for lane in lanes if lane.contender.name == AUTOEXEC), "")
     times = {lane.contender.name: lane.times() for lane in lanes}
     return Row(workload.name, workload.what, workload.scaled(terms.scale)[0], times, chose)
@@ -94,7 +109,7 @@ def _close(lane: Lane) -> None:
         lane.stage.close()
 
 
-def _take_turns(lanes: Sequence[Lane], terms: Terms, log: Log) -> None:
+def take_turns(lanes: Sequence[Lane], terms: Terms, log: Log) -> None:
     """The serial loop is the first of all: what it returns is what all must return."""
     expected = ""
     for turn in range(terms.repeat):
