@@ -185,13 +185,13 @@ def cost_of(taken: Sequence[Reading], results: Sequence[Used], pid: int, driver:
     """The cost by these readings.
 
     Args:
-        taken: From the start of the run to its end.
+        taken: From the start of the run to its end; two at least.
         results: What the calls used.
         pid: The process that was read.
         driver: The thread that drove the run: calls that it made itself are no cost.
     """
     first, last = taken[0], taken[-1]
-    middle = min(taken, key=lambda one: abs(one.wall_s - (first.wall_s + last.wall_s) / 2))
+    middle = min(taken[:-1], key=lambda one: abs(one.wall_s - (first.wall_s + last.wall_s) / 2))
     here = [used for used in results if used.pid == pid]
     own_s = sum(used.cpu_s for used in here if used.thread == driver)
     wall_s = last.wall_s - first.wall_s

@@ -123,8 +123,8 @@ def _row(row: Row, top: int, scale: Scale) -> Iterator[str]:
         yield (_late if late else _mark)(family, x, y, words)
     own = row.times[AUTOEXEC].median_s if AUTOEXEC in row.times else None
     if own is not None:
-        ratio_text = f"{row.ratio:.2f}: " if row.ratio is not None else ""
-        yield _text(WIDTH - 14, y + 4, f"{ratio_text}{seconds(own)}", "own end")
+        words = seconds(own) if row.ratio is None else f"{row.ratio:.2f} ({seconds(own)})"
+        yield _text(WIDTH - 14, y + 4, words, "own end")
 
 
 def _mark(family: str, x: float, y: float, words: str) -> str:

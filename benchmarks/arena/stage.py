@@ -28,6 +28,8 @@ START_S = 60.0
 """For a stage to be up. The largest takes a fraction of a second."""
 END_S = 10.0
 """For a stage to end by itself, with its pools."""
+GRACE_S = 1.0
+"""From SIGTERM to SIGKILL. Clearing away takes some milliseconds."""
 
 
 class Ran(NamedTuple):
@@ -79,10 +81,10 @@ class Stage:
         self._ours.close()
         if not at_once:
             self._process.join(END_S)
-        _end_group(self._process.pid)
         if self._process.is_alive():
             self._process.kill()
-        self._process.join()
+        self._process.join()  # before its group is ended, in which it would stay as a zombie
+        _end_group(self._process.pid)
 
     def _answer(self, limit_s: float) -> Any:
         """What it sends; None if it sends nothing for so long."""
@@ -96,11 +98,18 @@ class Stage:
 
 
 def _end_group(pid: int | None) -> None:
-    """End what the process has started. Not by SIGKILL: what some libraries leave in shared memory is
-    cleared away by a process of theirs, which ignores SIGTERM and ends after all others."""
-    if sys.platform != "win32" and pid is not None:
-        with suppress(ProcessLookupError):
-            os.killpg(pid, signal.SIGTERM)
+    """End what the process has started. First by SIGTERM: what some libraries leave in shared memory is
+    cleared away by a process of theirs, which ignores that and ends after all others. The workers of
+    others ignore it too, and would stay."""
+    if sys.platform == "win32" or pid is None:
+        return
+    with suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGTERM)
+        until = time.monotonic() + GRACE_S
+        while time.monotonic() < until:
+            os.killpg(pid, 0)  # raises once nobody is left
+            time.sleep(0.01)
+        os.killpg(pid, signal.SIGKILL)
 
 
 # --- Being it -----------------------------------------------------------------------------------------

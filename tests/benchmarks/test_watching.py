@@ -19,6 +19,11 @@ def test_calls_of_the_driver_are_no_cost_of_the_run() -> None:
     assert found.process == pytest.approx((1.1 - 0.9) / 2)
 
 
+def test_a_run_that_ended_before_a_third_reading_has_no_second_half_of_its_own() -> None:
+    found = cost_of([Reading(0.0, 0.0, 0.0), Reading(1.0, 0.1, 0.2)], [], pid=1, driver=7)
+    assert found.driver_later == found.driver == pytest.approx(0.1)
+
+
 @pytest.mark.skipif(
     not hasattr(time, "pthread_getcpuclockid"), reason="the system tells no such clock"
 )
