@@ -7,6 +7,8 @@
 
 The map of the package, from the top down; each module imports only from those below it:
 
+    testing        the contract of an executor, as tests
+    joblib         a backend for joblib
     _decorator     @parallel
     _forms         iter_parallel, arun_parallel, aiter_parallel: the same run, for other callers
     _api           run_parallel: a thin view of one run

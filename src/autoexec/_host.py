@@ -65,7 +65,7 @@ def read_host(warm: int = 0) -> Host:
         cores=usable,
         gil=getattr(sys, "_is_gil_enabled", lambda: True)(),
         nested=_place.is_worker,
-        processes_barred=_why_no_processes(),
+        processes_barred=why_no_processes(),
         switch_interval_s=sys.getswitchinterval(),
         costs=costs,
     )
@@ -82,7 +82,8 @@ def _multiprocessing() -> object:
     return module.current_process() if module else None
 
 
-def _why_no_processes() -> str | None:
+def why_no_processes() -> str | None:
+    """Why worker processes cannot be started from here, if so."""
     if _place.is_worker:
         return "this is a worker process already"
     if getattr(_multiprocessing(), "daemon", False):
