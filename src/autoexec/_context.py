@@ -1,0 +1,130 @@
+"""Context variables of the caller, for calls in other processes.
+
+On threads and tasks calls run in a copy of the caller's context. To a process a function travels with
+the values of those variables that the caller has named, and each of its calls finds them set:
+
+    caller's context -> InContext(fn, values) -> pickle -> InContext there -> set, fn(item), reset
+
+Python's own pickle refuses variables. One that is a global of a module is looked up there. Any other is
+made anew, together with the function, which then travels by value: both refer to the one that is made.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from contextvars import Context, ContextVar, copy_context
+
+from ._errors import NotPicklable
+from ._pickling import PROTOCOL, loads
+
+TYPE_CHECKING = False  # type checkers take it for that of `typing`
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+    Values = list[tuple[ContextVar[Any], Any]]
+
+
+def values_of(variables: Iterable[ContextVar[Any]]) -> Values:
+    """What the variables are in the context of the caller; those that are not set there are left out.
+
+    Raises:
+        NotPicklable: A value cannot travel. Nothing was started.
+    """
+    context = copy_context()
+    found = [(variable, context[variable]) for variable in variables if variable in context]
+    for variable, value in found:
+        try:
+            _dumps(value)
+        except Exception as error:
+            raise NotPicklable(
+                f"The context variable {variable.name!r} has a value of type {type(value).__name__},"
+                f" which cannot travel to a process ({error}): leave it out of `context`, or give it"
+                " a value that can be pickled."
+            ) from error
+    return found
+
+
+class InContext:
+    """Calls a function with variables set, as they were where it comes from."""
+
+    def __init__(self, fn: Callable[[Any], Any], values: Values) -> None:
+        self.fn = fn
+        self.values = values
+        self.__wrapped__ = fn  # so that what belongs to the function itself is found
+        self._data: bytes | None = None
+
+    def __call__(self, item: Any) -> Any:
+        tokens = [(variable, variable.set(value)) for variable, value in self.values]
+        try:
+            return self.fn(item)
+        finally:
+            for variable, token in tokens:
+                variable.reset(token)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._data is None:
+            self._data = _dumps((self.fn, self.values))
+        return _arrive, (type(self), self._data)
+
+
+class TaskInContext(InContext):
+    """The same where calls are awaited, each in a task with a context of its own."""
+
+    async def __call__(self, item: Any) -> Any:
+        for variable, value in self.values:
+            variable.set(value)
+        result = self.fn(item)
+        return await result if hasattr(result, "__await__") else result
+
+
+def _arrive(kind: type[InContext], data: bytes) -> InContext:
+    return kind(*loads(data))
+
+
+# --- How variables travel -------------------------------------------------------------------------------
+
+
+def _dumps(value: Any) -> bytes:
+    """The pickle of what may refer to context variables."""
+    import cloudpickle  # type: ignore[import-untyped]
+
+    class Writer(cloudpickle.Pickler):  # type: ignore[misc]
+        def reducer_override(self, part: Any) -> Any:
+            if isinstance(part, ContextVar):
+                return _reduced(part)
+            return super().reducer_override(part)
+
+    file = io.BytesIO()
+    Writer(file, PROTOCOL).dump(value)
+    return file.getvalue()
+
+
+def _reduced(variable: ContextVar[Any]) -> tuple[Any, ...]:
+    if home := _home(variable):
+        return _find, home
+    try:
+        return _make, (variable.name, Context().run(variable.get))
+    except LookupError:  # it has no default
+        return _make, (variable.name,)
+
+
+def _home(variable: ContextVar[Any]) -> tuple[str, str] | None:
+    """The module that has the variable as a global, and the name of it there."""
+    for module, its in list(sys.modules.items()):
+        if module in ("__main__", "__mp_main__"):
+            continue
+        for name, value in list(getattr(its, "__dict__", {}).items()):
+            if value is variable:
+                return module, name
+    return None
+
+
+def _find(module: str, name: str) -> Any:
+    __import__(module)
+    return getattr(sys.modules[module], name)
+
+
+def _make(name: str, *default: Any) -> ContextVar[Any]:
+    return ContextVar(name, default=default[0]) if default else ContextVar(name)
