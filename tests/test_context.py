@@ -79,7 +79,7 @@ def test_it_holds_for_all_forms() -> None:
     options: Any = {"backend": "processes", "context": [request]}
 
     async def main() -> list[Any]:
-        awaited = await arun_parallel(see_request, [1], **options)
+        awaited: list[Any] = await arun_parallel(see_request, [1], **options)
         return awaited + [one async for one in aiter_parallel(see_request, [1], **options)]
 
     assert list(iter_parallel(see_request, [1], **options)) == ["r-1"]
@@ -192,6 +192,28 @@ def test_a_function_stays_where_a_variable_is_that_does_not_go_along() -> None:
     assert tie is not None and "context variable 'request'" in tie
     assert kept_here(see_request, loop_bound=False, carried=[request]) is None
     assert kept_here(see_request_later, loop_bound=True, carried=[request]) is None
+
+
+def test_a_variable_is_not_fetched_from_a_module_that_happens_to_import_it(tmp_path: Path) -> None:
+    (tmp_path / "ids.py").write_text(
+        "from contextvars import ContextVar\nkey = ContextVar('key')\n"
+    )
+    (tmp_path / "work.py").write_text("import ids\ndef see(x): return ids.key.get()\n")
+    (tmp_path / "application.py").write_text(
+        textwrap.dedent("""
+        print("starting")
+        from ids import key
+        import work
+        from autoexec import run_parallel
+
+        def serve():
+            key.set("k")
+            print(run_parallel(work.see, [1], backend="processes", context=[key]))
+        """)
+    )
+    command = [sys.executable, "-c", "import application; application.serve()"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["starting", "['k']"]
 
 
 def test_it_can_travel_on() -> None:

@@ -45,8 +45,8 @@ The map of the package, from the top down; each module imports only from those b
     _bytecode      does the code of a function say that it does?
     _reach         what a callable is made of, and what it can reach
     _payload       what it would take to run a function in another process
-    _pickling      bytes of functions, items and results
     _context       context variables of the caller, for calls in other processes
+    _pickling      bytes of functions, items and results
     _seed          a random stream for each item
     _function      what kind of function it is, and adapters that make one call of it
     _call          the one code path by which an item is run

@@ -91,10 +91,10 @@ def _dumps(value: Any) -> bytes:
     import cloudpickle  # type: ignore[import-untyped]
 
     class Writer(cloudpickle.Pickler):  # type: ignore[misc]
-        def reducer_override(self, part: Any) -> Any:
-            if isinstance(part, ContextVar):
-                return _reduced(part)
-            return super().reducer_override(part)
+        def reducer_override(self, obj: Any) -> Any:
+            if isinstance(obj, ContextVar):
+                return _reduced(obj)
+            return super().reducer_override(obj)
 
     file = io.BytesIO()
     Writer(file, PROTOCOL).dump(value)
@@ -102,26 +102,31 @@ def _dumps(value: Any) -> bytes:
 
 
 def _reduced(variable: ContextVar[Any]) -> tuple[Any, ...]:
-    if home := _home(variable):
-        return _find, home
+    if homes := _homes(variable):
+        return _find, (homes,)
     try:
         return _make, (variable.name, Context().run(variable.get))
     except LookupError:  # it has no default
         return _make, (variable.name,)
 
 
-def _home(variable: ContextVar[Any]) -> tuple[str, str] | None:
-    """The module that has the variable as a global, and the name of it there."""
-    for module, its in list(sys.modules.items()):
-        if module in ("__main__", "__mp_main__"):
-            continue
-        for name, value in list(getattr(its, "__dict__", {}).items()):
-            if value is variable:
-                return module, name
-    return None
+def _homes(variable: ContextVar[Any]) -> list[tuple[str, str]]:
+    """The modules that have the variable as a global, and the names of it there. One that defines it is
+    found behind those that import it from there, unless these were imported later."""
+    return [
+        (module, name)
+        for module, its in list(sys.modules.items())
+        if module not in ("__main__", "__mp_main__")
+        for name, value in list(getattr(its, "__dict__", {}).items())
+        if value is variable
+    ]
 
 
-def _find(module: str, name: str) -> Any:
+def _find(homes: list[tuple[str, str]]) -> Any:
+    # The function is here already, and what it imports: mostly the variable too. Another module may
+    # be a whole application that has imported it.
+    here = [home for home in homes if home[0] in sys.modules]
+    module, name = (here or homes)[-1]
     __import__(module)
     return getattr(sys.modules[module], name)
 
