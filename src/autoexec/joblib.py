@@ -28,10 +28,10 @@ try:
         ThreadingBackend,
         register_parallel_backend,
     )
-except ImportError as error:
+except ImportError as _missing:
     raise ImportError(
-        f"autoexec.joblib needs joblib 1.5 or later: pip install 'autoexec-parallel[joblib]' ({error})."
-    ) from error
+        f"autoexec.joblib needs joblib 1.5 or later: pip install 'autoexec-parallel[joblib]' ({_missing})."
+    ) from _missing
 
 from . import _host
 from ._futures import Calls
@@ -53,6 +53,8 @@ class AutoexecBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[m
     """Who asks for this backend wants all cores, unless he says how many."""
     supports_inner_max_num_threads = True
     supports_retrieve_callback = True
+    parallel: Any
+    """The call of `Parallel` that was configured last."""
 
     def __init__(
         self, nesting_level: int | None = None, inner_max_num_threads: int | None = None
