@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import ContextVar
 
 
 def double(x: int) -> int:
@@ -18,3 +19,15 @@ def fail_on_seven(x: int) -> int:
     if x == 7:
         raise ValueError("seven")
     return x
+
+
+request: ContextVar[str] = ContextVar("request", default="none")
+
+
+def see_request(x: int) -> str:
+    return request.get()
+
+
+async def see_request_later(x: int) -> str:
+    await asyncio.sleep(0.001)
+    return request.get()

@@ -530,6 +530,7 @@ def test_map_raises_the_error_of_a_call_in_its_place(executor: ProcessPoolExecut
 
 def test_map_times_out_and_cancels_what_waits(tmp_path: Path) -> None:
     with ProcessPoolExecutor(1) as executor:
+        executor.submit(pid_of).result()  # a worker is there, so that it has the first at once
         results = executor.map(hold, [tmp_path] * 3, "abc", timeout=0.2)
         with pytest.raises(TimeoutError):
             next(results)

@@ -18,6 +18,7 @@ ROOT = Path(autoexec.__file__).parent
 ENTRIES = ("__main__", "_cli", "_compare")
 """May import anything: nothing imports them."""
 TOUCHING = (
+    "testing",
     "_futures",
     "_run",
     "_arun",
@@ -36,7 +37,7 @@ TOUCHING = (
     "_thread_cache",
 )
 """The layers that may read clocks, start things and ask the system. All others are pure."""
-EXTRAS = ("numpy", "tqdm")
+EXTRAS = ("numpy", "tqdm", "joblib")
 """Imported only where a user asks for what they do."""
 SYSTEM = {"time", "os", "threading", "subprocess", "random"}
 

@@ -529,7 +529,7 @@ class TestWithoutProcesses:
 
     @pytest.fixture(autouse=True)
     def cold(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(shared, "_pool", None)
+        monkeypatch.setattr(shared, "_pools", {})
 
     @staticmethod
     def refuse(environment: object) -> Any:

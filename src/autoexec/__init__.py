@@ -7,6 +7,8 @@
 
 The map of the package, from the top down; each module imports only from those below it:
 
+    testing        the contract of an executor, as tests
+    joblib         a backend for joblib
     _decorator     @parallel
     _forms         iter_parallel, arun_parallel, aiter_parallel: the same run, for other callers
     _api           run_parallel: a thin view of one run
@@ -43,6 +45,7 @@ The map of the package, from the top down; each module imports only from those b
     _bytecode      does the code of a function say that it does?
     _reach         what a callable is made of, and what it can reach
     _payload       what it would take to run a function in another process
+    _context       context variables of the caller, for calls in other processes
     _pickling      bytes of functions, items and results
     _seed          a random stream for each item
     _function      what kind of function it is, and adapters that make one call of it

@@ -123,6 +123,8 @@ def run_parallel(fn: Callable[..., Any], items: Iterable[Any], **options: Any) -
         max_tasks_per_child: Items after which a worker process is replaced, or chunks of
             `chunksize` items together have that many.
         seed: Gives each item a random stream of its own: see `item_random`.
+        context: Context variables (a list of them) whose values calls in other processes see too;
+            on threads and event loops calls see all of the caller's. A value must be picklable.
         star: Unpack each item: mappings become keyword arguments, others positional ones.
 
     Returns:
@@ -132,6 +134,7 @@ def run_parallel(fn: Callable[..., Any], items: Iterable[Any], **options: Any) -
         TypeError: `fn` cannot be called, `items` cannot be iterated over, an option is unknown or
             of the wrong type. Nothing was started.
         ValueError: An option is out of range. Nothing was started.
+        NotPicklable: A value of `context` cannot travel (nothing was started), nor an item or a result.
         WorkerDied: A worker process ended while it ran the item.
         ItemTimeout: The call of an item took longer than `timeout`.
         DeadlineExceeded: The run took longer than `deadline`; what was done is in its `finished`.

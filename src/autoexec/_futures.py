@@ -13,7 +13,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import BrokenExecutor, Executor, Future
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from itertools import count, islice
 from typing import Any, ParamSpec, TypeVar
 
@@ -88,7 +88,7 @@ class ProcessPoolExecutor(Executor):
             spread=most,
             farewell_s=FAREWELL_S,
         )
-        self._calls = _Calls(pool, most)
+        self._calls = Calls(pool, most)
         weakref.finalize(self, self._calls.close).atexit = False  # at exit, see `_finish`
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -143,12 +143,19 @@ class ProcessPoolExecutor(Executor):
         self._calls.close(wait=wait, cancel=cancel_futures)
 
 
-class _Calls:
-    """The calls without an outcome of an executor, which may be dropped while they run."""
+class Calls:
+    """The calls without an outcome of an executor, which may be dropped while they run.
 
-    def __init__(self, pool: Pool, most: int) -> None:
+    Args:
+        pool: Where they run.
+        most: Calls at once.
+        own: The pool serves nobody else, so it ends with them.
+    """
+
+    def __init__(self, pool: Pool, most: int, *, own: bool = True) -> None:
         self._pool = pool
         self._most = most
+        self._own = own
         self._job = Job(Packed(run_call), self._hear, "processes", admit=self._admit)
         self._numbers = count()
         self._settling: set[int] = set()  # threads that may be in callbacks of futures
@@ -244,6 +251,9 @@ class _Calls:
                 return
         if self._broken:
             self._fail(self._broken)
+        elif self._job.over:  # they were abandoned
+            if self._admit(chunk):
+                self._settle(chunk, CancelledError())
         else:
             self._pool.submit(self._job, [chunk])
 
@@ -274,6 +284,11 @@ class _Calls:
             self._changed.wait_for(lambda: not (self._waiting or self._taken))
         self._end()
 
+    def abandon(self) -> None:
+        """Take no more calls, cancel those that no worker has, and end the others with their worker."""
+        self.close(cancel=True)
+        self._pool.finish(self._job, abandon=True)
+
     def _forget(self, *done: Chunk) -> None:
         """Forget calls. With the last, wake those who wait for that; if nobody does, end."""
         with self._changed:
@@ -291,7 +306,8 @@ class _Calls:
     def _end(self) -> None:
         if self in _open:
             self._pool.finish(self._job, abandon=False)
-            self._pool.shutdown()
+            if self._own:
+                self._pool.shutdown()
             _open.discard(self)
 
     def after_fork(self) -> None:
@@ -355,7 +371,7 @@ def _whole(name: str, value: object) -> int:
 
 
 _exiting = False
-_open: set[_Calls] = set()
+_open: set[Calls] = set()
 """Those that may have worker processes, also if their executor was dropped."""
 
 

@@ -68,7 +68,7 @@ def read_host(warm: int = 0) -> Host:
         gil=getattr(sys, "_is_gil_enabled", lambda: True)(),
         main_waits=threading.current_thread() is threading.main_thread(),
         warm=ready,
-        processes_barred=_why_no_processes(),
+        processes_barred=why_no_processes(),
         costs=costs,
     )
 
@@ -84,7 +84,8 @@ def _multiprocessing() -> object:
     return module.current_process() if module else None
 
 
-def _why_no_processes() -> str | None:
+def why_no_processes() -> str | None:
+    """Why worker processes cannot be started from here, if so."""
     if _place.is_worker:
         return "this is a worker process already"
     if getattr(_multiprocessing(), "daemon", False):

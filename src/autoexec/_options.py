@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypedDict
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
+    from contextvars import ContextVar
 
     from ._types import Route
 
@@ -51,6 +52,8 @@ class CommonOptions(TypedDict, total=False):
     """Items after which a worker process is replaced."""
     seed: int | None
     """Gives each item a random stream of its own, see `item_random`."""
+    context: Iterable[ContextVar[Any]]
+    """Context variables whose values calls in other processes see as well; the others see all."""
 
 
 class StreamOptions(CommonOptions, total=False):
@@ -91,6 +94,7 @@ class Settings(NamedTuple):
     initargs: tuple[Any, ...] = ()
     max_tasks_per_child: int | None = None
     seed: int | None = None
+    context: tuple[ContextVar[Any], ...] = ()
     ordered: bool = True
     buffersize: int | None = None
     sources: Mapping[str, str] = MappingProxyType({})
@@ -196,8 +200,19 @@ def _check_extras(settings: Settings) -> Settings:
     if settings.seed is not None:
         seed = _count("seed", settings.seed, "or None for no streams", least=0)
         settings = settings._replace(seed=seed)
+    if settings.context != ():
+        settings = settings._replace(context=_variables(settings.context))
     given = settings.initializer is not None or settings.initargs != ()
     return _check_initializer(settings) if given else settings
+
+
+def _variables(given: Any) -> tuple[ContextVar[Any], ...]:
+    from contextvars import ContextVar
+
+    variables = tuple(given) if isinstance(given, Iterable) else (given,)
+    if not isinstance(given, Iterable) or not all(isinstance(one, ContextVar) for one in variables):
+        raise TypeError(f"context must be a list of contextvars.ContextVar objects, not {given!r}.")
+    return variables
 
 
 def _check_initializer(settings: Settings) -> Settings:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 import types
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 from ._function import DEPTH
@@ -93,13 +94,22 @@ _PLAIN = (
 )
 
 
-def kept_here(fn: Any, *, loop_bound: bool) -> str | None:
-    """What ties a function to this process, in words: a lock or queue that its code names; or, where
-    it may be bound to an event loop, any object of a class that is not plain data, such as a client."""
+def kept_here(
+    fn: Any, *, loop_bound: bool, carried: Collection[ContextVar[Any]] = ()
+) -> str | None:
+    """What ties a function to this process, in words: a lock or queue that its code names, or a context
+    variable that does not go along; or, where it may be bound to an event loop, any object of a class
+    that is not plain data, such as a client."""
     for function in functions_of(fn):
         for name, value in reach_of(function).items():
             if isinstance(value, (type, types.ModuleType, types.FunctionType)):
                 continue
+            if isinstance(value, ContextVar):
+                if value in carried:
+                    continue
+                return (
+                    f"it uses the context variable {name!r}, which is not in the option `context`"
+                )
             home = type(value).__module__.partition(".")[0]
             if type(value).__name__ == "_local":
                 continue  # each thread has its own, and so has each process

@@ -84,7 +84,7 @@ class Run:
         self._call = one_call(fn, settings, asynchronous, awaited)
         # A decorated function goes by the name of what it was decorated as.
         whole = None if decorated is fn else one_call(decorated, settings, asynchronous, awaited)
-        self._packed = Packed(self._call, whole)
+        self._packed = Packed(self._call, self._in_context(whole or self._call, settings))
         warm = 0 if settings.own_workers else executors.warm_workers()
         host = _host.read_host(warm=warm)
         # Between results the caller of an iterator has work of its own.
@@ -115,6 +115,15 @@ class Run:
         self._boot_s = _host.boot_clock()
         # Where start times of processes are not known, a child that was there before tells nothing.
         self._had_children = not self._boot_s and _host.has_children()
+
+    def _in_context(self, call: Callable[[Any], Any], settings: Settings) -> Callable[[Any], Any]:
+        """What goes to other processes: with context variables of the caller, if there are to be any."""
+        if not settings.context:
+            return call
+        from ._context import InContext, TaskInContext, values_of
+
+        kind = TaskInContext if self._awaited else InContext
+        return kind(call, values_of(settings.context))
 
     def belong_to(self, loop: AbstractEventLoop) -> None:
         """Coroutines run on this loop, which another thread than the one that drives the run is in;
@@ -184,7 +193,9 @@ class Run:
             case Stop(chunk, error):
                 self._executor(chunk.lane).stop(chunk, error)
             case Inspect(loop_bound):
-                tie = kept_here(self.fn, loop_bound=loop_bound) or effect_in_code(self.fn)
+                carried = self._settings.context
+                tie = kept_here(self.fn, loop_bound=loop_bound, carried=carried)
+                tie = tie or effect_in_code(self.fn)
                 scheduler.inspected(tie, may_change=may_change_objects(self.fn))
             case Weigh(item, result):
                 scheduler.weighed(weigh(self._packed, item, result))

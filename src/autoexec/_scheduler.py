@@ -182,10 +182,12 @@ class Scheduler:
             self.plan = self._decide()
             self.history.append((self.history[-1][0], self.plan))
             return
-        self._error = AutoexecError(
-            f"backend={event.lane!r} cannot run here: {event.reason}."
-            + (" Use backend='auto' or 'threads'." if event.lane in _PROCESSES else "")
-        )
+        if event.lane == "external":
+            text = f"No call can run: {event.reason}. Pass one that is open and not broken."
+        else:
+            text = f"backend={event.lane!r} cannot run here: {event.reason}."
+        hint = " Use backend='auto' or 'threads'." if event.lane in _PROCESSES else ""
+        self._error = AutoexecError(text + hint)
         self._error.__cause__ = event.error
 
     def progressed(self, started: Sequence[tuple[Chunk, int]], now: float) -> None:

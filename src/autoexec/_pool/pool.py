@@ -44,6 +44,7 @@ class Pool:
         max_calls: Calls after which a worker is replaced; None for never.
         initializer: Called in each worker first.
         spread: Workers among which the cores are shared out for native libraries.
+        native_threads: How many threads such libraries start in a worker, whatever else says so.
         farewell_s: Seconds that a worker has to end by itself, before it is killed.
     """
 
@@ -54,6 +55,7 @@ class Pool:
         max_calls: int | None = None,
         initializer: Initializer | None = None,
         spread: int | None = None,
+        native_threads: int | None = None,
         farewell_s: float = FAREWELL_S,
     ) -> None:
         self.farewell_s = farewell_s
@@ -62,6 +64,7 @@ class Pool:
         self._max_calls = max_calls
         self._initializer = initializer
         self._spread = spread
+        self._native_threads = native_threads
         # Held while workers are started, which takes a while, so that two do not start the same.
         self._hiring = threading.RLock()
         self._lock = threading.RLock()  # guards what follows
@@ -155,10 +158,10 @@ class Pool:
     def _add_worker(self) -> str | None:
         """Start a worker, which takes some milliseconds. Returns why that was not possible."""
         try:
-            worker = Worker(self, environment(self._width()))
+            worker = Worker(self, environment(self._width(), self._native_threads))
         except (OSError, RuntimeError) as error:  # no processes, descriptors, memory or threads
             return f"no worker process can be started ({error})"
-        worker.bring_up_to_date(surroundings(self._width()))
+        worker.bring_up_to_date(surroundings(self._width(), self._native_threads))
         if self._initializer:
             worker.tell("call", *self._initializer)
         with self._lock:
@@ -177,14 +180,14 @@ class Pool:
 
     def _assign(self, worker: Worker, job: Job) -> None:
         job.workers.append(worker)
-        worker.bring_up_to_date(surroundings(self._width()))
+        worker.bring_up_to_date(surroundings(self._width(), self._native_threads))
         worker.tell(*job.message())
 
     def submit(self, job: Job, chunks: Sequence[Chunk]) -> None:
-        """Run chunks of a job that was begun."""
+        """Run chunks of a job that was begun; if it is over, they come back."""
         with self._lock:
             job.waiting.extend(chunks)
-            if not job.given_up:
+            if not (job.given_up or job.over):
                 self._deal()
                 return
         job.hand_back()

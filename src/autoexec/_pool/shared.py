@@ -12,18 +12,27 @@ IDLE_S = 1.0
 `AUTOEXEC_IDLE_SECONDS` says otherwise. A start takes 60 ms and is hidden behind items that run
 meanwhile, so there is little to be gained by keeping 20 MB a worker for longer."""
 
-_pool: Pool | None = None
+_pools: dict[tuple[int | None, int | None], Pool] = {}
+"""By what sets their workers apart: see `get`."""
 
 
-def get() -> Pool:
-    """The pool, made when it is first needed."""
-    global _pool
-    if _pool is not None and _pool.held():
-        return Pool(idle_s=0.0)
-    if _pool is None or _pool.closed:
-        _pool = Pool(idle_s=_idle_s())
-        atexit.register(_pool.shutdown)
-    return _pool
+def get(spread: int | None = None, native_threads: int | None = None) -> Pool:
+    """The pool, made when it is first needed.
+
+    Args:
+        spread: Workers among which the cores are shared out for native libraries. Default: all that
+            there may be. Such a library reads that when it is loaded, so it takes other workers.
+        native_threads: The threads that such libraries start, if that was said.
+    """
+    key = spread, native_threads
+    pool = _pools.get(key)
+    if pool is not None and pool.held():
+        return Pool(idle_s=0.0, spread=spread, native_threads=native_threads)
+    if pool is None or pool.closed:
+        pool = Pool(idle_s=_idle_s(), spread=spread, native_threads=native_threads)
+        _pools[key] = pool
+        atexit.register(pool.shutdown)
+    return pool
 
 
 def _idle_s() -> float:
@@ -34,14 +43,10 @@ def _idle_s() -> float:
 
 
 def warm() -> int:
-    """Workers that are up."""
-    return _pool.ready() if _pool is not None else 0
-
-
-def _after_fork() -> None:
-    global _pool
-    _pool = None
+    """Workers that are up, of those that any run can have."""
+    pool = _pools.get((None, None))
+    return pool.ready() if pool is not None else 0
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(after_in_child=_pools.clear)

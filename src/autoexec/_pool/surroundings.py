@@ -21,9 +21,11 @@ _NATIVE = (
 """By these, native libraries decide how many threads to start."""
 
 
-def environment(workers: int) -> dict[str, str]:
+def environment(workers: int, native_threads: int | None = None) -> dict[str, str]:
     """The environment of a worker: that of this process, and a share of the cores for libraries
     that start threads of their own, unless the user has said how many."""
+    if native_threads is not None:
+        return {**os.environ, **dict.fromkeys(_NATIVE, str(native_threads))}
     share = str(share_of_cores(workers))
     return {**dict.fromkeys(_NATIVE, share), **os.environ}
 
@@ -33,14 +35,14 @@ def share_of_cores(workers: int) -> int:
     return max(1, _host.cores() // max(1, workers))
 
 
-def surroundings(workers: int) -> dict[str, Any]:
+def surroundings(workers: int, native_threads: int | None = None) -> dict[str, Any]:
     """What `_worker.surroundings.take_on` needs, as it is now; takes about 20 µs."""
     return {
         "cores": share_of_cores(workers),
         "argv": list(sys.argv),
         "path": list(sys.path),
         "directory": _directory(),
-        "environment": environment(workers),
+        "environment": environment(workers, native_threads),
         "filters": _filters(),
         "levels": _levels(),
     }

@@ -13,7 +13,7 @@ from typing import Any
 from .._chunk import Block, Chunk
 from .._errors import RemoteTraceback
 from .._pickling import Portable
-from .._types import Sink
+from .._types import Broken, Sink
 from .._worker.calls import Outcomes, run_portable
 
 
@@ -34,7 +34,14 @@ class ExternalExecutor:
     def submit(self, chunks: Sequence[Chunk]) -> None:
         """Submit the chunks."""
         for chunk in chunks:
-            future = self._executor.submit(run_portable, self._fn, Portable(chunk.items))
+            try:
+                future = self._executor.submit(run_portable, self._fn, Portable(chunk.items))
+            except Exception as error:  # it was shut down, is broken or full: so it says itself
+                why = (
+                    f"the {type(self._executor).__name__} that was passed takes no calls ({error})"
+                )
+                self._sink(Broken("external", why, error))
+                return
             self._futures[future] = chunk
             chunk.noted = partial(_started, chunk, future)
             self._follow(chunk, future)
