@@ -17,8 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import examples
 
-from autoexec import _host, _place
+from autoexec import _cgroup, _host, _place
 from autoexec._call import is_runnable, queued_ns, queued_ns_of, times_blocked
+from autoexec._cgroup import read_quota
 from autoexec._chunk import Chunk
 from autoexec._host import (
     COSTS,
@@ -29,7 +30,6 @@ from autoexec._host import (
     has_children,
     look,
     read_host,
-    read_quota,
     reimporting_main,
     remember_process_start,
     thread_cpu_ns,
@@ -361,7 +361,7 @@ def test_where_ages_are_not_told_any_child_counts(
     def missing(*args: object, **kwargs: object) -> None:
         raise FileNotFoundError
 
-    monkeypatch.setattr(_host, "open", missing, raising=False)
+    monkeypatch.setattr(_cgroup, "open", missing, raising=False)
     assert has_child_since(boot_clock() + 3600) is has_children()
 
 

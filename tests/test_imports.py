@@ -30,6 +30,7 @@ TOUCHING = (
     "_payload",
     "_pickling",
     "_call",
+    "_cgroup",
     "_host",
     "_seed",
     "_config",

@@ -38,7 +38,7 @@ class Chunk:
 
     __slots__ = (
         "arrived", "began", "budget_s", "clock_id", "count", "crowd", "done", "expected_s", "finished", "first",
-        "lane", "made_of", "native_id", "noted", "partial", "process_cpu_s", "recalled", "route", "sent_s", "source", "start", "todo", "watched",
+        "lane", "made_of", "native_id", "noted", "partial", "pid", "process_cpu_s", "recalled", "route", "sent_s", "source", "start", "todo", "watched",
     )  # fmt: skip
 
     def __init__(
@@ -69,6 +69,8 @@ class Chunk:
         """Outcomes that its executor has announced."""
         self.noted: Callable[[], int] | None = None
         """In a worker process: how many items its journal says were started."""
+        self.pid = 0
+        """The worker process that it was given to; 0: none, so far."""
         # Set by the thread that runs it; read by others while it runs.
         self.partial: list[Any] | None = None
         """The values since the last outcome that was announced."""

@@ -13,13 +13,14 @@ what has not goes elsewhere, so there are no special cases for transitions.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from types import CoroutineType
 from typing import Any
 
 from . import _control
-from ._actions import Action, Done, Inspect, Open, Recall, Send, Take, Wait, Weigh
+from ._actions import Action, Done, Gauge, Inspect, Open, Recall, Send, Take, Wait, Weigh
 from ._buffer import PATIENCE, Buffer
 from ._chunk import Block, Chunk
 from ._dealer import WATCHED, Dealer
@@ -29,13 +30,14 @@ from ._intake import Intake
 from ._lanes import LOCAL, Lanes
 from ._ledger import Ledger
 from ._limits import Limits
+from ._memory import Watch
 from ._options import BackendName, Settings
 from ._pace import Pace
 from ._priors import Prior
 from ._profile import BEAT_S, Profiler
 from ._rate import Rate
 from ._retries import PolicyFailed, Retries
-from ._types import Broken, Host, Lane, Look, Payload, Plan, Profile, Ready
+from ._types import Broken, Host, Lane, Look, Memory, Payload, Plan, Profile, Ready
 from ._window import StreamWindow, UnorderedWindow, Window
 
 LONGEST_WAIT_S = 0.5
@@ -103,6 +105,9 @@ class Scheduler:
         self._instead: str | None = None
         """Why the calls run elsewhere than was asked for."""
         self._limits = Limits(settings, name, now)
+        limit = settings.memory_limit
+        assert not isinstance(limit, str)
+        self.memory = Watch(limit, now)
         self.retries = Retries(settings.retries)
         self._rate = Rate(settings.max_per_second, now)
         if self.plan.waiting:
@@ -142,6 +147,7 @@ class Scheduler:
     def ready(self, event: Ready) -> None:
         """A lane can be used at full width."""
         self._lanes[event.lane].workers = event.workers
+        self.memory.opened()
         self._pace.review_soon()
 
     def broken(self, event: Broken) -> None:
@@ -183,6 +189,10 @@ class Scheduler:
     def progressed(self, started: Sequence[tuple[Chunk, int]], now: float) -> None:
         """So many items of chunks in flight have been started."""
         self._limits.look(now, started)
+
+    def gauged(self, memory: Memory | None, now: float) -> None:
+        """What memory is held and left; None where the system does not tell."""
+        self.memory.gauged(memory, self._lanes, now)
 
     def inspected(self, tie: str | None, *, may_change: bool) -> None:
         """The function's code was looked at: what plainly ties it to this process, and whether it may
@@ -232,6 +242,7 @@ class Scheduler:
             self._failed(chunk, block.error, block.wall_s)
         self.ran[chunk.route] += len(block.values) + (block.error is not None and not again)
         self.calls_s += block.wall_s
+        self.memory.ended(chunk.lane, len(block.values) + (block.error is not None))
         local, crowd = chunk.lane in LOCAL, self._lanes.crowd(chunk)
         self.profiler.add(block, local=local, crowd=crowd)
         self.profiler.done -= again  # it was a call, but the item has no outcome yet
@@ -301,6 +312,9 @@ class Scheduler:
         if now >= self._limits.until:
             self._save_partial()
             return Done(self._limits.exceeded(self.profiler.done, self._intake.length))
+        if now >= self.memory.look_at:
+            self.memory.look_at = math.inf  # until it is said
+            return Gauge()
         if self._due(now):
             self._review(now)
         return (
@@ -350,6 +364,8 @@ class Scheduler:
             return self._keeping(now)
         for name in sorted(plan.capacities):  # processes before threads
             room = dealer.room(name, plan)
+            if room > 0 and self.memory.bounds:
+                room = self.memory.most(name, room, self._lanes)
             if room <= 0 or (intake.ended and not intake.count):
                 continue
             size = dealer.size(name, plan)
@@ -426,6 +442,8 @@ class Scheduler:
             until = min(until, self._rate.next_at(now))
         if self._pace.fresh:
             until = min(until, self._pace.review_at)
+        if self._lanes.count:
+            until = min(until, self.memory.look_at)
         if self._pull_at > now:
             until = min(until, self._pull_at)
         for chunk in running:
