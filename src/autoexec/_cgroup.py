@@ -54,7 +54,7 @@ def _share(quota: str, period: str = "", *_: str) -> float | None:
     return int(quota) / int(period) if int(quota) and int(period) else None
 
 
-class Room(NamedTuple):
+class Allowance(NamedTuple):
     """Memory that a cgroup may have, in bytes."""
 
     limit_bytes: int
@@ -73,7 +73,7 @@ def memory_folders(root: str, below_bytes: int) -> Sequence[tuple[str, bool]]:
     return [at for at, room in rooms if room and room.limit_bytes < below_bytes]
 
 
-def memory_room(folder: str, old: bool) -> Room | None:
+def memory_room(folder: str, old: bool) -> Allowance | None:
     """What a cgroup may have, and has left; None if it has no limit."""
     names = ("memory.limit_in_bytes",) if old else ("memory.max", "memory.high")
     texts = [read_text(os.path.join(folder, name)).strip() for name in names]
@@ -84,7 +84,7 @@ def memory_room(folder: str, old: bool) -> Room | None:
         return None
     stat = read_text(os.path.join(folder, "memory.stat"))
     cached_bytes = number_in(stat, "total_inactive_file " if old else "inactive_file ") or 0
-    return Room(min(limits), max(0, min(limits) - int(used_bytes) + cached_bytes))
+    return Allowance(min(limits), max(0, min(limits) - int(used_bytes) + cached_bytes))
 
 
 def number_in(text: str, name: str) -> int | None:

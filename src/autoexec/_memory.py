@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+from ._chunk import Chunk
 from ._lanes import Lanes
 from ._types import Held, Lane, Memory
 
@@ -23,13 +24,13 @@ SPARE = 0.05
 measured: what matters is to stop before the kernel kills."""
 LOOK_S = 0.1
 CLOSE_LOOK_S = 0.05
-"""Between looks, where a limit is far and where it is near or was asked for: a look takes 0.1 to 0.2 ms
-beside two workers."""
+"""Between looks, where a limit is far and where it is near or was asked for: a look takes 0.1 ms,
+and 0.03 ms more for each worker."""
 ALONE_LOOK_S = 0.005
 """The same while a call runs alone to show what it takes, where nothing but looks can tell: the
 kernel's own record of the most is no help if more was held earlier. Pages come at some 4 GB/s, so what
 falls between two looks is 20 MB."""
-FIRST_LOOK_S = 0.002
+FIRST_LOOK_S = 0.005
 """So that a run of quick calls pays for no look at all, and the first is not long after the start."""
 ALONE = 2
 """Calls here that run alone where a limit was asked for, so that what one takes is known before there
@@ -54,8 +55,8 @@ class Calls(NamedTuple):
 
     here: int
     """In this process."""
-    workers: Mapping[int, int]
-    """In each worker process that has any."""
+    workers: Counter[int]
+    """In each worker process that has any, by its number."""
     side_by_side: bool = False
     """Workers run several at once each."""
 
@@ -105,31 +106,30 @@ def budget(memory: Memory, limit: int | float | None) -> int:
     return min(asked, memory.used_bytes + left)
 
 
-def learn(learned: Learned, last: Memory, memory: Memory, before: Calls, now: Calls) -> Learned:
+def learn(learned: Learned, last: Memory, memory: Memory, most: Calls, now: Calls) -> Learned:
     """What calls take, after another look.
 
-    Where calls have come and gone between two looks, the growth is shared out among the more of
-    the two numbers. It never forgets what the largest took: there may be others like it.
+    It never forgets what the largest took: there may be others like it.
 
     Args:
         learned: What was known.
         last: The look before.
         memory: This look.
-        before: What was in flight then.
+        most: The most that was in flight since then: growth is shared out among them.
         now: What is in flight.
     """
     base = min(learned.base, memory.here.now_bytes) if now.here else memory.here.now_bytes
     call = learned.call
-    if most := max(before.here, now.here):
+    if most.here:
         # What stayed when all had ended (an import, results) is no part of the next call.
-        call = max(call, -(-(_peak(last.here, memory.here) - base) // most))
+        call = max(call, -(-(_peak(last.here, memory.here) - base) // most.here))
     floors: dict[int, int] = {}
     worker_call = learned.worker_call
     for pid, held in memory.workers.items():
         floors[pid] = _floor(learned, pid, held.now_bytes, busy=pid in now.workers)
-        if most := max(before.workers.get(pid, 0), now.workers.get(pid, 0)):
-            peak = _peak(last.workers.get(pid, _NEW), held)
-            worker_call = max(worker_call, -(-(peak - floors[pid]) // most))
+        if pid in most.workers:
+            grown = _peak(last.workers.get(pid, _NEW), held) - floors[pid]
+            worker_call = max(worker_call, -(-grown // most.workers[pid]))
     return Learned(base, call, floors, worker_call)
 
 
@@ -218,15 +218,12 @@ class Watch:
         self._ended = 0
         self._room = Room(math.inf, math.inf)
         self._last: Memory | None = None
-        self._calls = Calls(0, {})
+        self._here, self._workers = 0, Counter[int]()  # the most in flight since the last look
         self._learned = Learned(0)
+        self.bounds = asked
+        """There may be no room for all calls."""
         self._use: MemoryUse | None = None
         self._held_back = self._exceeded = False
-
-    @property
-    def bounds(self) -> bool:
-        """Whether there may be no room for all calls."""
-        return self._room.tight or any(self._alone.values())
 
     def most(self, name: Lane, wanted: int, lanes: Lanes) -> int:
         """How many more chunks a lane may have, of those that it has room for."""
@@ -244,28 +241,40 @@ class Watch:
         if self.bounds:
             self.look_at = 0.0
 
-    def ended(self, lane: Lane, calls: int) -> None:
-        """So many calls have ended."""
+    def ended(self, chunk: Chunk, calls: int) -> None:
+        """So many calls of a chunk have ended."""
+        remote = chunk.lane in REMOTE
+        if not remote:
+            self._here = max(self._here, chunk.crowd)
+        elif chunk.crowd > self._workers[chunk.pid]:
+            self._workers[chunk.pid] = chunk.crowd
         if not calls or not self.bounds:
             return
         self._ended += calls
-        left = self._alone[lane in REMOTE]
-        self._alone[lane in REMOTE] = max(0, left - calls)
+        left = self._alone[remote]
+        self._alone[remote] = max(0, left - calls)
         if left:  # before the next begins
             self.look_at = 0.0
+        self._see()
+
+    def _see(self) -> None:
+        self.bounds = self._room.tight or any(self._alone.values())
 
     def gauged(self, memory: Memory | None, lanes: Lanes, now: float) -> None:
         """What the system says; None if it says nothing, so that nothing is held back."""
         if memory is None:
             self.look_at, self._alone = math.inf, {False: 0, True: 0}
+            self._see()
             return
         calls = in_flight(lanes)
         last = self._last or memory
         learned = self._learned if self._last else Learned(memory.here.now_bytes)
-        self._learned = learn(learned, last, memory, self._calls, calls)
+        most = Calls(max(self._here, calls.here), self._workers | calls.workers)
+        self._learned = learn(learned, last, memory, most, calls)
         allowed = budget(memory, self._limit)
         self._room = room(self._learned, last, memory, calls, allowed)
-        self._last, self._calls = memory, calls
+        self._last, self._here, self._workers = memory, calls.here, Counter(calls.workers)
+        self._see()
         self._exceeded |= memory.used_bytes > allowed and calls.total <= 1
         self.look_at = now + self._interval()
         self._note(memory, allowed)

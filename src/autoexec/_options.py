@@ -95,7 +95,7 @@ class Settings(NamedTuple):
     initializer: Callable[..., object] | None = None
     initargs: tuple[Any, ...] = ()
     max_tasks_per_child: int | None = None
-    memory_limit: int | float | str | None = None
+    memory_limit: int | float | None = None
     """Bytes as an `int`, a share as a `float`."""
     seed: int | None = None
     ordered: bool = True

@@ -105,9 +105,7 @@ class Scheduler:
         self._instead: str | None = None
         """Why the calls run elsewhere than was asked for."""
         self._limits = Limits(settings, name, now)
-        limit = settings.memory_limit
-        assert not isinstance(limit, str)
-        self.memory = Watch(limit, now)
+        self.memory = Watch(settings.memory_limit, now)
         self.retries = Retries(settings.retries)
         self._rate = Rate(settings.max_per_second, now)
         if self.plan.waiting:
@@ -242,7 +240,7 @@ class Scheduler:
             self._failed(chunk, block.error, block.wall_s)
         self.ran[chunk.route] += len(block.values) + (block.error is not None and not again)
         self.calls_s += block.wall_s
-        self.memory.ended(chunk.lane, len(block.values) + (block.error is not None))
+        self.memory.ended(chunk, len(block.values) + (block.error is not None))
         local, crowd = chunk.lane in LOCAL, self._lanes.crowd(chunk)
         self.profiler.add(block, local=local, crowd=crowd)
         self.profiler.done -= again  # it was a call, but the item has no outcome yet
@@ -407,6 +405,8 @@ class Scheduler:
             lane.opened = KEPT
             return Open("threads", KEPT)
         if len(lane.in_flight) >= KEPT:
+            return None
+        if self.memory.bounds and not self.memory.most("threads", 1, self._lanes):
             return None
         self._intake.stays.discard(self._intake.first())
         self._rate.started(1)

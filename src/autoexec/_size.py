@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-UNITS = {
+UNITS: dict[str, int] = {
     "b": 1,
     **{f"{letter}b": 1000**power for power, letter in enumerate("kmgt", 1)},
     **{f"{letter}ib": 1024**power for power, letter in enumerate("kmgt", 1)},
