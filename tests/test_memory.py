@@ -89,6 +89,18 @@ def test_what_was_held_earlier_hides_nothing_that_is_held_now() -> None:
     )
 
 
+def test_this_process_takes_something_for_each_call_in_a_worker() -> None:
+    learned = Learned(50 * MB, floors={1: 20 * MB, 2: 20 * MB}, worker_call=30 * MB)
+    calls = Calls(0, Counter([1]))
+    before = memory(50 * MB, {1: 20 * MB, 2: 20 * MB})
+    after = before._replace(here=Held(50 * MB, 250 * MB))  # a result that was handed on
+    learned = learn(learned, before, after, calls, calls)
+    assert learned.payload == 200 * MB
+    # 90 are held; each call takes 30 there, and 200 here.
+    assert room(learned, after, calls, 549 * MB).workers == 1
+    assert room(learned, after, calls, 550 * MB).workers == math.inf
+
+
 def test_a_worker_that_came_with_its_first_call_held_no_more_than_the_others_before() -> None:
     learned = Learned(0, floors={1: 20 * MB})
     after = memory(0, {1: 20 * MB, 2: 220 * MB})
@@ -99,8 +111,8 @@ def test_a_worker_that_came_with_its_first_call_held_no_more_than_the_others_bef
 def test_a_worker_that_kept_what_its_call_took_needs_nothing_for_the_next() -> None:
     learned = Learned(0, floors={1: 20 * MB, 2: 20 * MB}, worker_call=200 * MB)
     seen = memory(0, {1: 220 * MB, 2: 20 * MB})
-    assert room(learned, seen, seen, Calls(0, Counter([2])), 440 * MB).workers == math.inf
-    assert room(learned, seen, seen, Calls(0, Counter([1])), 439 * MB).workers == 1
+    assert room(learned, seen, Calls(0, Counter([2])), 440 * MB).workers == math.inf
+    assert room(learned, seen, Calls(0, Counter([1])), 439 * MB).workers == 1
 
 
 # --- A world of numbers ----------------------------------------------------------------------------
@@ -239,8 +251,8 @@ def test_more_free_memory_never_means_fewer_calls(
 ) -> None:
     calls = in_flight(lanes_with(counts))
     learned = learn(Learned(last.here.now_bytes), last, seen, calls, calls)
-    few = room(learned, last, seen, calls, allowed)
-    many = room(learned, last, seen, calls, allowed + more)
+    few = room(learned, seen, calls, allowed)
+    many = room(learned, seen, calls, allowed + more)
     assert few.here <= many.here
     assert few.workers <= many.workers
     freer = seen._replace(free_bytes=seen.free_bytes + more)

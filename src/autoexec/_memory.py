@@ -48,6 +48,9 @@ class Learned(NamedTuple):
     """What each worker holds without a call, by its number."""
     worker_call: int = 0
     """The most that a call in a worker was seen to take."""
+    payload: int = 0
+    """The most that this process was seen to take for one of those: its item and its result, pickled and
+    not."""
 
 
 class Calls(NamedTuple):
@@ -59,11 +62,13 @@ class Calls(NamedTuple):
     """In each worker process that has any, by its number."""
     side_by_side: bool = False
     """Workers run several at once each."""
+    ended: int = 0
+    """Calls in workers that have ended since the last look."""
 
     @property
     def total(self) -> int:
         """All of them."""
-        return self.here + sum(self.workers.values())
+        return self.here + self.workers.total()
 
 
 class Room(NamedTuple):
@@ -130,7 +135,11 @@ def learn(learned: Learned, last: Memory, memory: Memory, most: Calls, now: Call
         if pid in most.workers:
             grown = _peak(last.workers.get(pid, _NEW), held) - floors[pid]
             worker_call = max(worker_call, -(-grown // most.workers[pid]))
-    return Learned(base, call, floors, worker_call)
+    payload = learned.payload
+    if most.workers and not most.here:
+        grown = _peak(last.here, memory.here) - last.here.now_bytes
+        payload = max(payload, -(-grown // max(most.ended, most.workers.total())))
+    return Learned(base, call, floors, worker_call, payload)
 
 
 _NEW = Held(0, 0)
@@ -150,31 +159,33 @@ def _peak(last: Held, held: Held) -> int:
     return held.peak_bytes if held.peak_bytes > last.peak_bytes else held.now_bytes
 
 
-def room(learned: Learned, last: Memory, memory: Memory, calls: Calls, allowed: int) -> Room:
+def room(learned: Learned, memory: Memory, calls: Calls, allowed: int) -> Room:
     """How many calls may be in flight, here and in workers.
 
     Args:
         learned: What calls take.
-        last: The look before.
         memory: This look.
         calls: What is in flight.
         allowed: Bytes that may be held.
     """
+    running, payload = calls.workers.total(), learned.payload
     worker_call = learned.worker_call or learned.call
-    spare = allowed - max(_peak(last.here, memory.here), learned.base + calls.here * learned.call)
+    spare = allowed - max(memory.here.now_bytes, learned.base + calls.here * learned.call)
+    spare -= running * payload
     for pid, held in memory.workers.items():
         busy = calls.workers.get(pid, 0)
         spare -= max(held.now_bytes, learned.floors.get(pid, 0) + busy * worker_call)
     # A worker that holds much already, though it has no call, needs less for the next one.
     needs = [
-        max(0, learned.floors.get(pid, held.now_bytes) + worker_call - held.now_bytes)
+        max(0, learned.floors.get(pid, held.now_bytes) + worker_call - held.now_bytes) + payload
         for pid, held in memory.workers.items()
         if pid not in calls.workers
     ]
-    running = sum(calls.workers.values())
     return Room(
         here=_bound(calls.here, spare, learned.call),
-        workers=_bound(running, spare, worker_call, None if calls.side_by_side else needs),
+        workers=_bound(
+            running, spare, worker_call + payload, None if calls.side_by_side else needs
+        ),
     )
 
 
@@ -218,7 +229,8 @@ class Watch:
         self._ended = 0
         self._room = Room(math.inf, math.inf)
         self._last: Memory | None = None
-        self._here, self._workers = 0, Counter[int]()  # the most in flight since the last look
+        # Since the last look: the most in flight, and calls in workers that have ended.
+        self._here, self._workers, self._returned = 0, Counter[int](), 0
         self._learned = Learned(0)
         self.bounds = asked
         """There may be no room for all calls."""
@@ -246,8 +258,9 @@ class Watch:
         remote = chunk.lane in REMOTE
         if not remote:
             self._here = max(self._here, chunk.crowd)
-        elif chunk.crowd > self._workers[chunk.pid]:
-            self._workers[chunk.pid] = chunk.crowd
+        else:
+            self._workers[chunk.pid] = max(self._workers[chunk.pid], chunk.crowd)
+            self._returned += calls
         if not calls or not self.bounds:
             return
         self._ended += calls
@@ -269,11 +282,14 @@ class Watch:
         calls = in_flight(lanes)
         last = self._last or memory
         learned = self._learned if self._last else Learned(memory.here.now_bytes)
-        most = Calls(max(self._here, calls.here), self._workers | calls.workers)
+        most = Calls(
+            max(self._here, calls.here), self._workers | calls.workers, ended=self._returned
+        )
         self._learned = learn(learned, last, memory, most, calls)
         allowed = budget(memory, self._limit)
-        self._room = room(self._learned, last, memory, calls, allowed)
-        self._last, self._here, self._workers = memory, calls.here, Counter(calls.workers)
+        self._room = room(self._learned, memory, calls, allowed)
+        self._last, self._returned = memory, 0
+        self._here, self._workers = calls.here, Counter(calls.workers)
         self._see()
         self._exceeded |= memory.used_bytes > allowed and calls.total <= 1
         self.look_at = now + self._interval()
