@@ -24,14 +24,16 @@ SPARE = 0.05
 measured: what matters is to stop before the kernel kills."""
 LOOK_S = 0.1
 CLOSE_LOOK_S = 0.05
-"""Between looks, where a limit is far and where it is near or was asked for: a look takes 0.1 ms,
-and 0.03 ms more for each worker."""
+"""Between looks, and between those where a limit was asked for: one takes 0.1 ms, and 0.03 ms more
+for each worker."""
 ALONE_LOOK_S = 0.005
 """The same while a call runs alone to show what it takes, where nothing but looks can tell: the
 kernel's own record of the most is no help if more was held earlier. Pages come at some 4 GB/s, so what
 falls between two looks is 20 MB."""
-FIRST_LOOK_S = 0.005
+FIRST_LOOK_S = 0.01
 """So that a run of quick calls pays for no look at all, and the first is not long after the start."""
+PLENTY = 100_000
+"""More calls at once than there ever are: room for so many is no bound."""
 ALONE = 2
 """Calls here that run alone where a limit was asked for, so that what one takes is known before there
 are many: the first may import, and its result may stay, which only the second tells."""
@@ -80,7 +82,7 @@ class Room(NamedTuple):
     @property
     def tight(self) -> bool:
         """Whether that is a bound at all."""
-        return math.isfinite(min(self))
+        return min(self) < PLENTY
 
 
 class MemoryUse(NamedTuple):
@@ -298,7 +300,7 @@ class Watch:
     def _interval(self) -> float:
         if any(self._alone.values()):
             return ALONE_LOOK_S
-        return CLOSE_LOOK_S if self._room.tight or self._limit is not None else LOOK_S
+        return LOOK_S if self._limit is None else CLOSE_LOOK_S
 
     def _note(self, memory: Memory, allowed: int) -> None:
         used = self._use
