@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
+from typing import NamedTuple
 
 
 def double(x: int) -> int:
@@ -18,3 +20,22 @@ def fail_on_seven(x: int) -> int:
     if x == 7:
         raise ValueError("seven")
     return x
+
+
+class Trial(NamedTuple):
+    """An item that knows how often its call is to fail."""
+
+    index: int
+    failures: int
+    folder: str
+    """Where its attempts are noted, whichever process makes them."""
+
+
+def attempt(trial: Trial) -> int:
+    """Fail as often as the item says."""
+    notes = Path(trial.folder, str(trial.index))
+    with notes.open("ab") as file:
+        file.write(b".")
+    if notes.stat().st_size <= trial.failures:
+        raise ValueError(trial.index)
+    return 10 * trial.index

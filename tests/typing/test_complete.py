@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 
 import pytest
 
 
-@pytest.mark.skipif(importlib.util.find_spec("pyright") is None, reason="needs pyright")
+@pytest.mark.skipif(
+    importlib.util.find_spec("pyright") is None or shutil.which("node") is None,
+    reason="needs pyright, and node, which pyright would download",
+)
 def test_the_types_of_the_public_names_are_complete() -> None:
     options = ["--verifytypes", "autoexec", "--ignoreexternal", "--outputjson"]
     line = [sys.executable, "-m", "pyright", "--pythonpath", sys.executable, *options]
