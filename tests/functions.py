@@ -25,7 +25,7 @@ def fail_on_seven(x: int) -> int:
 class Trial(NamedTuple):
     """An item that knows how often its call is to fail."""
 
-    index: int
+    number: int
     failures: int
     folder: str
     """Where its attempts are noted, whichever process makes them."""
@@ -33,9 +33,9 @@ class Trial(NamedTuple):
 
 def attempt(trial: Trial) -> int:
     """Fail as often as the item says."""
-    notes = Path(trial.folder, str(trial.index))
+    notes = Path(trial.folder, str(trial.number))
     with notes.open("ab") as file:
         file.write(b".")
     if notes.stat().st_size <= trial.failures:
-        raise ValueError(trial.index)
-    return 10 * trial.index
+        raise ValueError(trial.number)
+    return 10 * trial.number

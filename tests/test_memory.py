@@ -69,9 +69,32 @@ def test_no_more_may_be_held_than_is_left_whatever_was_asked_for() -> None:
 
 
 def test_what_stays_after_the_first_call_is_no_part_of_the_next() -> None:
-    before, after = memory(100 * MB), Memory(GB, GB, Held(350 * MB, 380 * MB), {})
-    learned = learn(Learned(100 * MB), before, after, Calls(1, Counter()), Calls(0, Counter()))
+    one, none = Calls(1, Counter()), Calls(0, Counter())
+    before, amid, after = memory(100 * MB), memory(380 * MB), memory(350 * MB)
+    learned = learn(Learned(100 * MB), before, amid, one, one, first=True)
+    assert (learned.base, learned.call) == (100 * MB, 0)
+    learned = learn(learned, amid, after, one, none, first=True)
     assert (learned.base, learned.call) == (350 * MB, 30 * MB)
+
+
+def test_what_stays_after_others_is_a_result() -> None:
+    one, none = Calls(1, Counter()), Calls(0, Counter())
+    learned = learn(Learned(100 * MB), memory(100 * MB), memory(130 * MB), one, none)
+    assert (learned.base, learned.call) == (130 * MB, 30 * MB)
+
+
+def test_calls_that_take_next_to_nothing_are_not_held_back_unless_that_was_asked_for() -> None:
+    seen = memory(190 * GB, free=GB)  # all memory is taken for other reasons
+    learned = Learned(190 * GB, call=10 * MB)
+    crowd = Calls(8, Counter())
+    assert room(learned, seen, crowd, budget(seen, None)).here == 0
+    assert room(learned, seen, crowd, budget(seen, None), free=GB).here == 100
+    for limit, more in ((None, 8), (0.5, 0)):
+        watch = Watch(limit, 0.0)
+        for lanes in (lanes_with({"threads": 1}), lanes_with({"threads": 2})):
+            watch.gauged(seen, lanes, 0.0)
+            watch.ended(lanes.chunks()[0], 2)
+        assert watch.most("threads", 8, lanes_with({"threads": 1})) == more
 
 
 def test_growth_is_shared_out_among_the_calls() -> None:

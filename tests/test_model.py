@@ -24,11 +24,11 @@ def model(trials: list[Trial], on_error: str, retries: int) -> Iterator[Any]:
     """The loop: what comes of each item."""
     for trial in trials:
         if trial.failures <= retries:
-            yield 10 * trial.index
+            yield 10 * trial.number
         elif on_error == "raise":
-            raise ValueError(trial.index)
+            raise ValueError(trial.number)
         elif on_error == "return":
-            yield "failed", trial.index
+            yield "failed", trial.number
 
 
 class Outcome(NamedTuple):
@@ -56,10 +56,12 @@ def listed(trials: list[Trial], **options: Any) -> Iterator[Any]:
 
 
 def awaited(trials: list[Trial], **options: Any) -> Iterator[Any]:
-    async def main() -> list[Any]:
-        return await arun_parallel(attempt, trials, **options)
+    async def main() -> None:
+        got.extend(await arun_parallel(attempt, trials, **options))
 
-    yield from asyncio.run(main())
+    got: list[Any] = []
+    asyncio.run(main())
+    yield from got
 
 
 def streamed(trials: list[Trial], **options: Any) -> Iterator[Any]:
@@ -107,7 +109,7 @@ def test_a_run_does_what_a_loop_does(
         tried = {int(notes.name): notes.stat().st_size for notes in Path(folder).iterdir()}
     wanted = outcome(model(trials, on_error, retries))
     # No call more than its item needs; all of them, unless the run was stopped.
-    needed = {trial.index: min(trial.failures, retries) + 1 for trial in trials}
+    needed = {trial.number: min(trial.failures, retries) + 1 for trial in trials}
     assert all(tried[index] <= needed[index] for index in tried)
     if wanted.failed is None:
         assert tried == needed
@@ -121,7 +123,7 @@ def test_a_run_does_what_a_loop_does(
     # Which of several errors is the first is a matter of time; what was handed on is not.
     assert got.failed is not None
     assert failures[got.failed] > retries
-    values = [10 * trial.index for trial in trials if trial.failures <= retries]
+    values = [10 * trial.number for trial in trials if trial.failures <= retries]
     assert len(set(got.results)) == len(got.results) and set(got.results) <= set(values)
     if form not in LAZY:
         assert got.results == []

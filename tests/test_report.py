@@ -125,7 +125,7 @@ def test_memory_is_told_of_where_it_mattered() -> None:
     assert rows(str(report(memory=held)))["memory"].endswith(
         "; a call took up to 300 MB; calls were held back"
     )
-    over = use._replace(exceeded=True)
+    over = held._replace(exceeded=True)
     assert "one call at a time was too much already" in rows(str(report(memory=over)))["memory"]
     assert report(memory=held).to_dict()["memory"]["call_bytes"] == 3 * 10**8
 

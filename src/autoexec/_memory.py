@@ -22,6 +22,9 @@ SAFE = 0.9
 SPARE = 0.05
 """Share of all memory that is left free whatever was asked for, as other programs grow too. Neither was
 measured: what matters is to stop before the kernel kills."""
+LITTLE = SPARE / 2
+"""Share of all memory that calls may take in any case if no limit was asked for: where memory is full for
+other reasons, to hold back calls that take next to nothing would be of no use."""
 LOOK_S = 0.1
 CLOSE_LOOK_S = 0.05
 """Between looks, and between those where a limit was asked for: one takes 0.1 ms, and 0.03 ms more
@@ -50,6 +53,8 @@ class Learned(NamedTuple):
     """What each worker holds without a call, by its number."""
     worker_call: int = 0
     """The most that a call in a worker was seen to take."""
+    top: int = 0
+    """The most that this process held while the first call here ran."""
     payload: int = 0
     """The most that this process was seen to take for one of those: its item and its result, pickled and
     not."""
@@ -113,7 +118,9 @@ def budget(memory: Memory, limit: int | float | None) -> int:
     return min(asked, memory.used_bytes + left)
 
 
-def learn(learned: Learned, last: Memory, memory: Memory, most: Calls, now: Calls) -> Learned:
+def learn(
+    learned: Learned, last: Memory, memory: Memory, most: Calls, now: Calls, *, first: bool = False
+) -> Learned:
     """What calls take, after another look.
 
     It never forgets what the largest took: there may be others like it.
@@ -124,24 +131,38 @@ def learn(learned: Learned, last: Memory, memory: Memory, most: Calls, now: Call
         memory: This look.
         most: The most that was in flight since then: growth is shared out among them.
         now: What is in flight.
+        first: No call in this process had ended by the last look.
     """
-    base = min(learned.base, memory.here.now_bytes) if now.here else memory.here.now_bytes
-    call = learned.call
-    if most.here:
-        # What stayed when all had ended (an import, results) is no part of the next call.
-        call = max(call, -(-(_peak(last.here, memory.here) - base) // most.here))
+    learned = _learn_here(learned, _peak(last.here, memory.here), memory, most, now, first)
     floors: dict[int, int] = {}
-    worker_call = learned.worker_call
+    worker_call, payload = learned.worker_call, learned.payload
     for pid, held in memory.workers.items():
         floors[pid] = _floor(learned, pid, held.now_bytes, busy=pid in now.workers)
         if pid in most.workers:
             grown = _peak(last.workers.get(pid, _NEW), held) - floors[pid]
             worker_call = max(worker_call, -(-grown // most.workers[pid]))
-    payload = learned.payload
     if most.workers and not most.here:
         grown = _peak(last.here, memory.here) - last.here.now_bytes
         payload = max(payload, -(-grown // max(most.ended, most.workers.total())))
-    return Learned(base, call, floors, worker_call, payload)
+    return learned._replace(floors=floors, worker_call=worker_call, payload=payload)
+
+
+def _learn_here(
+    learned: Learned, peak: int, memory: Memory, most: Calls, now: Calls, first: bool
+) -> Learned:
+    """The same of calls in this process.
+
+    What stays after the first (an import) is no part of the next, so what it takes is known when it
+    has ended. What stays after others may be results, which are.
+    """
+    held, base = memory.here.now_bytes, learned.base
+    top = max(peak, learned.top)
+    if first and most.here == 1:
+        call = learned.call if now.here else max(learned.call, top - held)
+        return learned._replace(base=base if now.here else held, call=call, top=top)
+    base = min(base, held)
+    call = max(learned.call, -(-(peak - base) // most.here)) if most.here else learned.call
+    return learned._replace(base=base if now.here else held, call=call)
 
 
 _NEW = Held(0, 0)
@@ -161,7 +182,7 @@ def _peak(last: Held, held: Held) -> int:
     return held.peak_bytes if held.peak_bytes > last.peak_bytes else held.now_bytes
 
 
-def room(learned: Learned, memory: Memory, calls: Calls, allowed: int) -> Room:
+def room(learned: Learned, memory: Memory, calls: Calls, allowed: int, *, free: int = 0) -> Room:
     """How many calls may be in flight, here and in workers.
 
     Args:
@@ -169,6 +190,7 @@ def room(learned: Learned, memory: Memory, calls: Calls, allowed: int) -> Room:
         memory: This look.
         calls: What is in flight.
         allowed: Bytes that may be held.
+        free: Bytes that calls may take in any case.
     """
     running, payload = calls.workers.total(), learned.payload
     worker_call = learned.worker_call or learned.call
@@ -183,11 +205,12 @@ def room(learned: Learned, memory: Memory, calls: Calls, allowed: int) -> Room:
         for pid, held in memory.workers.items()
         if pid not in calls.workers
     ]
+    each = worker_call + payload
+    if free:
+        spare = max(spare, free - calls.here * learned.call - running * each)
     return Room(
         here=_bound(calls.here, spare, learned.call),
-        workers=_bound(
-            running, spare, worker_call + payload, None if calls.side_by_side else needs
-        ),
+        workers=_bound(running, spare, each, None if calls.side_by_side else needs),
     )
 
 
@@ -229,6 +252,7 @@ class Watch:
         # Calls that are yet to end before others of their kind may run beside them.
         self._alone = {False: ALONE, True: 1} if asked else {False: 0, True: 0}  # in workers?
         self._ended = 0
+        self._first = self._none_ended = True  # no call here had ended by the last look, by now
         self._room = Room(math.inf, math.inf)
         self._last: Memory | None = None
         # Since the last look: the most in flight, and calls in workers that have ended.
@@ -239,15 +263,22 @@ class Watch:
         self._use: MemoryUse | None = None
         self._held_back = self._exceeded = False
 
-    def most(self, name: Lane, wanted: int, lanes: Lanes) -> int:
-        """How many more chunks a lane may have, of those that it has room for."""
+    def most(self, name: Lane, wanted: int, lanes: Lanes, waiting: int = 1) -> int:
+        """How many more chunks a lane may have.
+
+        Args:
+            name: The lane.
+            wanted: Those that the plan would send.
+            lanes: What is in flight.
+            waiting: Items that could be sent.
+        """
         remote = name in REMOTE
         most = self._room.workers if remote else self._room.here
         alone = self._alone[remote] > 0
         if alone:
             most = min(most, 1) if self._ended or not lanes.count else 0
         more = max(most - len(lanes[name].in_flight), 0 if lanes.count else 1)
-        self._held_back |= more < wanted and not alone
+        self._held_back |= more < min(wanted, waiting) and not alone
         return int(min(wanted, more))
 
     def opened(self) -> None:
@@ -260,6 +291,7 @@ class Watch:
         remote = chunk.lane in REMOTE
         if not remote:
             self._here = max(self._here, chunk.crowd)
+            self._none_ended = self._none_ended and not calls
         else:
             self._workers[chunk.pid] = max(self._workers[chunk.pid], chunk.crowd)
             self._returned += calls
@@ -287,13 +319,15 @@ class Watch:
         most = Calls(
             max(self._here, calls.here), self._workers | calls.workers, ended=self._returned
         )
-        self._learned = learn(learned, last, memory, most, calls)
+        self._learned = learn(learned, last, memory, most, calls, first=self._first)
         allowed = budget(memory, self._limit)
-        self._room = room(self._learned, memory, calls, allowed)
-        self._last, self._returned = memory, 0
+        free = int(LITTLE * memory.total_bytes) if self._limit is None else 0
+        self._room = room(self._learned, memory, calls, allowed, free=free)
+        self._last, self._returned, self._first = memory, 0, self._none_ended
         self._here, self._workers = calls.here, Counter(calls.workers)
         self._see()
-        self._exceeded |= memory.used_bytes > allowed and calls.total <= 1
+        matters = self._limit is not None or self._held_back
+        self._exceeded |= matters and memory.used_bytes > allowed and calls.total <= 1
         self.look_at = now + self._interval()
         self._note(memory, allowed)
 

@@ -216,7 +216,7 @@ class Report(NamedTuple):
                 yield "" if i else "slowest", _slow(slow)
         if self.retries:
             yield "retried", count(self.retries, "time")
-        if self.memory and (self.memory.held_back or self.memory.exceeded or self._limited):
+        if self.memory and (self.memory.held_back or self._limited):
             yield "memory", _memory(self.memory)
         elif self._limited and self.items:
             yield "memory", "not limited: this system does not tell what a process holds"

@@ -355,6 +355,9 @@ class Scheduler:
 
     def _sending(self, now: float) -> Action | None:
         intake, dealer, plan = self._intake, self._dealer, self.plan
+        # An item before the end may come after one behind it: those that come back are in no order.
+        while intake.count and self.window.ends_before(intake.first()):
+            intake.drop()
         allowed = self._rate.allowed(now)
         if allowed < 1:
             return None
@@ -363,7 +366,7 @@ class Scheduler:
         for name in sorted(plan.capacities):  # processes before threads
             room = dealer.room(name, plan)
             if room > 0 and self.memory.bounds:
-                room = self.memory.most(name, room, self._lanes)
+                room = self.memory.most(name, room, self._lanes, intake.count)
             if room <= 0 or (intake.ended and not intake.count):
                 continue
             size = dealer.size(name, plan)
@@ -373,8 +376,6 @@ class Scheduler:
             if not intake.count:
                 if most := self._may_take(room * size, size, slots, now):
                     return Take(most)
-                continue
-            if self.window.ends_before(intake.first()):
                 continue
             room = int(min(room, allowed))
             check = dealer.checking(name, plan)
