@@ -95,7 +95,7 @@ LAZY: tuple[Form, ...] = (streamed, streamed_later)
     retries=st.integers(0, 3),
     ordered=st.booleans(),
 )
-@examples(120)
+@examples(80)
 def test_a_run_does_what_a_loop_does(
     failures: list[int], form: Form, backend: str, on_error: str, retries: int, ordered: bool
 ) -> None:
