@@ -114,6 +114,7 @@ TEXTS = [
     ("max_per_second", "0.5", 0.5),
     ("progress", "yes", True),
     ("max_tasks_per_child", "10", 10),
+    ("memory_limit", "2 GB", 2_000_000_000),
     ("seed", "0", 0),
     ("timeline", "1", True),
     ("ordered", "no", False),

@@ -17,8 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import examples
 
-from autoexec import _host, _place
+from autoexec import _cgroup, _host, _place
 from autoexec._call import is_runnable, queued_ns, queued_ns_of, times_blocked
+from autoexec._cgroup import read_quota
 from autoexec._chunk import Chunk
 from autoexec._host import (
     COSTS,
@@ -29,12 +30,12 @@ from autoexec._host import (
     has_children,
     look,
     read_host,
-    read_quota,
+    read_memory,
     reimporting_main,
     remember_process_start,
     thread_cpu_ns,
 )
-from autoexec._types import Running
+from autoexec._types import Held, Running
 
 V1 = "sys/fs/cgroup/cpu"
 
@@ -184,6 +185,98 @@ def test_quota(tmp_path: Path, files: dict[str, str], quota: float | None) -> No
 def test_a_limit_that_cannot_be_read_is_none(tmp_path: Path, text: str) -> None:
     files = {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": text}
     assert read_quota(tree(tmp_path, files)) is None
+
+
+# --- Memory ----------------------------------------------------------------------------------------
+
+STATUS = "Name:\tpython3\nVmPeak:\t  90000 kB\nVmHWM:\t   30000 kB\nVmRSS:\t   20000 kB\n"
+MACHINE = {
+    "proc/meminfo": "MemTotal:  8000000 kB\nMemFree:  1 kB\nMemAvailable:  6000000 kB\n",
+    "proc/self/status": STATUS,
+}
+OLD = "sys/fs/cgroup/memory"
+
+
+@pytest.mark.parametrize(
+    ("files", "total", "free"),
+    [
+        pytest.param({}, 8000000 << 10, 6000000 << 10, id="no cgroup"),
+        pytest.param(
+            {
+                "proc/self/cgroup": "0::/a/b\n",
+                "sys/fs/cgroup/a/memory.max": "4000000000\n",
+                "sys/fs/cgroup/a/memory.high": "max\n",
+                "sys/fs/cgroup/a/memory.current": "3000000000\n",
+                "sys/fs/cgroup/a/memory.stat": "anon 5\ninactive_file 500000000\nactive_file 7\n",
+                "sys/fs/cgroup/a/b/memory.max": "max\n",
+                "sys/fs/cgroup/a/b/memory.current": "100\n",
+            },
+            4000000000,
+            1500000000,
+            id="v2 with a limit above",
+        ),
+        pytest.param(
+            {
+                "proc/self/cgroup": "0::/\n",
+                "sys/fs/cgroup/memory.max": "4000000000\n",
+                "sys/fs/cgroup/memory.high": "2000000000\n",
+                "sys/fs/cgroup/memory.current": "2100000000\n",
+            },
+            2000000000,
+            0,
+            id="v2 in a container that is slowed down before it is full",
+        ),
+        pytest.param(
+            {
+                "proc/self/cgroup": "5:memory:/a\n3:cpu:/b\n",
+                f"{OLD}/memory.limit_in_bytes": "9223372036854771712\n",
+                f"{OLD}/memory.usage_in_bytes": "5\n",
+                f"{OLD}/a/memory.limit_in_bytes": "1000000000\n",
+                f"{OLD}/a/memory.usage_in_bytes": "700000000\n",
+                f"{OLD}/a/memory.stat": "inactive_file 1\ntotal_inactive_file 200000000\n",
+            },
+            1000000000,
+            500000000,
+            id="v1",
+        ),
+    ],
+)
+def test_memory_is_that_of_the_machine_or_of_the_cgroup(
+    files: dict[str, str], total: int, free: int, tmp_path: Path
+) -> None:
+    memory = read_memory(tree(tmp_path, MACHINE | files))
+    assert memory is not None
+    assert (memory.total_bytes, memory.free_bytes) == (total, free)
+    assert memory.here == Held(20000 << 10, 30000 << 10)
+
+
+@pytest.mark.parametrize("missing", [["proc/meminfo"], ["proc/self/status"], list(MACHINE)])
+def test_where_memory_is_not_told_there_are_no_facts(missing: list[str], tmp_path: Path) -> None:
+    files = {name: text for name, text in MACHINE.items() if name not in missing}
+    assert read_memory(tree(tmp_path, files)) is None
+
+
+def test_workers_that_have_ended_hold_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_host, "own_children", {17, 18})
+    memory = read_memory(
+        tree(tmp_path, {**MACHINE, "proc/18/status": STATUS, "proc/17/status": ""})
+    )
+    assert memory is not None
+    assert list(memory.workers) == [18]
+    assert memory.used_bytes == 40000 << 10
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+def test_what_this_process_holds_is_seen() -> None:
+    before = read_memory()
+    data = b"x" * 50_000_000
+    after = read_memory()
+    assert before and after and data
+    assert 40_000_000 < after.here.now_bytes - before.here.now_bytes < 60_000_000
+    assert after.here.now_bytes <= after.here.peak_bytes
+    assert 0 <= after.free_bytes <= after.total_bytes
 
 
 # --- Cores -----------------------------------------------------------------------------------------
@@ -372,7 +465,7 @@ def test_where_ages_are_not_told_any_child_counts(
     def missing(*args: object, **kwargs: object) -> None:
         raise FileNotFoundError
 
-    monkeypatch.setattr(_host, "open", missing, raising=False)
+    monkeypatch.setattr(_cgroup, "open", missing, raising=False)
     assert has_child_since(boot_clock() + 3600) is has_children()
 
 

@@ -31,6 +31,7 @@ TOUCHING = (
     "_payload",
     "_pickling",
     "_call",
+    "_cgroup",
     "_host",
     "_seed",
     "_config",

@@ -74,6 +74,10 @@ def test_every_option_has_a_default() -> None:
         {"initializer": print, "initargs": (1,)},
         {"max_tasks_per_child": 1},
         {"seed": 0},
+        {"memory_limit": None},
+        {"memory_limit": 1 << 20},
+        {"memory_limit": 0.5},
+        {"memory_limit": 1.0},
         {"ordered": True},
         {"ordered": False},
         {"buffersize": None},
@@ -370,6 +374,17 @@ def test_an_error_of_the_items_own_is_not_hidden() -> None:
         ({"initializer": print, "initargs": "ab"}, TypeError, "initargs must be a tuple"),
         ({"initargs": (1,)}, ValueError, "there is none"),
         ({"max_tasks_per_child": 0}, ValueError, "max_tasks_per_child must be at least 1"),
+        ({"memory_limit": 0}, ValueError, "at least a MiB"),
+        ({"memory_limit": 1}, ValueError, "or a share such as 0.8"),
+        ({"memory_limit": -(10**9)}, ValueError, "at least a MiB"),
+        ({"memory_limit": 0.0}, ValueError, "more than 0 and at most 1.0"),
+        ({"memory_limit": 1.5}, ValueError, "for bytes pass a whole number"),
+        ({"memory_limit": float("nan")}, ValueError, "more than 0"),
+        ({"memory_limit": "120%"}, ValueError, "at most 1.0"),
+        ({"memory_limit": "much"}, ValueError, "or '2 GB'"),
+        ({"memory_limit": ""}, ValueError, "or '2 GB'"),
+        ({"memory_limit": True}, TypeError, "memory_limit must be bytes"),
+        ({"memory_limit": [1]}, TypeError, "or None for a safe share"),
         ({"seed": -1}, ValueError, "seed must be at least 0"),
         ({"seed": "x"}, TypeError, "seed must be a whole number"),
         ({"sources": {}}, TypeError, "no option 'sources'"),
@@ -381,6 +396,16 @@ def test_wrong_values_are_refused_in_words(
 ) -> None:
     with pytest.raises(error, match=words):
         validate(options)
+
+
+@pytest.mark.parametrize(
+    ("given", "limit"),
+    [("2GB", 2 * 10**9), ("1.5 GiB", 3 << 29), ("80%", 0.8), ("0.25", 0.25), (1 << 30, 1 << 30)],
+)
+def test_a_limit_of_memory_is_bytes_or_a_share(given: Any, limit: int | float) -> None:
+    read = validate({"memory_limit": given}).memory_limit
+    assert read == limit
+    assert type(read) is type(limit)
 
 
 def test_every_option_of_the_settings_is_typed() -> None:

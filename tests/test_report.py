@@ -13,6 +13,7 @@ from strategies import COSTS, HOST, PAYLOAD, examples, hosts, magnitudes, profil
 
 from autoexec._decide import decide
 from autoexec._ledger import Recording, Slow
+from autoexec._memory import MemoryUse
 from autoexec._options import Settings
 from autoexec._report import Report, Results, seconds
 from autoexec._types import Host, Kind, Profile
@@ -112,6 +113,27 @@ def test_plans_are_listed_if_there_was_more_than_one() -> None:
     inline = once.plan._replace(route="inline")
     text = str(once._replace(history=((0.0, inline), (0.025, once.plan))))
     assert rows(text)["plans"] == "inline from 0 ns; threads from 25 ms"
+
+
+def test_memory_is_told_of_where_it_mattered() -> None:
+    use = MemoryUse(2 * 10**9, 10**9, 0, False, False)
+    assert "memory" not in rows(str(report(memory=use)))
+    asked = {"memory_limit": (2 * 10**9, "argument")}
+    text = rows(str(report(memory=use, options=asked)))["memory"]
+    assert text == "at most 1 GB of 2 GB by this process and its workers"
+    held = use._replace(call_bytes=3 * 10**8, held_back=True)
+    assert rows(str(report(memory=held)))["memory"].endswith(
+        "; a call took up to 300 MB; calls were held back"
+    )
+    over = held._replace(exceeded=True)
+    assert "one call at a time was too much already" in rows(str(report(memory=over)))["memory"]
+    assert report(memory=held).to_dict()["memory"]["call_bytes"] == 3 * 10**8
+
+
+def test_a_limit_that_cannot_be_kept_to_is_told_of() -> None:
+    asked = {"memory_limit": (0.5, "argument")}
+    assert rows(str(report(options=asked)))["memory"].startswith("not limited: this system")
+    assert "memory" not in rows(str(report(options=asked, items=0)))
 
 
 def test_a_single_worker_is_not_counted() -> None:

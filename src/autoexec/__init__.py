@@ -35,7 +35,6 @@ The map of the package, from the top down; each module imports only from those b
     _retries       which items are tried again, and when; pure
     _rate          how many calls may start now; pure
     _limits        what a call and a run may take; pure
-    _lanes         what is in flight where
     _actions       what the scheduler tells its driver to do
     _evidence      what looks show, added up: the GIL heartbeat, overlap, inner threads
     _control       feedback policies: chunk size, concurrency; pure
@@ -55,9 +54,13 @@ The map of the package, from the top down; each module imports only from those b
     _card          a report as HTML
     _timeline      who ran what when: for Perfetto, and as SVG
     _ledger        what is written down of a run for its report
+    _memory        how many calls memory has room for; pure
+    _lanes         what is in flight where
     _wording       times and counts in words
     _host          the only reader of facts about the machine -> Host
+    _cgroup        limits of this process's cgroup, for `_host`
     _options       the options: one definition, validated once
+    _size          sizes of memory, as they are written
     _failure       what stands in the place of a result
     _thread_cache  threads that wait a moment for more work
     _errors        the error classes

@@ -43,6 +43,10 @@ class Progress(NamedTuple):
     chunks: Sequence[Chunk]
 
 
+class Gauge(NamedTuple):
+    """See what memory is held and left, and say `gauged`."""
+
+
 class Stop(NamedTuple):
     """Give up the call that a chunk is in, with this error."""
 
@@ -79,4 +83,4 @@ class Done(NamedTuple):
     error: BaseException | None
 
 
-Action = Take | Open | Inspect | Send | Recall | Progress | Stop | Weigh | Wait | Done
+Action = Take | Open | Inspect | Send | Recall | Progress | Gauge | Stop | Weigh | Wait | Done

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # type checkers take it for that of `typing`
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from ._routes import Lane, Route
@@ -20,10 +20,10 @@ class Clocks:
     __slots__ = ("cpu_ns", "queued_ns", "wall_ns")
 
     def __init__(self, wall_ns: int, cpu_ns: int, queued_ns: int) -> None:
-        self.wall_ns = wall_ns
-        self.cpu_ns = cpu_ns
+        self.wall_ns: int = wall_ns
+        self.cpu_ns: int = cpu_ns
         """CPU time of the thread."""
-        self.queued_ns = queued_ns
+        self.queued_ns: int = queued_ns
         """Time the thread was ready to run but had no core; 0 where the system does not tell."""
 
 
@@ -38,44 +38,46 @@ class Chunk:
 
     __slots__ = (
         "arrived", "began", "budget_s", "clock_id", "count", "crowd", "done", "expected_s", "finished", "first",
-        "lane", "made_of", "native_id", "noted", "partial", "process_cpu_s", "recalled", "route", "sent_s", "source", "start", "todo", "watched",
+        "lane", "made_of", "native_id", "noted", "partial", "pid", "process_cpu_s", "recalled", "route", "sent_s", "source", "start", "todo", "watched",
     )  # fmt: skip
 
     def __init__(
         self, first: int, source: list[Any], lane: Lane, route: Route, start: int = 0
     ) -> None:
-        self.first = first
-        self.source = source
-        self.start = start
-        self.count = len(source) - start
-        self.todo = iter(source)
+        self.first: int = first
+        self.source: list[Any] = source
+        self.start: int = start
+        self.count: int = len(source) - start
+        self.todo: Iterator[Any] = iter(source)
         self.todo.__setstate__(start)  # type: ignore[attr-defined]
         self.lane: Lane = lane
         self.route: Route = route
-        self.sent_s = 0.0
+        self.sent_s: float = 0.0
         self.expected_s: float | None = None
-        self.budget_s = 0.0
+        self.budget_s: float = 0.0
         """Seconds after which a worker process gives back what it has not started; 0: never."""
-        self.watched = False
+        self.watched: bool = False
         self.made_of: type[list[Any]] = list
         """The kind of list that its values are collected in."""
-        self.crowd = 1
+        self.crowd: int = 1
         """Dispatches in flight in this process when it was sent, itself included."""
-        self.recalled = False
-        self.finished = False
-        self.done = 0
+        self.recalled: bool = False
+        self.finished: bool = False
+        self.done: int = 0
         """Outcomes that the scheduler has heard of."""
-        self.arrived = 0
+        self.arrived: int = 0
         """Outcomes that its executor has announced."""
         self.noted: Callable[[], int] | None = None
         """In a worker process: how many items its journal says were started."""
+        self.pid: int = 0
+        """The worker process that it was given to; 0: none, so far."""
         # Set by the thread that runs it; read by others while it runs.
         self.partial: list[Any] | None = None
         """The values since the last outcome that was announced."""
         self.began: Clocks | None = None
         self.clock_id: int | None = None
         self.native_id: int | None = None
-        self.process_cpu_s = 0.0
+        self.process_cpu_s: float = 0.0
         """CPU time of the process at its start, where threads have no clock of their own."""
 
     @property
@@ -131,18 +133,18 @@ class Block:
         last: bool,
         began_s: float = 0.0,
     ) -> None:
-        self.chunk = chunk
-        self.values = values
-        self.error = error
+        self.chunk: Chunk = chunk
+        self.values: list[Any] = values
+        self.error: BaseException | None = error
         """What the item after `values` raised; the next block goes on behind it."""
-        self.wall_s = wall_s
-        self.cpu_s = cpu_s
-        self.queued_s = queued_s
+        self.wall_s: float = wall_s
+        self.cpu_s: float = cpu_s
+        self.queued_s: float = queued_s
         """Time without a core; 0 where it was not looked at."""
-        self.last = last
+        self.last: bool = last
         """Nothing more comes of this chunk. Items that no block covers were not started."""
-        self.began_s = began_s
+        self.began_s: float = began_s
         """When its first call began, by the clock of who ran it, which all processes of a machine
         share; 0 if nobody knows."""
-        self.pid = 0
+        self.pid: int = 0
         """The worker process that ran it; 0: this process, or one of somebody else's."""

@@ -37,6 +37,7 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "max_per_second": float,
     "progress": _flag,
     "max_tasks_per_child": int,
+    "memory_limit": str,
     "seed": int,
     "timeline": _flag,
     "ordered": _flag,

@@ -90,6 +90,11 @@ class Intake:
         self.count -= count
         return first + position, items[position : position + count], 0
 
+    def drop(self) -> None:
+        """The next items are not needed, as far as they are consecutive."""
+        _, items, position = self._runs.popleft()
+        self.count -= len(items) - position
+
     def first(self) -> int:
         """The index of the next item."""
         first, _, position = self._runs[0]

@@ -67,7 +67,7 @@ class Recording:
     def __init__(self, started: float) -> None:
         self.started = started
         self.spans: deque[Span] = deque(maxlen=SPANS)
-        self.heard = 0
+        self.heard: int = 0
         """Spans so far; more than are kept, perhaps."""
 
     def __repr__(self) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypedDict, get_args
 
+from ._size import parse_size
+
 if TYPE_CHECKING:
     from concurrent.futures import Executor
     from contextvars import ContextVar
@@ -50,6 +52,9 @@ class CommonOptions(TypedDict, total=False):
     """Its arguments."""
     max_tasks_per_child: int | None
     """Items after which a worker process is replaced."""
+    memory_limit: int | float | str | None
+    """What this process and its workers may hold together: bytes ("2 GB" too), or a share of all
+    memory from 0 to 1 ("80%" too). Calls are held back before it is exceeded. Default: 0.9."""
     seed: int | None
     """Gives each item a random stream of its own, see `item_random`."""
     context: Iterable[ContextVar[Any]]
@@ -93,6 +98,8 @@ class Settings(NamedTuple):
     initializer: Callable[..., object] | None = None
     initargs: tuple[Any, ...] = ()
     max_tasks_per_child: int | None = None
+    memory_limit: int | float | None = None
+    """Bytes as an `int`, a share as a `float`."""
     seed: int | None = None
     context: tuple[ContextVar[Any], ...] = ()
     ordered: bool = True
@@ -197,6 +204,8 @@ def _check_extras(settings: Settings) -> Settings:
     if settings.max_tasks_per_child is not None:
         most = _count("max_tasks_per_child", settings.max_tasks_per_child, "or None for no limit")
         settings = settings._replace(max_tasks_per_child=most)
+    if settings.memory_limit is not None:
+        settings = settings._replace(memory_limit=_memory(settings.memory_limit))
     if settings.seed is not None:
         seed = _count("seed", settings.seed, "or None for no streams", least=0)
         settings = settings._replace(seed=seed)
@@ -277,6 +286,36 @@ def _positive(name: str, value: object, unit: str) -> float:
     if not 0 < value <= sys.float_info.max:
         raise ValueError(f"{name} must be more than 0 {unit} and finite, not {value!r}.")
     return float(value)
+
+
+LEAST_MEMORY = 1 << 20
+"""Bytes below which a limit is a mistake: an interpreter takes ten times as much."""
+
+
+def _memory(value: object) -> int | float:
+    """A limit of memory: bytes as an `int`, a share as a `float`."""
+    wanted = "bytes (a whole number, or '2 GB') or a share of all memory (0.8 or '80%')"
+    limit = value
+    if isinstance(value, str):
+        try:
+            limit = parse_size(value)
+        except ValueError:
+            raise ValueError(f"memory_limit must be {wanted}, not {value!r}.") from None
+    if isinstance(limit, float):
+        if not 0 < limit <= 1:
+            raise ValueError(
+                f"memory_limit must be more than 0 and at most 1.0 as a share of all memory, not"
+                f" {value!r}; for bytes pass a whole number."
+            )
+        return limit
+    if isinstance(limit, bool) or not hasattr(type(limit), "__index__"):
+        raise TypeError(f"memory_limit must be {wanted}, or None for a safe share, not {value!r}.")
+    count = operator.index(limit)  # type: ignore[arg-type]
+    if count < LEAST_MEMORY:
+        raise ValueError(
+            f"memory_limit must be at least a MiB, or a share such as 0.8, not {value!r}."
+        )
+    return count
 
 
 def _listed(literal: Any) -> str:

@@ -165,7 +165,7 @@ class Packed:
 
     def __init__(self, fn: Any, travels: Any = None) -> None:
         self.fn = fn
-        self.travels = fn if travels is None else travels
+        self.travels: Any = fn if travels is None else travels
         """What goes to other processes in its stead, and does the same there."""
         self._wire: Wire | None = None
         self._lock = threading.Lock()

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ._failure import Failure
 from ._ledger import Recording, Slow
+from ._memory import MemoryUse
+from ._size import size_text
 from ._types import Alternative, Host, Kind, Plan, Profile
 from ._wording import count
 from ._wording import seconds as seconds
@@ -89,6 +91,8 @@ class Report(NamedTuple):
     """Attempts after the first, of all items."""
     options: Mapping[str, tuple[Any, str]] = MappingProxyType({})
     """Options that differ from the default: value, and where it came from."""
+    memory: MemoryUse | None = None
+    """What the run did to memory. None if it was over before a look, or the system does not tell."""
 
     @property
     def route(self) -> str:
@@ -212,6 +216,10 @@ class Report(NamedTuple):
                 yield "" if i else "slowest", _slow(slow)
         if self.retries:
             yield "retried", count(self.retries, "time")
+        if self.memory and (self.memory.held_back or self._limited):
+            yield "memory", _memory(self.memory)
+        elif self._limited and self.items:
+            yield "memory", "not limited: this system does not tell what a process holds"
         if self.options:
             given = [f"{k}={v!r} ({source})" for k, (v, source) in self.options.items()]
             yield "options", ", ".join(given)
@@ -219,6 +227,10 @@ class Report(NamedTuple):
             yield "failed", f"{count(self.failures, 'item')}, {self.skipped:,} left out"
         if self.deaths:
             yield "died", _deaths(self.deaths)
+
+    @property
+    def _limited(self) -> bool:
+        return "memory_limit" in self.options
 
     def _bars(self) -> list[tuple[str, float, str]]:
         """Predicted seconds by route, and what it took: label, value, CSS class."""
@@ -269,6 +281,20 @@ def _slow(slow: Slow) -> str:
         f"items {slow.first:,} to {last:,}: {seconds(slow.seconds)} each on {slow.lane},"
         f" timed together{failed}"
     )
+
+
+def _memory(use: MemoryUse) -> str:
+    parts = [
+        f"at most {size_text(use.peak_bytes)} of {size_text(use.limit_bytes)} by this process and its"
+        " workers"
+    ]
+    if use.call_bytes:
+        parts.append(f"a call took up to {size_text(use.call_bytes)}")
+    if use.held_back:
+        parts.append("calls were held back")
+    if use.exceeded:
+        parts.append("one call at a time was too much already, and went on all the same")
+    return "; ".join(parts)
 
 
 def _deaths(n: int) -> str:

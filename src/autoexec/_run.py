@@ -12,7 +12,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from . import _host, _priors, executors
-from ._actions import Done, Inspect, Open, Progress, Recall, Send, Stop, Take, Wait, Weigh
+from ._actions import Done, Gauge, Inspect, Open, Progress, Recall, Send, Stop, Take, Wait, Weigh
 from ._bytecode import effect_in_code, may_change_objects
 from ._call import is_runnable, queued_ns, queued_ns_of
 from ._chunk import Block, Chunk
@@ -175,7 +175,7 @@ class Run:
             now = self._clock()
             self.scheduler.pulled(now, now - before)
 
-    def _do(self, action: Inspect | Open | Send | Recall | Progress | Stop | Weigh) -> None:
+    def _do(self, action: Inspect | Open | Send | Recall | Progress | Gauge | Stop | Weigh) -> None:
         scheduler = self.scheduler
         match action:
             case Open(lane, workers):
@@ -190,6 +190,8 @@ class Run:
             case Progress(chunks):
                 started = [(chunk, chunk.started()) for chunk in chunks]
                 scheduler.progressed(started, self._clock())
+            case Gauge():
+                scheduler.gauged(_host.read_memory(), self._clock())
             case Stop(chunk, error):
                 self._executor(chunk.lane).stop(chunk, error)
             case Inspect(loop_bound):
@@ -413,4 +415,5 @@ def report_of(run: Run) -> Report:
         recording=scheduler.ledger.recorded(),
         retries=scheduler.retries.count,
         options=run.scheduler.settings.given,
+        memory=scheduler.memory.use(),
     )

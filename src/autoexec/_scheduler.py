@@ -13,6 +13,7 @@ what has not goes elsewhere, so there are no special cases for transitions.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from operator import itemgetter
@@ -20,7 +21,7 @@ from types import CoroutineType
 from typing import Any
 
 from . import _control
-from ._actions import Action, Done, Inspect, Open, Recall, Send, Take, Wait, Weigh
+from ._actions import Action, Done, Gauge, Inspect, Open, Recall, Send, Take, Wait, Weigh
 from ._buffer import PATIENCE, Buffer
 from ._chunk import Block, Chunk
 from ._dealer import WATCHED, Dealer
@@ -30,13 +31,14 @@ from ._intake import Intake
 from ._lanes import LOCAL, Lanes
 from ._ledger import Ledger
 from ._limits import Limits
+from ._memory import Watch
 from ._options import BackendName, Settings
 from ._pace import Pace
 from ._priors import Prior
 from ._profile import BEAT_S, Profiler
 from ._rate import Rate
 from ._retries import PolicyFailed, Retries
-from ._types import Broken, Host, Lane, Look, Payload, Plan, Profile, Ready
+from ._types import Broken, Host, Lane, Look, Memory, Payload, Plan, Profile, Ready
 from ._window import StreamWindow, UnorderedWindow, Window
 
 LONGEST_WAIT_S = 0.5
@@ -104,6 +106,7 @@ class Scheduler:
         self._instead: str | None = None
         """Why the calls run elsewhere than was asked for."""
         self._limits = Limits(settings, name, now)
+        self.memory = Watch(settings.memory_limit, now)
         self.retries = Retries(settings.retries)
         self._rate = Rate(settings.max_per_second, now)
         if self.plan.waiting:
@@ -146,6 +149,7 @@ class Scheduler:
     def ready(self, event: Ready) -> None:
         """A lane can be used at full width."""
         self._lanes[event.lane].workers = event.workers
+        self.memory.opened()
         self._pace.review_soon()
 
     def broken(self, event: Broken) -> None:
@@ -193,6 +197,10 @@ class Scheduler:
     def progressed(self, started: Sequence[tuple[Chunk, int]], now: float) -> None:
         """So many items of chunks in flight have been started."""
         self._limits.look(now, started)
+
+    def gauged(self, memory: Memory | None, now: float) -> None:
+        """What memory is held and left; None where the system does not tell."""
+        self.memory.gauged(memory, self._lanes, now)
 
     def inspected(self, tie: str | None, *, may_change: bool) -> None:
         """The function's code was looked at: what plainly ties it to this process, and whether it may
@@ -242,6 +250,7 @@ class Scheduler:
             self._failed(chunk, block.error, block.wall_s)
         self.ran[chunk.route] += len(block.values) + (block.error is not None and not again)
         self.calls_s += block.wall_s
+        self.memory.ended(chunk, len(block.values) + (block.error is not None))
         local, crowd = chunk.lane in LOCAL, self._lanes.crowd(chunk)
         self.profiler.add(block, local=local, crowd=crowd)
         self.profiler.done -= again  # it was a call, but the item has no outcome yet
@@ -313,6 +322,9 @@ class Scheduler:
             return Done(self._limits.exceeded(self.profiler.done, self._intake.length))
         if now > self._pace.trial_until:
             self._count_round(now)
+        if now >= self.memory.look_at:
+            self.memory.look_at = math.inf  # until it is said
+            return Gauge()
         if self._due(now):
             self._review(now)
         return (
@@ -355,6 +367,9 @@ class Scheduler:
 
     def _sending(self, now: float) -> Action | None:
         intake, dealer, plan = self._intake, self._dealer, self.plan
+        # An item before the end may come after one behind it: those that come back are in no order.
+        while intake.count and self.window.ends_before(intake.first()):
+            intake.drop()
         allowed = self._rate.allowed(now)
         if allowed < 1:
             return None
@@ -362,6 +377,8 @@ class Scheduler:
             return self._keeping(now)
         for name in sorted(plan.capacities):  # processes before threads
             room = dealer.room(name, plan)
+            if room > 0 and self.memory.bounds:
+                room = self.memory.most(name, room, self._lanes, intake.count)
             if room <= 0 or (intake.ended and not intake.count):
                 continue
             size = dealer.size(name, plan)
@@ -371,8 +388,6 @@ class Scheduler:
             if not intake.count:
                 if most := self._may_take(room * size, size, slots, now):
                     return Take(most)
-                continue
-            if self.window.ends_before(intake.first()):
                 continue
             room = int(min(room, allowed))
             check = dealer.checking(name, plan)
@@ -404,6 +419,8 @@ class Scheduler:
             return Open("threads", KEPT)
         if len(lane.in_flight) >= KEPT:
             return None
+        if self.memory.bounds and not self.memory.most("threads", 1, self._lanes):
+            return None
         self._intake.stays.discard(self._intake.first())
         self._rate.started(1)
         return Send("threads", [self._dealer.cut("threads", 1, self.plan, now)], check=False)
@@ -433,6 +450,8 @@ class Scheduler:
             until = min(until, self._rate.next_at(now))
         if self._pace.fresh:
             until = min(until, self._pace.review_at)
+        if self._lanes.count:
+            until = min(until, self.memory.look_at)
         if self._pull_at > now:
             until = min(until, self._pull_at)
         until = min(until, self._pace.trial_until)

@@ -35,7 +35,7 @@ class Source:
     ) -> None:
         self._list: list[Any] | None = items if whole and type(items) is list else None
         self.iterator = iterator
-        self.length = len(items) if isinstance(items, Sized) else None
+        self.length: int | None = len(items) if isinstance(items, Sized) else None
 
     @property
     def may_block(self) -> bool:

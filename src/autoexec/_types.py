@@ -177,6 +177,33 @@ class Profile(NamedTuple):
         return self.cpu_s * min(share, 1 / max(1.0, self.overlap or 0.0))
 
 
+class Held(NamedTuple):
+    """Memory of one process."""
+
+    now_bytes: int
+    """Its pages that are in memory, shared ones included."""
+    peak_bytes: int
+    """The most that ever were."""
+
+
+class Memory(NamedTuple):
+    """What the system says of memory at one moment."""
+
+    total_bytes: int
+    """Of the machine; or what the cgroup may have, if that is less."""
+    free_bytes: int
+    """What of it can be had before the kernel must swap or kill."""
+    here: Held
+    """This process."""
+    workers: Mapping[int, Held]
+    """Its worker processes, by their numbers."""
+
+    @property
+    def used_bytes(self) -> int:
+        """What this process and its workers hold."""
+        return self.here.now_bytes + sum(worker.now_bytes for worker in self.workers.values())
+
+
 class Costs(NamedTuple):
     """What dispatch costs on this machine."""
 

@@ -154,6 +154,8 @@ REFUSED: list[tuple[type[Exception], str, dict[str, Any]]] = [
     (ValueError, "initargs", {"initargs": (1,)}),
     *[(TypeError, "max_tasks_per_child", {"max_tasks_per_child": v}) for v in NOT_NUMBERS],
     *[(ValueError, "max_tasks_per_child", {"max_tasks_per_child": v}) for v in NOT_POSITIVE],
+    *[(TypeError, "memory_limit", {"memory_limit": value}) for value in (True, [1])],
+    *[(ValueError, "memory_limit", {"memory_limit": value}) for value in (0, -1, 0.0, 2.5, "x")],
     *[(TypeError, "seed", {"seed": value}) for value in NOT_NUMBERS],
     *[(ValueError, "seed", {"seed": value}) for value in (-1,)],
     (TypeError, "Did you mean 'max_workers'", {"max_worker": 2}),

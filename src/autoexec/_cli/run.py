@@ -66,6 +66,15 @@ _FLAGS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ),
     ("--timeout", "timeout", {"type": float, "metavar": "S", "help": "seconds for one item"}),
     ("--deadline", "deadline", {"type": float, "metavar": "S", "help": "seconds for all"}),
+    (
+        "--memory-limit",
+        "memory_limit",
+        {
+            "dest": "memory_limit",
+            "metavar": "SIZE",
+            "help": "what all processes may hold: 2GB, 80%%",
+        },
+    ),
     ("--retries", "retries", {"type": int, "metavar": "N", "help": "tries after the first"}),
     (
         "--workers",

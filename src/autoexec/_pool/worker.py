@@ -134,6 +134,7 @@ class Worker:
         slot = self._slots.pop()
         self._given[self._count] = _Given(chunk, job, slot)
         self.calls += len(wires)
+        chunk.pid = self.pid
         chunk.noted = partial(self._spawned.journal.started, slot, self._count)
         self.tell("chunk", job.id, self._count, slot, chunk.budget_s, wires)
 

@@ -173,7 +173,7 @@ class TasksExecutor:
 class LoopExecutor(TasksExecutor):
     """The same on a loop in a thread of its own."""
 
-    passed_on = ()
+    passed_on: tuple[type[BaseException], ...] = ()
 
     def __init__(self, fn: Callable[[Any], Any], sink: Sink) -> None:
         super().__init__(fn, sink, None)

@@ -1,0 +1,366 @@
+"""How many calls memory has room for. Pure: it is told the time, and what the system says.
+
+What a call takes is learned from what processes grow by while calls run in them. From that follows
+what would be held if every call in flight took as much as any did so far, and so how many more may
+start. Only dispatch is held back: nothing is ended, and one call is in flight whatever it takes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from ._chunk import Chunk
+from ._lanes import Lanes
+from ._types import Held, Lane, Memory
+
+SAFE = 0.9
+"""Share of all memory that this process and its workers may hold if nothing else is asked for."""
+SPARE = 0.05
+"""Share of all memory that is left free whatever was asked for, as other programs grow too. Neither was
+measured: what matters is to stop before the kernel kills."""
+LITTLE = SPARE / 2
+"""Share of all memory that calls may take in any case if no limit was asked for: where memory is full for
+other reasons, to hold back calls that take next to nothing would be of no use."""
+LOOK_S = 0.1
+CLOSE_LOOK_S = 0.05
+"""Between looks, and between those where a limit was asked for: one takes 0.1 ms, and 0.03 ms more
+for each worker."""
+ALONE_LOOK_S = 0.005
+"""The same while a call runs alone to show what it takes, where nothing but looks can tell: the
+kernel's own record of the most is no help if more was held earlier. Pages come at some 4 GB/s, so what
+falls between two looks is 20 MB."""
+FIRST_LOOK_S = 0.01
+"""So that a run of quick calls pays for no look at all, and the first is not long after the start."""
+PLENTY = 100_000
+"""More calls at once than there ever are: room for so many is no bound."""
+ALONE = 2
+"""Calls here that run alone where a limit was asked for, so that what one takes is known before there
+are many: the first may import, and its result may stay, which only the second tells."""
+
+
+class Learned(NamedTuple):
+    """What calls take, in bytes."""
+
+    base: int
+    """What this process holds apart from the calls in it."""
+    call: int = 0
+    """The most that a call here was seen to take; 0: none took anything."""
+    floors: Mapping[int, int] = MappingProxyType({})
+    """What each worker holds without a call, by its number."""
+    worker_call: int = 0
+    """The most that a call in a worker was seen to take."""
+    top: int = 0
+    """The most that this process held while the first call here ran."""
+    payload: int = 0
+    """The most that this process was seen to take for one of those: its item and its result, pickled and
+    not."""
+
+
+class Calls(NamedTuple):
+    """What is in flight."""
+
+    here: int
+    """In this process."""
+    workers: Counter[int]
+    """In each worker process that has any, by its number."""
+    side_by_side: bool = False
+    """Workers run several at once each."""
+    ended: int = 0
+    """Calls in workers that have ended since the last look."""
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.here + self.workers.total()
+
+
+class Room(NamedTuple):
+    """The most calls that may be in flight."""
+
+    here: float
+    workers: float
+
+    @property
+    def tight(self) -> bool:
+        """Whether that is a bound at all."""
+        return min(self) < PLENTY
+
+
+class MemoryUse(NamedTuple):
+    """What a run did to memory."""
+
+    limit_bytes: int
+    """The least that this process and its workers were allowed to hold together."""
+    peak_bytes: int
+    """The most that they were seen to hold."""
+    call_bytes: int
+    """The most that one call was seen to take."""
+    held_back: bool
+    """Calls waited for others to end, or the plan would have had more at once."""
+    exceeded: bool
+    """The limit was exceeded with no more than one call in flight, which went on nevertheless."""
+
+
+def budget(memory: Memory, limit: int | float | None) -> int:
+    """Bytes that this process and its workers may hold together.
+
+    Args:
+        memory: What the system says.
+        limit: Bytes, a share of all memory, or None for a safe share.
+    """
+    share = SAFE if limit is None else limit
+    asked = int(share * memory.total_bytes) if isinstance(share, float) else share
+    left = memory.free_bytes - int(SPARE * memory.total_bytes)
+    return min(asked, memory.used_bytes + left)
+
+
+def learn(
+    learned: Learned, last: Memory, memory: Memory, most: Calls, now: Calls, *, first: bool = False
+) -> Learned:
+    """What calls take, after another look.
+
+    It never forgets what the largest took: there may be others like it.
+
+    Args:
+        learned: What was known.
+        last: The look before.
+        memory: This look.
+        most: The most that was in flight since then: growth is shared out among them.
+        now: What is in flight.
+        first: No call in this process had ended by the last look.
+    """
+    learned = _learn_here(learned, _peak(last.here, memory.here), memory, most, now, first)
+    floors: dict[int, int] = {}
+    worker_call, payload = learned.worker_call, learned.payload
+    for pid, held in memory.workers.items():
+        floors[pid] = _floor(learned, pid, held.now_bytes, busy=pid in now.workers)
+        if pid in most.workers:
+            grown = _peak(last.workers.get(pid, _NEW), held) - floors[pid]
+            worker_call = max(worker_call, -(-grown // most.workers[pid]))
+    if most.workers and not most.here:
+        grown = _peak(last.here, memory.here) - last.here.now_bytes
+        payload = max(payload, -(-grown // max(most.ended, most.workers.total())))
+    return learned._replace(floors=floors, worker_call=worker_call, payload=payload)
+
+
+def _learn_here(
+    learned: Learned, peak: int, memory: Memory, most: Calls, now: Calls, first: bool
+) -> Learned:
+    """The same of calls in this process.
+
+    What stays after the first (an import) is no part of the next, so what it takes is known when it
+    has ended. What stays after others may be results, which are.
+    """
+    held, base = memory.here.now_bytes, learned.base
+    top = max(peak, learned.top)
+    if first and most.here == 1:
+        call = learned.call if now.here else max(learned.call, top - held)
+        return learned._replace(base=base if now.here else held, call=call, top=top)
+    base = min(base, held)
+    call = max(learned.call, -(-(peak - base) // most.here)) if most.here else learned.call
+    return learned._replace(base=base if now.here else held, call=call)
+
+
+_NEW = Held(0, 0)
+
+
+def _floor(learned: Learned, pid: int, now_bytes: int, *, busy: bool) -> int:
+    """What a worker holds without a call, at most. One that had its first call before it was looked
+    at for the first time held no more than the others did."""
+    if pid in learned.floors:
+        return min(learned.floors[pid], now_bytes)
+    return min(now_bytes, *learned.floors.values()) if busy and learned.floors else now_bytes
+
+
+def _peak(last: Held, held: Held) -> int:
+    """The most that a process held since the last look, as far as it can be known: what it held
+    earlier hides what it held since, unless that was more."""
+    return held.peak_bytes if held.peak_bytes > last.peak_bytes else held.now_bytes
+
+
+def room(learned: Learned, memory: Memory, calls: Calls, allowed: int, *, free: int = 0) -> Room:
+    """How many calls may be in flight, here and in workers.
+
+    Args:
+        learned: What calls take.
+        memory: This look.
+        calls: What is in flight.
+        allowed: Bytes that may be held.
+        free: Bytes that calls may take in any case.
+    """
+    running, payload = calls.workers.total(), learned.payload
+    worker_call = learned.worker_call or learned.call
+    spare = allowed - max(memory.here.now_bytes, learned.base + calls.here * learned.call)
+    spare -= running * payload
+    for pid, held in memory.workers.items():
+        busy = calls.workers.get(pid, 0)
+        spare -= max(held.now_bytes, learned.floors.get(pid, 0) + busy * worker_call)
+    # A worker that holds much already, though it has no call, needs less for the next one.
+    needs = [
+        max(0, learned.floors.get(pid, held.now_bytes) + worker_call - held.now_bytes) + payload
+        for pid, held in memory.workers.items()
+        if pid not in calls.workers
+    ]
+    each = worker_call + payload
+    if free:
+        spare = max(spare, free - calls.here * learned.call - running * each)
+    return Room(
+        here=_bound(calls.here, spare, learned.call),
+        workers=_bound(running, spare, each, None if calls.side_by_side else needs),
+    )
+
+
+def _bound(running: int, spare: int, call: int, needs: Iterable[int] | None = None) -> float:
+    """So many calls may be in flight, if each takes so much more.
+
+    Args:
+        running: Calls that are.
+        spare: Bytes that are left; negative if there are fewer than none.
+        call: Bytes that each takes.
+        needs: Bytes that each of those takes that can come next, where that is known; if there is
+            room for all of them, there is no bound.
+    """
+    if spare < 0:
+        return max(0, running + spare // call) if call else 0
+    if needs is None:
+        return running + spare // call if call else math.inf
+    for need in sorted(needs, reverse=True):
+        if need > spare:
+            return running
+        spare -= need
+        running += 1
+    return math.inf
+
+
+class Watch:
+    """The looks at memory of one run, and what follows from them.
+
+    Args:
+        limit: What was asked for: bytes, a share of all memory, or None.
+        now: The time.
+    """
+
+    def __init__(self, limit: int | float | None, now: float) -> None:
+        asked = limit is not None
+        self.look_at = now if asked else now + FIRST_LOOK_S
+        """When to look again."""
+        self._limit = limit
+        # Calls that are yet to end before others of their kind may run beside them.
+        self._alone = {False: ALONE, True: 1} if asked else {False: 0, True: 0}  # in workers?
+        self._ended = 0
+        self._first = self._none_ended = True  # no call here had ended by the last look, by now
+        self._room = Room(math.inf, math.inf)
+        self._last: Memory | None = None
+        # Since the last look: the most in flight, and calls in workers that have ended.
+        self._here, self._workers, self._returned = 0, Counter[int](), 0
+        self._learned = Learned(0)
+        self.bounds = asked
+        """There may be no room for all calls."""
+        self._use: MemoryUse | None = None
+        self._held_back = self._exceeded = False
+
+    def most(self, name: Lane, wanted: int, lanes: Lanes, waiting: int = 1) -> int:
+        """How many more chunks a lane may have.
+
+        Args:
+            name: The lane.
+            wanted: Those that the plan would send.
+            lanes: What is in flight.
+            waiting: Items that could be sent.
+        """
+        remote = name in REMOTE
+        most = self._room.workers if remote else self._room.here
+        alone = self._alone[remote] > 0
+        if alone:
+            most = min(most, 1) if self._ended or not lanes.count else 0
+        more = max(most - len(lanes[name].in_flight), 0 if lanes.count else 1)
+        self._held_back |= more < min(wanted, waiting) and not alone
+        return int(min(wanted, more))
+
+    def opened(self) -> None:
+        """Workers are up: what they hold without a call is best seen now."""
+        if self.bounds:
+            self.look_at = 0.0
+
+    def ended(self, chunk: Chunk, calls: int) -> None:
+        """So many calls of a chunk have ended."""
+        remote = chunk.lane in REMOTE
+        if not remote:
+            self._here = max(self._here, chunk.crowd)
+            self._none_ended = self._none_ended and not calls
+        else:
+            self._workers[chunk.pid] = max(self._workers[chunk.pid], chunk.crowd)
+            self._returned += calls
+        if not calls or not self.bounds:
+            return
+        self._ended += calls
+        left = self._alone[remote]
+        self._alone[remote] = max(0, left - calls)
+        if left:  # before the next begins
+            self.look_at = 0.0
+        self._see()
+
+    def _see(self) -> None:
+        self.bounds = self._room.tight or any(self._alone.values())
+
+    def gauged(self, memory: Memory | None, lanes: Lanes, now: float) -> None:
+        """What the system says; None if it says nothing, so that nothing is held back."""
+        if memory is None:
+            self.look_at, self._alone = math.inf, {False: 0, True: 0}
+            self._see()
+            return
+        calls = in_flight(lanes)
+        last = self._last or memory
+        learned = self._learned if self._last else Learned(memory.here.now_bytes)
+        most = Calls(
+            max(self._here, calls.here), self._workers | calls.workers, ended=self._returned
+        )
+        self._learned = learn(learned, last, memory, most, calls, first=self._first)
+        allowed = budget(memory, self._limit)
+        free = int(LITTLE * memory.total_bytes) if self._limit is None else 0
+        self._room = room(self._learned, memory, calls, allowed, free=free)
+        self._last, self._returned, self._first = memory, 0, self._none_ended
+        self._here, self._workers = calls.here, Counter(calls.workers)
+        self._see()
+        matters = self._limit is not None or self._held_back
+        self._exceeded |= matters and memory.used_bytes > allowed and calls.total <= 1
+        self.look_at = now + self._interval()
+        self._note(memory, allowed)
+
+    def _interval(self) -> float:
+        if any(self._alone.values()):
+            return ALONE_LOOK_S
+        return LOOK_S if self._limit is None else CLOSE_LOOK_S
+
+    def _note(self, memory: Memory, allowed: int) -> None:
+        used = self._use
+        self._use = MemoryUse(
+            limit_bytes=min(allowed, used.limit_bytes if used else allowed),
+            peak_bytes=max(memory.used_bytes, used.peak_bytes if used else 0),
+            call_bytes=max(self._learned.call, self._learned.worker_call),
+            held_back=False,
+            exceeded=False,
+        )
+
+    def use(self) -> MemoryUse | None:
+        """What is to be told of it; None if there was no look."""
+        used = self._use
+        return used and used._replace(held_back=self._held_back, exceeded=self._exceeded)
+
+
+REMOTE: tuple[Lane, ...] = ("processes", "hybrid")
+"""The lanes whose calls run in worker processes."""
+
+
+def in_flight(lanes: Lanes) -> Calls:
+    """The calls that are in flight, and where. Of the chunks that are with a worker which runs one
+    call at a time, one runs."""
+    workers = Counter(chunk.pid for chunk in lanes.on("hybrid"))
+    workers.update({chunk.pid for chunk in lanes.on("processes")})
+    del workers[0]  # not with any yet
+    remote = sum(len(lanes.on(name)) for name in REMOTE)
+    return Calls(lanes.count - remote, workers, side_by_side=bool(lanes["hybrid"].workers))
