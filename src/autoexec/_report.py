@@ -89,6 +89,10 @@ class Report(NamedTuple):
     """Attempts after the first, of all items."""
     options: Mapping[str, tuple[Any, str]] = MappingProxyType({})
     """Options that differ from the default: value, and where it came from."""
+    resumed: int = 0
+    """Items whose outcome is that of an earlier run, from its journal."""
+    journal: str = ""
+    """The journal of `resume`, and what was wrong with it."""
 
     @property
     def route(self) -> str:
@@ -210,6 +214,8 @@ class Report(NamedTuple):
         if self.items > 1:
             for i, slow in enumerate(self.slowest):
                 yield "" if i else "slowest", _slow(slow)
+        if self.journal:
+            yield "resumed", f"{count(self.resumed, 'item')} from {self.journal}"
         if self.retries:
             yield "retried", count(self.retries, "time")
         if self.options:
