@@ -46,6 +46,8 @@ def hold(path: str) -> sqlite3.Connection:
         # Exclusive: held until it is closed or this process ends, however that ends. It must be said
         # first: then there is no file of shared memory either.
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        # Else SQLite refuses to read a file that was cut short at all. No schema is written here.
+        connection.execute("PRAGMA writable_schema = ON")
         _refuse_others(connection, path)  # before anything in it is changed
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
@@ -159,7 +161,10 @@ def is_new(connection: sqlite3.Connection) -> bool:
 def is_damaged(connection: sqlite3.Connection) -> bool:
     """Whether some of it cannot be read."""
     try:
-        return bool(_read(connection, "PRAGMA quick_check(1)") != "ok")
+        if _read(connection, "PRAGMA quick_check(1)") != "ok":
+            return True
+        connection.execute("PRAGMA writable_schema = OFF")
+        return False
     except connection.DatabaseError:
         return True
 
