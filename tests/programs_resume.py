@@ -6,8 +6,9 @@ import os
 import sys
 import time
 from functools import partial
+from typing import Any
 
-from autoexec import iter_parallel
+from autoexec import Failure, iter_parallel
 
 ITEMS = 2_000
 
@@ -26,9 +27,11 @@ def work(calls: str, index: int) -> tuple[int, str]:
 
 
 def main(backend: str, journal: str, calls: str, results: str) -> None:
-    options = {"backend": backend, "max_workers": 2, "resume": journal}
-    with iter_parallel(partial(work, calls), range(ITEMS), **options) as stream:  # type: ignore[arg-type]
-        for index, text in stream:
+    options: dict[str, Any] = {"backend": backend, "max_workers": 2, "resume": journal}
+    with iter_parallel(partial(work, calls), range(ITEMS), **options) as stream:
+        for result in stream:
+            assert not isinstance(result, Failure)
+            index, text = result
             assert text == "x" * (index % 50)
             note(results, index)
     print(stream.report.resumed)

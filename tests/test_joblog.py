@@ -80,5 +80,5 @@ def test_the_signal_that_ended_a_worker_is_there(tmp_path: Path) -> None:
 
 
 def test_a_log_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(AutoexecError, match="job log .* cannot be written"):
+    with pytest.raises(AutoexecError, match=r"job log .* cannot be written"):
         run_parallel(abs, [1], joblog=tmp_path / "absent" / "run.log")

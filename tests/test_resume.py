@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
@@ -71,6 +73,10 @@ async def square_later(x: int) -> int:
 
 def pair(x: int) -> tuple[int, set[int]]:
     return x, {x}
+
+
+def generate(x: int) -> Iterator[int]:
+    yield x
 
 
 def raise_odd(x: int) -> int:
@@ -181,15 +187,11 @@ def test_only_its_owner_may_look_at_it(journal: Path) -> None:
 
 def test_failures_come_back_and_are_tried_again_when_asked_for(journal: Path) -> None:
     fn = Counting(failing=(2, 5))
-    for _ in range(2):
-        results: list[Any] = run_parallel(fn, range(8), resume=journal, on_error="return")
-        failure = results[5]
-        assert isinstance(failure, Failure)
-        assert (failure.index, failure.item, repr(failure.exception)) == (
-            5,
-            5,
-            "LookupError('no 5')",
-        )
+    run_parallel(fn, range(8), resume=journal, on_error="skip")
+    failure = run_parallel(fn, range(8), resume=journal, on_error="return")[5]
+    assert isinstance(failure, Failure)
+    assert (failure.index, failure.item, str(failure.exception)) == (5, 5, "no 5")
+    assert isinstance(failure.exception, LookupError)
     assert sorted(fn.called) == list(range(8))
     assert "pass resume_failed=True" in failure.exception.__notes__[-1]
     healed = Counting(failing=(5,))
@@ -264,9 +266,9 @@ def test_a_stream_is_refused_at_the_first_other_item(journal: Path) -> None:
 
 def test_items_and_results_that_cannot_be_kept_are_refused(journal: Path) -> None:
     with pytest.raises(NotPicklable, match="Item 1:"):
-        run_parallel(str, [1, (i for i in ())], resume=journal)
+        run_parallel(id, [1, threading.Lock()], resume=journal)
     with pytest.raises(JournalError, match="result of item 0, <generator"):
-        run_parallel(lambda x: (x for _ in ()), [1], resume=journal.with_name("2"))
+        run_parallel(generate, [1], resume=journal.with_name("2"))
 
 
 def test_two_runs_at_once_are_refused(journal: Path) -> None:
@@ -445,6 +447,7 @@ class Program:
             process.kill()
 
 
+@pytest.mark.timeout(300)  # 21 starts of an interpreter, on a busy machine perhaps
 def test_no_finished_item_is_called_again_after_twenty_kills(tmp_path: Path) -> None:
     program, moments = Program(tmp_path), random.Random(6)
     ends: list[tuple[int, set[int]]] = []
@@ -475,8 +478,6 @@ def test_a_torn_log_loses_its_end_and_says_so(tmp_path: Path) -> None:
     journal = Journal(str(program.journal))
     with closing(sqlite3.connect(tmp_path / "copy" / "run.db")) as db:
         about = dict(db.execute("SELECT name, value FROM about"))
-    import json
-
     journal.open(json.loads(about["run"]))
     assert journal.torn
     assert {row.item_index for row in journal.rows(0, programs_resume.ITEMS)} == finished

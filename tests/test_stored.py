@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from typing import Any
 
 import pytest
@@ -71,7 +72,7 @@ def test_what_is_not_quite_json_is_pickled(value: object) -> None:
 def test_what_only_cloudpickle_can_is_kept_too() -> None:
     assert value_of(row_of_value(0, b"", lambda: 7, 0.0))() == 7
     with pytest.raises(NotPicklable):
-        row_of_value(0, b"", (x for x in ()), 0.0)
+        row_of_value(0, b"", threading.Lock(), 0.0)
 
 
 def test_errors_come_back_as_they_are_or_as_their_text() -> None:

@@ -83,12 +83,13 @@ def _feed_parts(update: _Update, value: Any, above: set[int]) -> None:
         pairs = [_digest(key, above) + _digest(part, above) for key, part in value.items()]
         _text(update, b"d", b"".join(sorted(pairs)))
     elif kind is set or kind is frozenset:
-        _text(update, b"S", b"".join(sorted(_digest(part, above) for part in value)))
+        parts = sorted(_digest(part, above) for part in value)
+        _text(update, b"S" if kind is set else b"F", b"".join(parts))
     elif isinstance(value, types.CodeType):
         _feed(update, _code(value), above)
     elif isinstance(value, types.FunctionType):
-        parts = {name: _digest(part, above) for name, part in _parts_of(value)}
-        _feed(update, ("function", value.__module__, value.__qualname__, parts), above)
+        made_of = {name: _digest(part, above) for name, part in _parts_of(value)}
+        _feed(update, ("function", value.__module__, value.__qualname__, made_of), above)
     elif isinstance(value, _NAMED):
         name = getattr(value, "__qualname__", value.__name__)
         _feed(update, (kind.__name__, getattr(value, "__module__", None), name), above)

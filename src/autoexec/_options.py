@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypedDict
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
-    from os import PathLike
+    from pathlib import Path
 
     from ._types import Route
 
@@ -52,11 +52,11 @@ class CommonOptions(TypedDict, total=False):
     """Items after which a worker process is replaced."""
     seed: int | None
     """Gives each item a random stream of its own, see `item_random`."""
-    resume: str | PathLike[str] | None
+    resume: str | Path | None
     """A file that keeps what is done: a run that finds it there makes only the calls that it lacks."""
     resume_failed: bool
     """Try the items again that have failed before, rather than give their errors back."""
-    joblog: str | PathLike[str] | None
+    joblog: str | Path | None
     """A file that gets a line for each item, as of GNU parallel."""
 
 
