@@ -123,6 +123,10 @@ def run_parallel(fn: Callable[..., Any], items: Iterable[Any], **options: Any) -
         max_tasks_per_child: Items after which a worker process is replaced, or chunks of
             `chunksize` items together have that many.
         seed: Gives each item a random stream of its own: see `item_random`.
+        resume: A file that keeps what is done: a run that finds it there makes only the calls that it
+            lacks.
+        resume_failed: Try items again whose failure is in that file; else it comes back as it was.
+        joblog: A file that gets a line for each item that was called.
         star: Unpack each item: mappings become keyword arguments, others positional ones.
 
     Returns:
@@ -132,6 +136,8 @@ def run_parallel(fn: Callable[..., Any], items: Iterable[Any], **options: Any) -
         TypeError: `fn` cannot be called, `items` cannot be iterated over, an option is unknown or
             of the wrong type. Nothing was started.
         ValueError: An option is out of range. Nothing was started.
+        JournalError: The file of `resume` belongs to something else, is in use, or may be written to
+            by others. Nothing was started.
         WorkerDied: A worker process ended while it ran the item.
         ItemTimeout: The call of an item took longer than `timeout`.
         DeadlineExceeded: The run took longer than `deadline`; what was done is in its `finished`.

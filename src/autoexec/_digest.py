@@ -104,7 +104,8 @@ def _reduced(value: Any) -> tuple[Any, ...]:
     told = special(value) if special is not None else value.__reduce_ex__(4)
     if isinstance(told, str):  # a global of its module
         return "global", getattr(value, "__module__", None), told
-    fn, arguments, state, items, pairs = (*told, None, None, None)[:5]
+    padded: tuple[Any, ...] = (*told, None, None, None)
+    fn, arguments, state, items, pairs = padded[:5]
     contents = list(items or ()), list(pairs or ())
     return "object", kind.__module__, kind.__qualname__, fn, arguments, state, *contents
 
