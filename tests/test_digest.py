@@ -94,7 +94,6 @@ def test_what_is_not_equal_has_another(one: object, other: object) -> None:
         (len, abs),
         (lambda: 1, lambda: 2),
     ],
-    ids=str,
 )
 def test_values_that_must_be_told_apart(one: object, other: object) -> None:
     assert digest(one) != digest(other)

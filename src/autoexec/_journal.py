@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     import sqlite3
 
 SHARE = 0.02
-"""Commits may take this share of the time. Beside calls of 5 ms, two at a time, each outcome is
-committed by itself, and takes 1 %."""
+"""Commits may take this share of the time. Beside calls of 5 ms, two at a time, most outcomes
+are committed by themselves, 50 µs each."""
 BURST_S = 0.05
 """Time without commits that may be made up for, so that the first outcomes after a pause go at once."""
 LATEST_S = 0.5
@@ -62,6 +62,8 @@ class Journal:
         self._rows: dict[int, Row] = {}
         self._oldest_s = 0.0
         self._allowed_s = 0.0
+        self._last = -1
+        """The index of the last item of the runs before."""
         self._connection: sqlite3.Connection | None = None
 
     def open(self, about: Mapping[str, Any]) -> None:
@@ -86,6 +88,8 @@ class Journal:
         known = dict(self._execute("SELECT name, value FROM about"))
         if "run" in known:
             self._compare(json.loads(known["run"]), about)
+        last = "SELECT coalesce(max(item_index), -1) FROM outcomes"
+        [(self._last,)] = self._execute(last)
         self.torn = known.get("open") == "yes"
         self._note(run=json.dumps(about), open="yes")
 
@@ -116,6 +120,8 @@ class Journal:
     def rows(self, first: int, count: int) -> list[Row]:
         """What is known of the items from an index on, in their order."""
         found: list[Row] = []
+        if first > self._last:  # a stream that is past its end: 10 µs less for each item
+            return found
         for *values, mark in self._execute(_SELECT, (first, first + count)):
             row = Row(*values)
             if row.mark == mark:
