@@ -38,6 +38,21 @@ def test_items_leave_in_order_once_each(sizes: list[int], data: st.DataObject) -
     assert left == [(index, f"item {index}") for index in range(total)]
 
 
+@given(st.lists(st.booleans(), max_size=12), st.integers(0, 3))
+@examples(100)
+def test_items_that_are_settled_do_not_leave(settled: list[bool], before: int) -> None:
+    intake = Intake(None)
+    intake.took(["earlier"] * before, ended=False, error=None)
+    items = [f"item {index}" for index in range(len(settled))]
+    spans = [(before + index, 1) for index, known in enumerate(settled) if known]
+    intake.took(list(items), ended=True, error=None, settled=spans)
+    assert intake.taken == before + len(items)
+    left = [pair for _ in range(len(items) + before) if intake.count for pair in takes(intake, 99)]
+    expected = [(before + i, item) for i, item in enumerate(items) if not settled[i]]
+    assert left[before:] == expected
+    assert intake.over
+
+
 def test_items_that_come_back_leave_first() -> None:
     intake = Intake(None)
     intake.took(["a", "b", "c", "d", "e"], ended=True, error=None)

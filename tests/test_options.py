@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -78,6 +79,9 @@ def test_every_option_has_a_default() -> None:
         {"memory_limit": 1 << 20},
         {"memory_limit": 0.5},
         {"memory_limit": 1.0},
+        {"resume": "run.db"},
+        {"resume": "run.db", "resume_failed": True},
+        {"joblog": "run.log"},
         {"ordered": True},
         {"ordered": False},
         {"buffersize": None},
@@ -88,6 +92,29 @@ def test_every_option_has_a_default() -> None:
 def test_right_values_are_kept(options: dict[str, Any]) -> None:
     settings = validate(options)._asdict()
     assert {name: settings[name] for name in options} == options
+
+
+@pytest.mark.parametrize("name", ["resume", "joblog"])
+def test_paths_become_texts(name: str) -> None:
+    assert validate({name: Path("a", "b")})._asdict()[name] == str(Path("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"resume": b"run.db"}, TypeError, "resume must be the name of a file"),
+        ({"resume": ""}, ValueError, "resume must be the name of a file"),
+        ({"joblog": "a\0b"}, ValueError, "joblog must be the name of a file"),
+        ({"joblog": True}, TypeError, "joblog must be the name of a file"),
+        ({"resume_failed": 1, "resume": "x"}, TypeError, "resume_failed must be True or False"),
+        ({"resume_failed": True}, ValueError, "pass resume='run.db' as well"),
+    ],
+)
+def test_wrong_files_are_refused(
+    options: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        validate(options)
 
 
 @pytest.mark.parametrize("name", ["max_workers", "chunksize"])

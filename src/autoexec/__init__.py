@@ -19,6 +19,10 @@ The map of the package, from the top down; each module imports only from those b
     _run           one run, driven by the caller's thread; composes everything below
     _pulled        inputs that a task or a thread pulls meanwhile
     _source        the input, and how items are taken from it
+    _records       what a run leaves behind: its journal for the next one, and its job log
+    _journal       outcomes in a SQLite file
+    _journal_file  that file: whether it may be used, and is whole
+    _joblog        a line for each item, as of GNU parallel
     executors/     ways to run calls, one file each, behind one seam
     _pool/         worker processes, and the supervision of them
     _worker/       the far side of a process
@@ -40,6 +44,8 @@ The map of the package, from the top down; each module imports only from those b
     _control       feedback policies: chunk size, concurrency; pure
     _intake        items that were not sent yet; pure
     _window        outcomes in order, and what errors mean; pure
+    _stored        outcomes as a journal keeps them; pure
+    _digest        what tells items and functions apart, in every process; pure
     _effects       does a call change the caller's objects?
     _bytecode      does the code of a function say that it does?
     _reach         what a callable is made of, and what it can reach
@@ -80,6 +86,7 @@ if TYPE_CHECKING:
         AutoexecError,
         DeadlineExceeded,
         ItemTimeout,
+        JournalError,
         NotPicklable,
         RemoteError,
         RemoteTraceback,
@@ -101,6 +108,7 @@ __all__ = [
     "Failure",
     "InitializerFailed",
     "ItemTimeout",
+    "JournalError",
     "Kind",
     "NoWorkers",
     "NotPicklable",
@@ -138,6 +146,7 @@ _HOMES = {
         "AutoexecError",
         "DeadlineExceeded",
         "ItemTimeout",
+        "JournalError",
         "NotPicklable",
         "RemoteError",
         "RemoteTraceback",

@@ -125,6 +125,10 @@ def run_parallel(fn: Callable[..., Any], items: Iterable[Any], **options: Any) -
         seed: Gives each item a random stream of its own: see `item_random`.
         context: Context variables (a list of them) whose values calls in other processes see too;
             on threads and event loops calls see all of the caller's. A value must be picklable.
+        resume: A file that keeps what is done: a run that finds it there makes only the calls that it
+            lacks.
+        resume_failed: Try items again whose failure is in that file; else it comes back as it was.
+        joblog: A file that gets a line for each item that was called.
         star: Unpack each item: mappings become keyword arguments, others positional ones.
 
     Returns:
@@ -135,6 +139,8 @@ def run_parallel(fn: Callable[..., Any], items: Iterable[Any], **options: Any) -
             of the wrong type. Nothing was started.
         ValueError: An option is out of range. Nothing was started.
         NotPicklable: A value of `context` cannot travel (nothing was started), nor an item or a result.
+        JournalError: The file of `resume` belongs to something else, is in use, or may be written to
+            by others. Nothing was started.
         WorkerDied: A worker process ended while it ran the item.
         ItemTimeout: The call of an item took longer than `timeout`.
         DeadlineExceeded: The run took longer than `deadline`; what was done is in its `finished`.

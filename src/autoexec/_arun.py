@@ -171,14 +171,21 @@ def stream_to(line: Line, run: Run) -> Done | None:
     try:
         run.begin()
         while (done := run.step()) is None:
-            line.send(scheduler.window.take())
+            _send(line, run)
             scheduler.held = line.sent - line.used
-        line.send(scheduler.window.take())
+        _send(line, run)
         if isinstance(done.error, DeadlineExceeded):
             done.error.finished = scheduler.window.waiting()
         return done
     finally:
         run.close(abandon=done is None or done.error is not None)
+
+
+def _send(line: Line, run: Run) -> None:
+    lists = run.scheduler.window.take()
+    if lists:
+        run.commit()  # so that no result that was handed on is made again
+        line.send(lists)
 
 
 class AsyncResultIterator(Generic[R_co]):

@@ -43,6 +43,11 @@ class NotSent(NotPicklable):
     """An item could not be pickled, so it never was with a worker process."""
 
 
+class JournalError(AutoexecError):
+    """The journal of `resume` cannot be used: it belongs to other items or another function, another run
+    holds it, others could write to it, or it cannot be read or written."""
+
+
 class RemoteTraceback(Exception):
     """The text of a traceback in a worker process, attached as the cause of what came home."""
 

@@ -46,11 +46,25 @@ class Intake:
             return None
         return max(1, self.length - self.taken + held)
 
-    def took(self, items: list[Any], ended: bool, error: BaseException | None) -> None:
-        """Items came; `ended` if these were the last, `error` if the input raised after them."""
-        if items:
-            self._add(self.taken, items, front=False)
-            self.taken += len(items)
+    def took(
+        self,
+        items: list[Any],
+        ended: bool,
+        error: BaseException | None,
+        settled: Iterable[tuple[int, int]] = (),
+    ) -> None:
+        """Items came; `ended` if these were the last, `error` if the input raised after them.
+
+        Args:
+            settled: Those that need not be sent: the index of the first and how many, in their order.
+        """
+        at = first = self.taken
+        self.taken += len(items)
+        for index, count in (*settled, (self.taken, 0)):
+            if index > at:  # all of them are the list itself
+                whole = index - at == len(items)
+                self._add(at, items if whole else items[at - first : index - first], front=False)
+            at = index + count
         self.ended = ended
         self.error = error
 

@@ -13,6 +13,7 @@ from ._size import parse_size
 if TYPE_CHECKING:
     from concurrent.futures import Executor
     from contextvars import ContextVar
+    from pathlib import Path
 
     from ._types import Route
 
@@ -59,6 +60,12 @@ class CommonOptions(TypedDict, total=False):
     """Gives each item a random stream of its own, see `item_random`."""
     context: Iterable[ContextVar[Any]]
     """Context variables whose values calls in other processes see as well; the others see all."""
+    resume: str | Path | None
+    """A file that keeps what is done: a run that finds it there makes only the calls that it lacks."""
+    resume_failed: bool
+    """Try the items again that have failed before, rather than give their errors back."""
+    joblog: str | Path | None
+    """A file that gets a line for each item, as of GNU parallel."""
 
 
 class StreamOptions(CommonOptions, total=False):
@@ -102,6 +109,9 @@ class Settings(NamedTuple):
     """Bytes as an `int`, a share as a `float`."""
     seed: int | None = None
     context: tuple[ContextVar[Any], ...] = ()
+    resume: str | None = None
+    resume_failed: bool = False
+    joblog: str | None = None
     ordered: bool = True
     buffersize: int | None = None
     sources: Mapping[str, str] = MappingProxyType({})
@@ -126,6 +136,11 @@ class Settings(NamedTuple):
             for name, source in self.sources.items()
             if values[name] != self._field_defaults[name]
         }
+
+    @property
+    def recorded(self) -> bool:
+        """Whether its outcomes are written down as they come."""
+        return self.resume is not None or self.joblog is not None
 
     @property
     def limited(self) -> bool:
@@ -166,7 +181,7 @@ def validate(options: Mapping[str, Any]) -> Settings:
             raise TypeError(
                 f"There is no option {name!r}.{hint} The options are {', '.join(NAMES)}."
             )
-    settings = Settings(**options)
+    settings = _check_files(Settings(**options))
     _check_backend(settings.backend)
     if settings.max_workers is not None:
         most = _count("max_workers", settings.max_workers, "or None to leave it to the machine")
@@ -224,6 +239,20 @@ def _variables(given: Any) -> tuple[ContextVar[Any], ...]:
     return variables
 
 
+def _check_files(settings: Settings) -> Settings:
+    _check_flag("resume_failed", settings.resume_failed)
+    if settings.resume_failed and settings.resume is None:
+        raise ValueError(
+            "resume_failed=True tries the failures in a journal again, but there is none: pass"
+            " resume='run.db' as well."
+        )
+    if settings.resume is not None:
+        settings = settings._replace(resume=_file("resume", settings.resume))
+    if settings.joblog is not None:
+        settings = settings._replace(joblog=_file("joblog", settings.joblog))
+    return settings
+
+
 def _check_initializer(settings: Settings) -> Settings:
     if settings.initializer is not None and not callable(settings.initializer):
         raise TypeError(f"initializer must be callable, but {settings.initializer!r} is not.")
@@ -269,6 +298,15 @@ def _count(name: str, value: object, otherwise: str, least: int = 1) -> int:
     if count < least:
         raise ValueError(f"{name} must be at least {least}, {otherwise}, not {value!r}.")
     return count
+
+
+def _file(name: str, value: Any) -> str:
+    path = value.__fspath__() if hasattr(type(value), "__fspath__") else value
+    if not isinstance(path, str):
+        raise TypeError(f"{name} must be the name of a file or None, not {value!r}.")
+    if not path or "\0" in path:
+        raise ValueError(f"{name} must be the name of a file or None, not {value!r}.")
+    return path
 
 
 def _check_flag(name: str, value: object) -> None:

@@ -93,6 +93,10 @@ class Report(NamedTuple):
     """Options that differ from the default: value, and where it came from."""
     memory: MemoryUse | None = None
     """What the run did to memory. None if it was over before a look, or the system does not tell."""
+    resumed: int = 0
+    """Items whose outcome is that of an earlier run, from its journal."""
+    journal: str = ""
+    """The journal of `resume`, and what was wrong with it."""
 
     @property
     def route(self) -> str:
@@ -214,6 +218,8 @@ class Report(NamedTuple):
         if self.items > 1:
             for i, slow in enumerate(self.slowest):
                 yield "" if i else "slowest", _slow(slow)
+        if self.journal:
+            yield "resumed", f"{count(self.resumed, 'item')} from {self.journal}"
         if self.retries:
             yield "retried", count(self.retries, "time")
         if self.memory and (self.memory.held_back or self._limited):

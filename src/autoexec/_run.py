@@ -29,10 +29,12 @@ from ._report import Report, Results
 from ._scheduler import Scheduler
 from ._seed import Seeded, SeededTask
 from ._source import Pulled, Source
-from ._types import Broken, Event, Executor, Lane, Ready, Running
+from ._types import Broken, Event, Executor, Lane, Ready, Running, Settled
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
+
+    from ._records import Records
 
 LOOK_S = 0.005
 """Between looks at the process as a whole while calls run here, once single calls are no longer
@@ -111,6 +113,13 @@ class Run:
             stream=stream,
         )
         self._meter = meter(settings.progress, self.name, source.length)
+        self._deaf = False
+        """What is heard from now on is too late."""
+        self._records: Records | None = None
+        if settings.recorded:
+            from ._records import Records  # and SQLite, which only those should pay who use it
+
+            self._records = Records(fn, settings)
 
         self._boot_s = _host.boot_clock()
         # Where start times of processes are not known, a child that was there before tells nothing.
@@ -136,8 +145,18 @@ class Run:
 
     def begin(self) -> None:
         """Look at what the clocks show before the first call, on the thread that drives the run."""
+        if self._records is not None:
+            self._records.open()
+            self._take_all()
         if self._settings.route == "auto" and self._source.length != 1:
             self._look((), None)
+
+    def _take_all(self) -> None:
+        """Take the whole of an input whose results will all be held anyway: whether a journal belongs
+        to it is to be known before anything starts."""
+        length = self._source.length
+        while not (self._stream or length is None or self.scheduler.taking or self.scheduler.ended):
+            self.perform(Take(length))
 
     def step(self) -> Done | None:
         """Do the next thing, waiting for it if need be. Returns `Done` when nothing is left to do."""
@@ -151,10 +170,13 @@ class Run:
         """Do what needs no waiting, except for calls on this very thread. Returns what comes then."""
         while not self.left:
             if self._meter is not None:
-                self._meter.look(self.scheduler.profiler.done, self._clock())
+                self._meter.look(self.scheduler.done, self._clock())
             action = self.scheduler.next_action(self._clock())
             if isinstance(action, Done) and self._meter is not None:
-                self._meter.end(self.scheduler.profiler.done)
+                self._meter.end(self.scheduler.done)
+            if isinstance(action, Done):
+                self._write_down()
+                self._deaf = isinstance(action.error, DeadlineExceeded)
             if isinstance(action, (Take, Wait, Done)):
                 return action
             self._do(action)
@@ -170,10 +192,16 @@ class Run:
         if taken is None:
             self.scheduler.taking = True
             return
-        self.scheduler.took(*taken)
+        self._took(*taken)
         if self._stream and self.may_block:
             now = self._clock()
             self.scheduler.pulled(now, now - before)
+
+    def _took(self, items: list[Any], ended: bool, error: BaseException | None) -> None:
+        known: Sequence[Settled] = ()
+        if self._records is not None:
+            known = self._records.known(self.scheduler.taken, items)
+        self.scheduler.took(items, ended, error, known)
 
     def _do(self, action: Inspect | Open | Send | Recall | Progress | Gauge | Stop | Weigh) -> None:
         scheduler = self.scheduler
@@ -222,6 +250,11 @@ class Run:
         return self._source.may_block
 
     @property
+    def told(self) -> str:
+        """What the report says of the journal."""
+        return "" if self._records is None else self._records.told()
+
+    @property
     def calls_here(self) -> bool:
         """Whether calls are made on the thread that drives the run."""
         return "inline" in self.scheduler.plan.capacities
@@ -237,11 +270,17 @@ class Run:
         if self.closing:
             return
         self.closing = True
-        self._source.close()
-        for executor in list(self._executors.values()):
-            executor.close(abandon=abandon)
-        if self._meter is not None:
-            self._meter.close()
+        try:
+            if self._records is not None and not (self.left or self._deaf):
+                self.hear()  # what has ended before a Ctrl-C need not be called again
+        finally:
+            self._source.close()
+            for executor in list(self._executors.values()):
+                executor.close(abandon=abandon)
+            if self._meter is not None:
+                self._meter.close()
+            if self._records is not None:
+                self._records.close()
         if self._learns:
             _priors.learn(self.fn, self.scheduler.prior())
 
@@ -264,6 +303,11 @@ class Run:
     # --- Waiting is watching ------------------------------------------------------------------------
 
     def _wait(self, seconds: float, watched: Sequence[Chunk], here: bool) -> None:
+        if self._records is not None and (due := self._records.due_s()) is not None:
+            if not due:  # what can be sent was sent: the calls go on meanwhile
+                self._records.commit()
+            else:
+                seconds = min(seconds, due)
         queued = queued_ns() if watched else 0
         before = self._clock()
         event = self._next_event(seconds)
@@ -303,7 +347,7 @@ class Run:
                 self.scheduler.broken(event)
             case Pulled():
                 self.scheduler.taking = self._source.pulling  # first, since it may end meanwhile
-                self.scheduler.took(*self._source.collected())
+                self._took(*self._source.collected())
             case _:
                 self._settle(event)
                 return sum(len(block.values) + (block.error is not None) for block in event)
@@ -314,6 +358,18 @@ class Run:
             if self._before and block.chunk in self._before:
                 self._compare(block.chunk)
         self.scheduler.heard(blocks, self._clock())
+        self._write_down()
+
+    def _write_down(self) -> None:
+        """Put down what has become of items, before the lists of results are joined."""
+        settled = self.scheduler.settled
+        while self._records is not None and settled:
+            self._records.add(settled.pop(0), self._clock())
+
+    def commit(self) -> None:
+        """Have the outcomes so far survive the end of this process."""
+        if self._records is not None:
+            self._records.commit()
 
     def _compare(self, chunk: Chunk) -> None:
         changed = difference(self._before.pop(chunk), snapshot(self._call, chunk.item(0)))
@@ -367,6 +423,7 @@ def complete(current: Run) -> Results[Any]:
     abandon = True
     try:
         current.begin()
+        results = current.collect(results)  # a journal may have had them all
         while (done := current.step()) is None:
             results = current.collect(results)
         abandon = done.error is not None
@@ -397,7 +454,7 @@ def report_of(run: Run) -> Report:
     profile, plan = scheduler.final_profile(), scheduler.history[-1][1]
     return Report(
         function=run.name,
-        items=scheduler.profiler.done,
+        items=scheduler.done,
         seconds=time.perf_counter() - run.started,
         calls_s=scheduler.calls_s,
         ran=dict(scheduler.ran),
@@ -414,6 +471,8 @@ def report_of(run: Run) -> Report:
         deaths=len(scheduler.ledger.dead),
         recording=scheduler.ledger.recorded(),
         retries=scheduler.retries.count,
+        resumed=scheduler.resumed,
+        journal=run.told,
         options=run.scheduler.settings.given,
         memory=scheduler.memory.use(),
     )

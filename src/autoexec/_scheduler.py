@@ -38,7 +38,7 @@ from ._priors import Prior
 from ._profile import BEAT_S, Profiler
 from ._rate import Rate
 from ._retries import PolicyFailed, Retries
-from ._types import Broken, Host, Lane, Look, Memory, Payload, Plan, Profile, Ready
+from ._types import Broken, Host, Lane, Look, Memory, Payload, Plan, Profile, Ready, Settled
 from ._window import StreamWindow, UnorderedWindow, Window
 
 LONGEST_WAIT_S = 0.5
@@ -108,15 +108,36 @@ class Scheduler:
         self._limits = Limits(settings, name, now)
         self.memory = Watch(settings.memory_limit, now)
         self.retries = Retries(settings.retries)
+        self.settled: list[Settled] | None = [] if settings.recorded else None
+        """What has become of items, for the driver to write down; None: nobody does."""
+        self.resumed = 0
+        """Items whose outcome is that of an earlier run."""
+        self._resumed_failures = 0
         self._rate = Rate(settings.max_per_second, now)
         if self.plan.waiting:
             self._pace.begin_ramp(self.plan, now, 0, prior.at_once if prior else None)
 
     # --- What happened ----------------------------------------------------------------------------
 
-    def took(self, items: list[Any], ended: bool, error: BaseException | None = None) -> None:
-        """Items came from the input; `ended` if it has no more, `error` if it raised."""
-        self._intake.took(items, ended, error)
+    def took(
+        self,
+        items: list[Any],
+        ended: bool,
+        error: BaseException | None = None,
+        known: Sequence[Settled] = (),
+    ) -> None:
+        """Items came from the input; `ended` if it has no more, `error` if it raised. Of those that are
+        `known`, an earlier run has the outcome."""
+        first = self._intake.taken
+        self._intake.took(items, ended, error, [(some.first, some.covers) for some in known])
+        for some in known:
+            self.resumed += some.covers
+            self.window.put_values(some.first, list(some.values))
+            if some.error is not None:
+                item = items[some.first - first]
+                self._resumed_failures += 1
+                if self.window.put_error(some.first, item, some.error, some.wall_s):
+                    self._error = self._error or some.error
 
     def pulled(self, now: float, seconds: float) -> None:
         """So long it took to take the last items from an input that nobody else waits for."""
@@ -135,7 +156,7 @@ class Scheduler:
             self._pace.count_round(
                 self.plan,
                 now,
-                done=self.profiler.done - self.window.failures,
+                done=self.profiler.done - (self.window.failures - self._resumed_failures),
                 in_flight=self._lanes.local + len(self._lanes["asyncio"].in_flight),
                 oldest_s=self._lanes.oldest_s(now),
                 profile=self.final_profile(),
@@ -246,6 +267,8 @@ class Scheduler:
             self._intake.stays.add(chunk.first + chunk.done)  # it comes back with the rest
             block.error = None
         again = block.error is not None and self._again(chunk, block.error, now)
+        if self.settled is not None:
+            self._note(block, first, None if again else block.error)
         if block.error is not None and not again:
             self._failed(chunk, block.error, block.wall_s)
         self.ran[chunk.route] += len(block.values) + (block.error is not None and not again)
@@ -263,6 +286,13 @@ class Scheduler:
             if chunk.recalled and self._overran:
                 self._overran = False
                 self.profiler.overran()
+
+    def _note(self, block: Block, first: int, error: BaseException | None) -> None:
+        """Have outcomes written down."""
+        assert self.settled is not None
+        if block.values or error is not None:
+            chunk, times = block.chunk, (block.wall_s, block.began_s)
+            self.settled.append(Settled(first, block.values, error, *times, chunk.lane, block.pid))
 
     def _again(self, chunk: Chunk, error: BaseException, now: float) -> bool:
         """Put an item off that is to be tried again; whether it is."""
@@ -340,7 +370,10 @@ class Scheduler:
     def _save_partial(self) -> None:
         """Keep what calls on threads came to of which nothing was announced yet."""
         for chunk in self._lanes.on("threads"):
-            self.window.put_values(chunk.first + chunk.arrived, list(chunk.partial or ()))
+            first, values = chunk.first + chunk.arrived, list(chunk.partial or ())
+            self.window.put_values(first, values)
+            if self.settled is not None and values:
+                self.settled.append(Settled(first, values, lane=chunk.lane))
 
     def _leaving(self) -> bool:
         """Whether the plan is to send items to other processes, which was not asked for."""
@@ -538,7 +571,22 @@ class Scheduler:
         remaining = self._intake.remaining
         return remaining is None or remaining >= self.profiler.done
 
+    @property
+    def taken(self) -> int:
+        """Items that came from the input."""
+        return self._intake.taken
+
+    @property
+    def ended(self) -> bool:
+        """Whether the input has no more."""
+        return self._intake.ended
+
     # --- Figures ----------------------------------------------------------------------------------
+
+    @property
+    def done(self) -> int:
+        """Items that have an outcome, of this run or an earlier one."""
+        return self.profiler.done + self.resumed
 
     @property
     def at_once(self) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ._chunk import Block, Chunk
 from ._routes import Lane as Lane
@@ -53,6 +53,27 @@ class Broken(NamedTuple):
 
 Event = Sequence[Block] | Ready | Broken
 Sink = Callable[[Event], None]
+
+
+class Settled(NamedTuple):
+    """What became of consecutive items for good: values, then perhaps one error."""
+
+    first: int
+    """The index of the first."""
+    values: Sequence[Any]
+    error: BaseException | None = None
+    wall_s: float = 0.0
+    """Seconds of all the calls together."""
+    began_s: float = 0.0
+    """When the first of them began; 0 if nobody knows."""
+    lane: str = ""
+    pid: int = 0
+    """The worker process that ran them; 0: this process, or one of somebody else's."""
+
+    @property
+    def covers(self) -> int:
+        """How many items these are."""
+        return len(self.values) + (self.error is not None)
 
 
 class Executor(Protocol):

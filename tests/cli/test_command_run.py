@@ -346,3 +346,39 @@ def test_a_decorated_function_is_called_as_it_is() -> None:
     made = run_module._encoded(decorated)
     assert made.fn is decorated.__wrapped__
     assert run_parallel(made, [1]).report.function == "decorated"
+
+
+# --- Going on ----------------------------------------------------------------------------------------
+
+
+def test_a_run_goes_on_from_its_journal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = {"resume": str(tmp_path / "run.db"), "joblog": str(tmp_path / "run.log")}
+    assert run(sorted, "[2, 1]\n[4, 3]\n", **options) == (0, ["[1, 2]", "[3, 4]"])
+    assert capsys.readouterr().err == ""
+    text = "[2, 1]\n[4, 3]\n[6, 5]\n"
+    assert run(sorted, text, **options) == (0, ["[1, 2]", "[3, 4]", "[5, 6]"])
+    assert "2 items from " in capsys.readouterr().err
+    assert len((tmp_path / "run.log").read_text().splitlines()) == 4
+
+
+def test_failures_are_tried_again_when_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail_once(item: str) -> str:
+        if not (tmp_path / "mended").exists():
+            raise ValueError(item)
+        return item
+
+    options: dict[str, Any] = {"resume": str(tmp_path / "run.db"), "on_error": "skip"}
+    for _ in range(2):
+        assert run(fail_once, '"a"\n"b"\n', **options) == (1, [])
+    (tmp_path / "mended").touch()
+    again = run(fail_once, '"a"\n"b"\n', resume_failed=True, **options)
+    assert again == (0, ['"a"', '"b"'])
+    assert run(fail_once, '"c"\n', **options) == (1, [])
+    assert "belongs to other items" in capsys.readouterr().err
+
+
+def test_resume_failed_needs_a_journal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "math:floor", "--resume-failed"]) == 2
+    assert "pass resume='run.db' as well" in capsys.readouterr().err

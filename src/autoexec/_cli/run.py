@@ -77,6 +77,22 @@ _FLAGS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ),
     ("--retries", "retries", {"type": int, "metavar": "N", "help": "tries after the first"}),
     (
+        "--resume",
+        "resume",
+        {"metavar": "FILE", "help": "keep what is done in FILE, and go on from what is there"},
+    ),
+    (
+        "--resume-failed",
+        "resume_failed",
+        {
+            "dest": "resume_failed",
+            "action": "store_true",
+            "default": None,
+            "help": "with --resume: try the items again that failed",
+        },
+    ),
+    ("--joblog", "joblog", {"metavar": "FILE", "help": "append a line for each item to FILE"}),
+    (
         "--workers",
         "max_workers",
         {"dest": "max_workers", "type": int, "metavar": "N", "help": "the most calls at once"},
@@ -161,6 +177,8 @@ class Command:
             out.flush()  # a microsecond, for which what is finished is there
             self._written += 1
         self._failed = max(self._failed, results.report.failures)
+        if results.report.resumed:
+            self._say(f"{count(results.report.resumed, 'item')} from {results.report.journal}")
         if self._failed:
             self._say(f"{self._failed:,} of {results.report.items:,} items failed")
         if self._report:

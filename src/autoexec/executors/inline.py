@@ -33,9 +33,15 @@ class InlineExecutor:
         """Nothing: the thread that could ask for it is the one that runs the call."""
 
     def _emit(self, block: Block) -> None:
-        if isinstance(block.error, KeyboardInterrupt):
-            raise block.error
-        self._sink([block])
+        if not isinstance(block.error, KeyboardInterrupt):
+            self._sink([block])
+            return
+        interrupt, block.error = block.error, None
+        self._sink([block])  # what was done before it
+        try:
+            raise interrupt
+        finally:
+            del interrupt  # its traceback holds this frame, which would be a cycle
 
     def close(self, *, abandon: bool) -> None:
         """Nothing to let go of."""

@@ -1,0 +1,85 @@
+"""A line for each item that was run, as GNU parallel writes its job log: appended and flushed."""
+
+from __future__ import annotations
+
+import re
+import signal
+import time
+from collections.abc import Iterator
+from typing import IO
+
+from ._errors import AutoexecError, WorkerDied
+from ._types import Settled
+
+HEADER = ("Seq", "Host", "Starttime", "JobRuntime", "Send", "Receive", "Exitval", "Signal", "Outcome")  # fmt: skip
+"""Those of GNU parallel, whose last is the command."""
+SHOWN = 200
+"""Characters of an error that are written."""
+
+
+class JobLog:
+    """A file of tab-separated lines.
+
+    Args:
+        path: Appended to; it gets a header if it is new.
+
+    Raises:
+        AutoexecError: It cannot be written.
+    """
+
+    def __init__(self, path: str) -> None:
+        # The clock of calls is not that of the day.
+        self._epoch_s = time.time() - time.perf_counter()
+        try:
+            self._file: IO[str] = open(path, "a", encoding="utf-8", errors="backslashreplace")
+        except OSError as error:
+            raise AutoexecError(
+                f"The job log {path} cannot be written ({error.strerror}): name a file in a directory"
+                " that is there, and that you may write to."
+            ) from error
+        if not self._file.tell():
+            self._write(["\t".join(HEADER)])
+
+    def add(self, settled: Settled, now: float) -> None:
+        """Write the lines of outcomes that were heard of just now."""
+        self._write(self._lines(settled, now))
+
+    def _write(self, lines: list[str] | Iterator[str]) -> None:
+        self._file.write("".join(f"{line}\n" for line in lines))
+        self._file.flush()
+
+    def _lines(self, settled: Settled, now: float) -> Iterator[str]:
+        seconds = settled.wall_s / settled.covers
+        began = settled.began_s or now - settled.wall_s
+        host = f"{settled.lane}:{settled.pid}" if settled.pid else settled.lane
+        for position in range(settled.covers):
+            error = settled.error if position == len(settled.values) else None
+            start = self._epoch_s + began + position * seconds
+            yield "\t".join(
+                (
+                    str(settled.first + position),
+                    host,
+                    f"{start:.3f}",
+                    f"{seconds:.6f}",
+                    "0\t0",
+                    *_outcome(error),
+                )
+            )
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+
+def _outcome(error: BaseException | None) -> tuple[str, str, str]:
+    """Exit value, signal, and what came of it in words."""
+    if error is None:
+        return "0", "0", "ok"
+    text = f"{type(error).__qualname__}: {error}"[:SHOWN]
+    return "1", str(_signal_of(error)), re.sub(r"\s+", " ", text)
+
+
+def _signal_of(error: BaseException) -> int:
+    """The number of the signal that ended the worker process with the item; 0 if none did."""
+    found = re.search(r"\bSIG[A-Z0-9]+\b", str(error)) if isinstance(error, WorkerDied) else None
+    return int(getattr(signal, found[0], 0)) if found else 0
