@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import os
+import sys
 import warnings
 from functools import cache
 from typing import Any
@@ -43,8 +45,10 @@ def _close(*things: Any) -> None:
 def ray() -> Any:
     """The package Ray, connected to a cluster of two processors."""
     found = pytest.importorskip("ray", reason="needs the extra ray, or there is no wheel for here")
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
         warnings.simplefilter("ignore")
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # workers read the tests' functions
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         found.init(
             num_cpus=WORKERS,
             include_dashboard=False,
