@@ -25,6 +25,7 @@ TOUCHING = (
     "_source",
     "_pulled",
     "executors",
+    "_batches",
     "_pool",
     "_worker",
     "_payload",
@@ -36,7 +37,7 @@ TOUCHING = (
     "_thread_cache",
 )
 """The layers that may read clocks, start things and ask the system. All others are pure."""
-EXTRAS = ("numpy", "tqdm")
+EXTRAS = ("numpy", "tqdm", "distributed", "ray")
 """Imported only where a user asks for what they do."""
 SYSTEM = {"time", "os", "threading", "subprocess", "random"}
 

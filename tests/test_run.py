@@ -32,8 +32,9 @@ from autoexec import (
 from autoexec import _thread_cache as thread_cache
 from autoexec._pool import shared
 from autoexec._pool.spawn import spawn
+from autoexec._routes import REMOTE
 
-BACKENDS = ["auto", "inline", "threads", "processes", "hybrid"]
+BACKENDS = ["auto", "inline", "threads", "processes", "hybrid", "dask", "ray"]
 
 
 def double(x: int) -> int:
@@ -185,7 +186,7 @@ class TestEveryBackend:
             called.append(x)
             return x
 
-        fn = double if backend in ("processes", "hybrid") else note
+        fn = double if backend in ("processes", "hybrid", *REMOTE) else note
         with pytest.raises(OSError, match="the disk is gone"):
             run_parallel(fn, items(), backend=backend)
         if fn is note:
@@ -425,7 +426,7 @@ def test_a_timeout_holds_for_calls_on_an_executor_of_the_callers(gate: Gate) -> 
         gate.path.touch()
 
 
-@pytest.mark.parametrize("backend", ["auto", "threads", "processes", "external"])
+@pytest.mark.parametrize("backend", ["auto", "threads", "processes", "external", "dask", "ray"])
 def test_calls_of_a_chunk_do_not_share_the_time_of_one(backend: Any) -> None:
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         chosen = pool if backend == "external" else backend

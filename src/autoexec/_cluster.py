@@ -54,8 +54,10 @@ def plan(profile: Profile, settings: Settings, kind: Kind) -> Plan:
 
 
 def _sampled(profile: Profile, settings: Settings, kind: Kind) -> bool:
-    """Whether enough was seen here; nothing need be where the size of a batch is given."""
-    if settings.chunksize != "auto" or profile.elapsed_s >= LONG_SAMPLE_S:
+    """Whether enough was seen here; nothing need be where the size of a batch is given, and nothing
+    can be where calls need what an initializer does in workers."""
+    asked = settings.chunksize != "auto" or settings.initializer is not None
+    if asked or profile.elapsed_s >= LONG_SAMPLE_S:
         return True
     unclear = kind is Kind.CPU_HELD and profile.gil_share is None
     return profile.calls >= SAMPLE and not unclear
@@ -84,9 +86,7 @@ def _batches(profile: Profile, settings: Settings, width: int) -> int:
     return threads * PREFETCH if certain else threads
 
 
-def batch_size(
-    profile: Profile, *, wall_s: float, width: int, remaining: int | None
-) -> int:
+def batch_size(profile: Profile, *, wall_s: float, width: int, remaining: int | None) -> int:
     """Items in one batch.
 
     Args:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-Route = Literal[
-    "inline", "threads", "processes", "asyncio", "hybrid", "external", "dask", "ray"
-]
+Route = Literal["inline", "threads", "processes", "asyncio", "hybrid", "external", "dask", "ray"]
 """A way to run calls. `inline` is one call at a time in this process."""
 
 Lane = Literal["inline", "threads", "processes", "asyncio", "hybrid", "external", "dask", "ray"]

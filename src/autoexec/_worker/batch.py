@@ -1,4 +1,4 @@
-"""A batch of items in a worker of somebody else's cluster: the far side of `executors/_batches`.
+"""A batch of items in a worker of somebody else's cluster: the far side of `_batches`.
 
 The cluster moves bytes only; what they hold is read here, so that a function or an item that cannot be
 read is an error of its items, and no scheduler needs the modules of the caller.
@@ -82,7 +82,7 @@ class Answer:
         *,
         refused: bool = False,
         unread: bool = False,
-        broken: BaseException | None = None,
+        broken: tuple[BaseException, str] | None = None,
         initializing: bool = False,
     ) -> None:
         self.outcomes = outcomes
@@ -91,7 +91,7 @@ class Answer:
         self.unread = unread
         """Its items could not be read, so none was called."""
         self.broken = broken
-        """Why the function cannot be called here at all."""
+        """Why the function cannot be called here at all, and the traceback of that."""
         self.initializing = initializing
         """That came of the initializer."""
 
@@ -155,9 +155,9 @@ def _run(
         recipe: Recipe = loads(batch.recipe)
         call = _function(recipe.run, fn)
     except _InitializerRaised as raised:
-        return dumps(Answer([], broken=portable_error(raised.error)[0], initializing=True))
+        return dumps(Answer([], broken=portable_error(raised.error), initializing=True))
     except BaseException as error:  # reading is the user's code
-        return dumps(Answer([], broken=portable_error(error)[0]))
+        return dumps(Answer([], broken=portable_error(error)))
     try:
         values = read_items(items)
     except BaseException:

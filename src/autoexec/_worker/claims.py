@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .batch import Items
 
 
-class Claims(distributed.SchedulerPlugin):  # type: ignore[misc]
+class Claims(distributed.SchedulerPlugin):
     """Knows which batches of which runs were begun. It lives at the scheduler."""
 
     name = "autoexec-claims-1"

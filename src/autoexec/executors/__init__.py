@@ -74,13 +74,13 @@ def make(
 
             return ExternalExecutor(packed.travels, sink, cast("CallersExecutor", settings.backend))
         case "dask":
-            from ._batches import BatchesExecutor
+            from .._batches import BatchesExecutor
             from .dask import DaskEngine
 
             dask = DaskEngine(settings.backend, name_of(fn))
             return BatchesExecutor(dask, packed, sink, settings, host=ThreadsExecutor)
         case "ray":
-            from ._batches import BatchesExecutor
+            from .._batches import BatchesExecutor
             from .ray import RayEngine
 
             ray = RayEngine(name_of(fn))

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from queue import SimpleQueue
 from typing import Any
 
+from .._batches import EngineDown, Lost, missing
 from .._errors import AutoexecError
 from .._types import Lane
 from .._worker.batch import Batch, Items, hello
-from ._batches import EngineDown, Lost, missing
 
 LARGE_BYTES = 1 << 16
 """A function of this size or more is not sent with each batch: it is moved to the workers once. A task of
@@ -150,10 +150,10 @@ class DaskEngine:
         except Exception:  # nobody there who knows
             return False
 
-    def cancel(self, handles: Sequence[Any]) -> None:
+    def cancel(self, sent: Sequence[tuple[Any, int]]) -> None:
         """Cancel tasks: what runs ends with the call that it is in."""
         try:
-            self._client.cancel(list(handles))
+            self._client.cancel([future for future, _ in sent])
         except Exception as error:
             raise EngineDown(str(error)) from error
 

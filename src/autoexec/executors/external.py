@@ -9,11 +9,11 @@ from concurrent.futures import CancelledError, Future
 from functools import partial
 from typing import Any
 
+from .._batches import blocks_of, failed
 from .._chunk import Chunk
 from .._pickling import Portable
 from .._types import Sink
 from .._worker.calls import Outcomes, run_portable
-from ._batches import blocks_of, failed
 
 
 class ExternalExecutor:

@@ -6,14 +6,16 @@ result anew. The function is put into Ray's object store once.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
+from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
+from .._batches import EngineDown, Lost, missing
 from .._errors import AutoexecError
 from .._types import Lane
-from .._worker.batch import Batch, Items, run_batch
-from ._batches import EngineDown, Lost, missing
+from .._worker.batch import Batch, Items
 
 LARGE_ITEMS_BYTES = 100_000
 """Arguments of this size or more go into the object store, as Ray itself would do."""
@@ -48,7 +50,10 @@ class RayEngine:
 
     def connect(self, run: str, fn: bytes, patience_s: float) -> None:
         """Put the function where workers can have it."""
-        self._task = self._ray.remote(max_retries=0)(run_batch).options(name=self._name)
+        from .._worker.flags import run_wanted
+
+        self._run = run
+        self._task = self._ray.remote(max_retries=0)(run_wanted).options(name=self._name)
         self._fn = self._ray.put(fn)
 
     def threads(self) -> int:
@@ -62,7 +67,7 @@ class RayEngine:
         if isinstance(items, bytes) and len(items) >= LARGE_ITEMS_BYTES:
             items = self._ray.put(items)
         try:
-            handle = self._task.remote(self._fn, items, batch)
+            handle = self._task.remote(self._run, self._fn, items, batch)
         except Exception as error:  # something of Ray's own
             raise EngineDown(f"it takes no tasks ({type(error).__name__}: {error})") from error
         handle.future().add_done_callback(lambda _: done.put(handle))
@@ -79,14 +84,25 @@ class RayEngine:
         except Exception as error:  # the worker died, or what it had made is lost
             return Lost(f"{type(error).__name__}", begun=True)
 
-    def cancel(self, handles: Sequence[Any]) -> None:
-        """End tasks, with the worker processes that run them: no other way stops a call."""
-        for handle in handles:
-            try:
-                self._ray.cancel(handle, force=True)
-            except Exception as error:
-                raise EngineDown(str(error)) from error
+    def cancel(self, sent: Sequence[tuple[Any, int]]) -> None:
+        """Let batches end with the call that they are in."""
+        from .._worker import flags
+
+        try:
+            for handle, number in sent:
+                flags.raise_flag(self._run, number)
+                ended = partial(_lower, self._run, number)
+                handle.future().add_done_callback(ended)
+        except Exception as error:
+            raise EngineDown(str(error)) from error
 
     def disconnect(self) -> None:
         """Let the function go."""
         self._fn = None
+
+
+def _lower(run: str, number: int, _: object) -> None:
+    from .._worker import flags
+
+    with contextlib.suppress(Exception):  # Ray has been shut down, and its flags with it
+        flags.lower_flag(run, number)

@@ -16,15 +16,15 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple, Protocol
 from uuid import uuid4
 
-from .._chunk import Block, Chunk
-from .._errors import AutoexecError, NotPicklable, RemoteTraceback, WorkerDied
-from .._function import name_of
-from .._limits import timed_out
-from .._options import Settings
-from .._pickling import Packed, dumps, loads
-from .._types import Broken, Lane, Ready, Sink
-from .._worker.batch import Answer, Batch, Items, Recipe, pack_items
-from .._worker.calls import AtHome, Outcomes
+from ._chunk import Block, Chunk
+from ._errors import AutoexecError, NotPicklable, RemoteTraceback, WorkerDied
+from ._function import name_of
+from ._limits import timed_out
+from ._options import Settings
+from ._pickling import Packed, dumps, loads
+from ._types import Broken, Lane, Ready, Sink
+from ._worker.batch import Answer, Batch, Items, Recipe, pack_items
+from ._worker.calls import AtHome, Outcomes
 
 PATIENCE_S = 30.0
 """Seconds for which a cluster may have no workers, or not answer; `deadline` takes their place. Stated in
@@ -67,8 +67,8 @@ class Engine(Protocol):
     def fetch(self, sent: Sequence[tuple[Any, int]]) -> Sequence[bytes | Lost]:
         """What has come of batches that are done, each a handle and its number."""
 
-    def cancel(self, handles: Sequence[Any]) -> None:
-        """Nobody waits for these."""
+    def cancel(self, sent: Sequence[tuple[Any, int]]) -> None:
+        """Nobody waits for these batches."""
 
     def disconnect(self) -> None:
         """Let go of the run, not of the cluster."""
@@ -218,10 +218,10 @@ class BatchesExecutor:
         if read.refused:
             self._settle_lost(chunk, Lost("it was begun on a worker that then died", True))
         elif read.broken is not None:
-            reason = f"its workers cannot read the function ({read.broken})"
-            self._sink(
-                Broken(self._engine.lane, reason, read.broken, initializing=read.initializing)
-            )
+            error, trace = read.broken
+            _attach(error, trace)
+            reason = f"its workers cannot read the function ({error})"
+            self._sink(Broken(self._engine.lane, reason, error, initializing=read.initializing))
         elif read.unread:
             self._singly = True  # so that only those that cannot be read fail
             self._sink([_end(chunk)])
@@ -252,23 +252,23 @@ class BatchesExecutor:
     def stop(self, chunk: Chunk, error: BaseException) -> None:
         """Report the chunk as failed, and cancel what runs it: it ends with the call that it is in."""
         with self._lock:
-            handles = [one for one, (its, _) in self._chunks.items() if its is chunk]
-            for one in handles:
+            sent = [(one, number) for one, (its, number) in self._chunks.items() if its is chunk]
+            for one, _ in sent:
                 del self._chunks[one]
-        if handles:
+        if sent:
             self._fail(chunk, error)
-            self._engine.cancel(handles)
+            self._engine.cancel(sent)
 
     def close(self, *, abandon: bool) -> None:
         """Cancel what is not done; the cluster stays as it is."""
         self._over.set()
         self._done.put(None)
         with self._lock:
-            handles = list(self._chunks)
+            sent = [(one, number) for one, (_, number) in self._chunks.items()]
             self._chunks.clear()
         with contextlib.suppress(EngineDown):  # nothing to let go of
-            if handles:
-                self._engine.cancel(handles)
+            if sent:
+                self._engine.cancel(sent)
             self._engine.disconnect()
 
 
@@ -293,12 +293,16 @@ def blocks_of(chunk: Chunk, outcomes: Outcomes) -> list[Block]:
     blocks: list[Block] = []
     for i, outcome in enumerate(outcomes):
         if outcome.error is not None and outcome.error.__traceback__ is None:
-            with contextlib.suppress(BaseException):  # it may forbid attributes
-                outcome.error.__cause__ = RemoteTraceback(outcome.traceback or "")
+            _attach(outcome.error, outcome.traceback or "")
         last = i == len(outcomes) - 1
         times = outcome.wall_s, outcome.cpu_s, outcome.queued_s
         blocks.append(Block(chunk, outcome.values, outcome.error, *times, last, outcome.began_s))
     return blocks or [_end(chunk)]
+
+
+def _attach(error: BaseException, trace: str) -> None:
+    with contextlib.suppress(BaseException):  # it may forbid attributes
+        error.__cause__ = RemoteTraceback(trace)
 
 
 def failed(chunk: Chunk, errors: Sequence[BaseException], wall_s: float) -> list[Block]:
