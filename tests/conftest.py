@@ -18,6 +18,6 @@ def _nothing_learned() -> None:
 @pytest.fixture(autouse=True)
 def _a_cluster_for_those_who_name_one(request: pytest.FixtureRequest) -> None:
     callspec = getattr(request.node, "callspec", None)
-    for value in callspec.params.values() if callspec else ():
-        if isinstance(value, str) and value in REMOTE:
-            clusters.backend(value)
+    wanted = callspec.params.get("backend") if callspec else None
+    if isinstance(wanted, str) and wanted in REMOTE:
+        clusters.backend(wanted)

@@ -22,6 +22,8 @@ from autoexec import (
     run_parallel,
 )
 from autoexec._errors import NotPicklable
+from autoexec._pickling import dumps, loads
+from autoexec._worker.batch import Answer, Batch, Recipe
 
 ENGINES = ["dask", "ray"]
 
@@ -204,6 +206,29 @@ def test_the_class_of_clients_is_no_backend() -> None:
     distributed = pytest.importorskip("distributed")
     with pytest.raises(TypeError, match="pass Client"):
         run_parallel(double, range(10), backend=distributed.Client)
+
+
+def test_a_batch_is_begun_once_and_none_after_its_run() -> None:
+    client = clusters.dask()
+    from autoexec._worker.claims import run_claimed
+
+    run_parallel(double, range(10), backend=client, chunksize=2)  # so that the scheduler can tell
+    scheduler = client.scheduler
+    client.sync(scheduler.autoexec_open, run="r", client=client.id)
+    fn, items = dumps((double, None)), dumps([4])
+    batch = Batch(0, dumps(Recipe("r", list)), width=1, alone=True)
+
+    def answer() -> Answer:
+        data = client.submit(run_claimed, "r", fn, items, batch, pure=False).result(timeout=30)
+        read: Answer = loads(data)
+        return read
+
+    first, second = answer(), answer()
+    assert [one.values for one in first.outcomes] == [[8]]
+    assert second.refused and not second.outcomes
+    client.sync(scheduler.autoexec_close, run="r")
+    batch.number = 1
+    assert answer().refused
 
 
 def test_nothing_of_a_run_stays_at_the_scheduler() -> None:
