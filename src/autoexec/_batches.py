@@ -218,10 +218,10 @@ class BatchesExecutor:
         if read.refused:
             self._settle_lost(chunk, Lost("it was begun on a worker that then died", True))
         elif read.broken is not None:
-            error, trace = read.broken
-            _attach(error, trace)
-            reason = f"its workers cannot read the function ({error})"
-            self._sink(Broken(self._engine.lane, reason, error, initializing=read.initializing))
+            cause, trace = read.broken
+            _attach(cause, trace)
+            reason = f"its workers cannot read the function ({cause})"
+            self._sink(Broken(self._engine.lane, reason, cause, initializing=read.initializing))
         elif read.unread:
             self._singly = True  # so that only those that cannot be read fail
             self._sink([_end(chunk)])

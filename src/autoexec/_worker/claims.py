@@ -21,6 +21,26 @@ if TYPE_CHECKING:
     from .batch import Items
 
 
+class _Begun:
+    """The batches of a run that were begun. They come almost in order, so that few need be kept."""
+
+    def __init__(self, client: str) -> None:
+        self.client = client
+        self._before = 0
+        """All with a lower number were begun."""
+        self._later: set[int] = set()
+
+    def add(self, number: int) -> bool:
+        """Whether this one was not begun before."""
+        if number < self._before or number in self._later:
+            return False
+        self._later.add(number)
+        while self._before in self._later:
+            self._later.remove(self._before)
+            self._before += 1
+        return True
+
+
 class Claims(distributed.SchedulerPlugin):
     """Knows which batches of which runs were begun. It lives at the scheduler."""
 
@@ -28,7 +48,7 @@ class Claims(distributed.SchedulerPlugin):
     idempotent = True  # the runs of others are known to the one that is there
 
     def __init__(self) -> None:
-        self._runs: dict[str, tuple[str, set[int]]] = {}
+        self._runs: dict[str, _Begun] = {}
 
     async def start(self, scheduler: Any) -> None:
         """Answer to workers and callers."""
@@ -38,17 +58,11 @@ class Claims(distributed.SchedulerPlugin):
 
     def open(self, run: str, client: str) -> None:
         """A run begins."""
-        self._runs[run] = client, set()
+        self._runs[run] = _Begun(client)
 
     def claim(self, run: str, number: int) -> bool:
         """Whether a batch may begin: once, and while its run is on."""
-        if run not in self._runs:
-            return False
-        begun = self._runs[run][1]
-        if number in begun:
-            return False
-        begun.add(number)
-        return True
+        return run in self._runs and self._runs[run].add(number)
 
     def close_run(self, run: str) -> None:
         """A run is over: nothing of it begins any more."""
@@ -56,8 +70,8 @@ class Claims(distributed.SchedulerPlugin):
 
     def remove_client(self, scheduler: Any, client: str) -> None:
         """A caller has gone, and its runs with it."""
-        for run, (owner, _) in list(self._runs.items()):
-            if owner == client:
+        for run, begun in list(self._runs.items()):
+            if begun.client == client:
                 del self._runs[run]
 
 
