@@ -60,12 +60,14 @@ class Engine(Protocol):
 
     def threads(self) -> int:
         """Threads that take batches now. Raises `EngineDown`."""
+        ...
 
     def send(self, items: Items, batch: Batch, done: SimpleQueue[Any]) -> Any:
         """Send a batch. Its handle is put into the queue when nothing more comes of it."""
 
     def fetch(self, sent: Sequence[tuple[Any, int]]) -> Sequence[bytes | Lost]:
         """What has come of batches that are done, each a handle and its number."""
+        ...
 
     def cancel(self, sent: Sequence[tuple[Any, int]]) -> None:
         """Nobody waits for these batches."""
@@ -99,6 +101,7 @@ class BatchesExecutor:
         self._done: SimpleQueue[Any] = SimpleQueue()
         self._over = threading.Event()
         self._opened = False
+        self._began = time.monotonic()
         self._recipe = dumps(self._make_recipe(host))
         self._singly = False
         self._returned = 0  # batches that came back unbegun since the last that was run
@@ -141,7 +144,7 @@ class BatchesExecutor:
 
     def _count_workers(self) -> None:
         """Tell how many there are, whenever that changes, until the run is over."""
-        told, seen_at = 0, time.monotonic()
+        told, seen_at = 0, self._began
         while not self._over.is_set():
             threads = self._engine.threads()
             now = time.monotonic()

@@ -18,7 +18,6 @@ from ._alternatives import HYBRID_WIDTH
 from ._classify import WAITING
 from ._control import PREFETCH, share_of
 from ._options import Settings
-from ._routes import REMOTE
 from ._types import Kind, Lane, Plan, Profile
 from ._wording import count
 
@@ -35,7 +34,7 @@ LARGEST_BYTES = 1 << 20
 
 def plan(profile: Profile, settings: Settings, kind: Kind) -> Plan:
     """The plan of a run on a cluster that was asked for."""
-    lane = next(name for name in REMOTE if name == settings.route)
+    lane: Lane = "dask" if settings.route == "dask" else "ray"
     width = _width(profile, settings, kind)
     batches = _batches(profile, settings, width)
     capacities: dict[Lane, int] = {lane: batches}

@@ -7,9 +7,7 @@ read is an error of its items, and no scheduler needs the modules of the caller.
 from __future__ import annotations
 
 import threading
-import time
 from collections import OrderedDict
-from queue import Empty, SimpleQueue
 
 from .._call import run_chunk
 from .._chunk import Chunk
@@ -31,8 +29,6 @@ Items = bytes | list[bytes]
 """Items on their way: together, or singly."""
 KEPT_FUNCTIONS = 8
 """Functions of different runs that a worker remembers, with what they captured and what they keep."""
-LOOK_S = 0.25
-"""Between looks at whether a batch is still wanted, where nothing else happens."""
 
 
 class Recipe:
@@ -165,7 +161,11 @@ def _run(
     if any(type(value) is Barred for value in values):
         call = _raising_barred(call)
     if batch.width > 1 or recipe.timeout_s is not None:
-        blocks = _Crew(call, values, recipe, batch.width, wanted).run()
+        from .crew import Crew  # only for batches that need it
+
+        error = recipe.error or TimeoutError()
+        crew = Crew(recipe.host, call, values, width=batch.width, wanted=wanted)
+        blocks = crew.run(recipe.timeout_s, error)
     else:
         blocks = _one_by_one(call, values, wanted)
     return _packed([_outcome(block) for block in blocks])
@@ -268,63 +268,6 @@ def _one_by_one(
 
     run_chunk(fn if wanted is None else call, chunk, blocks.append)
     return blocks
-
-
-# --- Side by side, and against the clock --------------------------------------------------------------
-
-
-class _Crew:
-    """Runs the items of a batch on threads, each as a chunk of its own."""
-
-    def __init__(
-        self,
-        fn: Callable[[Any], Any],
-        items: list[Any],
-        recipe: Recipe,
-        width: int,
-        wanted: Callable[[], bool] | None,
-    ) -> None:
-        from .._limits import Stopwatch  # only for batches that need it
-
-        self._events: SimpleQueue[list[Block]] = SimpleQueue()
-        self._chunks = [Chunk(i, [item], "threads", "threads") for i, item in enumerate(items)]
-        self._recipe = recipe
-        self._wanted = wanted
-        self._watch = Stopwatch(recipe.timeout_s)
-        self._executor = recipe.host(fn, self._events.put)
-        self._width = min(width, len(items))
-
-    def run(self) -> list[Block]:
-        """The outcomes, in the order of the items; those so far, if nobody wants them any more."""
-        found: dict[int, Block] = {}
-        self._executor.open(self._width)
-        self._executor.submit(self._chunks)
-        try:
-            while len(found) < len(self._chunks) and (self._wanted is None or self._wanted()):
-                for block in self._next():
-                    if block.values or block.error is not None:
-                        found[block.chunk.first] = block
-                        block.chunk.finished = True
-                self._give_up_late_ones()
-        finally:
-            self._executor.close(abandon=True)
-        return [found[i] for i in sorted(found)]
-
-    def _next(self) -> list[Block]:
-        until = min(LOOK_S, self._watch.look_at - time.perf_counter())
-        try:
-            return self._events.get(timeout=max(0.001, until))
-        except Empty:
-            return []
-
-    def _give_up_late_ones(self) -> None:
-        now = time.perf_counter()
-        if now < self._watch.look_at:
-            return
-        going = ((chunk, chunk.started()) for chunk in self._chunks if not chunk.finished)
-        for chunk in self._watch.look(now, going):
-            assert self._recipe.error is not None
-            self._executor.stop(chunk, self._recipe.error)
 
 
 # --- The way home -------------------------------------------------------------------------------------

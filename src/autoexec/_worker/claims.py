@@ -11,6 +11,7 @@ from __future__ import annotations
 from functools import partial
 
 import distributed
+from distributed.utils import sync
 
 from .batch import Batch, run_batch
 
@@ -84,7 +85,7 @@ def run_claimed(run: str, fn: bytes, items: Items, batch: Batch) -> bytes:
         fn,
         items,
         batch,
-        begin=partial(distributed.utils.sync, worker.loop, ask, run=run, number=batch.number),
+        begin=partial(sync, worker.loop, ask, run=run, number=batch.number),
         wanted=lambda: _is_wanted(worker, key),
     )
 

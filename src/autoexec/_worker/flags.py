@@ -12,7 +12,8 @@ import time
 
 from ray.experimental.internal_kv import _internal_kv_del, _internal_kv_exists, _internal_kv_put
 
-from .batch import LOOK_S, Batch, run_batch
+from .batch import Batch, run_batch
+from .crew import LOOK_S
 
 TYPE_CHECKING = False  # type checkers take it for that of `typing`
 if TYPE_CHECKING:

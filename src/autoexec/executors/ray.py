@@ -38,12 +38,12 @@ class RayEngine:
             import ray
         except ImportError as error:
             raise missing("ray", "ray") from error
-        if not ray.is_initialized():
+        self._ray: Any = ray
+        if not self._ray.is_initialized():
             raise AutoexecError(
                 "backend='ray' uses the cluster of Ray that this process is connected to, but it is to"
                 " none: call ray.init(address=...) before, or ray.init() for workers on this machine."
             )
-        self._ray: Any = ray
         self._name = name
         self._task: Any = None
         self._fn: Any = None
