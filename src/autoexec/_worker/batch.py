@@ -163,9 +163,9 @@ def _run(
     if batch.width > 1 or recipe.timeout_s is not None:
         from .crew import Crew  # only for batches that need it
 
-        error = recipe.error or TimeoutError()
+        late = recipe.error or TimeoutError()
         crew = Crew(recipe.host, call, values, width=batch.width, wanted=wanted)
-        blocks = crew.run(recipe.timeout_s, error)
+        blocks = crew.run(recipe.timeout_s, late)
     else:
         blocks = _one_by_one(call, values, wanted)
     return _packed([_outcome(block) for block in blocks])
