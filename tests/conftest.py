@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import clusters
 import pytest
 
 from autoexec import _priors
+from autoexec._routes import REMOTE
 
 
 @pytest.fixture(autouse=True)
 def _nothing_learned() -> None:
     """No test goes by what another has shown of a function."""
     _priors.forget()
+
+
+@pytest.fixture(autouse=True)
+def _a_cluster_for_those_who_name_one(request: pytest.FixtureRequest) -> None:
+    callspec = getattr(request.node, "callspec", None)
+    wanted = callspec.params.get("backend") if callspec else None
+    if isinstance(wanted, str) and wanted in REMOTE:
+        clusters.backend(wanted)

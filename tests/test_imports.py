@@ -29,6 +29,7 @@ TOUCHING = (
     "_joblog",
     "_pulled",
     "executors",
+    "_batches",
     "_pool",
     "_worker",
     "_payload",
@@ -41,7 +42,7 @@ TOUCHING = (
     "_thread_cache",
 )
 """The layers that may read clocks, start things and ask the system. All others are pure."""
-EXTRAS = ("numpy", "tqdm", "joblib")
+EXTRAS = ("numpy", "tqdm", "joblib", "distributed", "ray")
 """Imported only where a user asks for what they do."""
 SYSTEM = {"time", "os", "threading", "subprocess", "random"}
 

@@ -66,7 +66,7 @@ def test_globals_that_it_sets_in_a_script_are_seen_by_the_calls(tmp_path: Path) 
     assert run.stdout.splitlines() == ["['dba', 'dbb'] ['dba', 'dbb']", "['dba']"], run.stderr
 
 
-@pytest.mark.parametrize("backend", ["processes", "hybrid"])
+@pytest.mark.parametrize("backend", ["processes", "hybrid", "dask", "ray"])
 def test_if_it_fails_the_run_does_with_its_remote_traceback(backend: BackendName) -> None:
     with pytest.raises(AutoexecError, match="initializer raised ValueError") as caught:
         run_parallel(pid, range(3), backend=backend, initializer=fail, on_error="return")

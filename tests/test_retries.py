@@ -23,7 +23,16 @@ from autoexec._options import BackendName, validate
 from autoexec._retries import PolicyFailed, Retries
 from autoexec._scheduler import Scheduler
 
-BACKENDS: list[BackendName] = ["auto", "inline", "threads", "processes", "asyncio", "hybrid"]
+BACKENDS: list[BackendName] = [
+    "auto",
+    "inline",
+    "threads",
+    "processes",
+    "asyncio",
+    "hybrid",
+    "dask",
+    "ray",
+]
 
 
 def fail_twice(where: str) -> str:

@@ -32,8 +32,9 @@ from autoexec import (
 from autoexec import _thread_cache as thread_cache
 from autoexec._pool import shared
 from autoexec._pool.spawn import spawn
+from autoexec._routes import REMOTE
 
-BACKENDS = ["auto", "inline", "threads", "processes", "hybrid"]
+BACKENDS = ["auto", "inline", "threads", "processes", "hybrid", "dask", "ray"]
 
 
 def double(x: int) -> int:
@@ -185,7 +186,8 @@ class TestEveryBackend:
             called.append(x)
             return x
 
-        fn = double if backend in ("processes", "hybrid") else note
+        away: list[str] = ["processes", "hybrid", *REMOTE]
+        fn = double if str(backend) in away else note
         with pytest.raises(OSError, match="the disk is gone"):
             run_parallel(fn, items(), backend=backend)
         if fn is note:
@@ -425,7 +427,7 @@ def test_a_timeout_holds_for_calls_on_an_executor_of_the_callers(gate: Gate) -> 
         gate.path.touch()
 
 
-@pytest.mark.parametrize("backend", ["auto", "threads", "processes", "external"])
+@pytest.mark.parametrize("backend", ["auto", "threads", "processes", "external", "dask", "ray"])
 def test_calls_of_a_chunk_do_not_share_the_time_of_one(backend: Any) -> None:
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         chosen = pool if backend == "external" else backend
@@ -459,8 +461,8 @@ def test_after_the_deadline_what_was_done_is_known(backend: Any, kind: str, gate
     finished = caught.value.finished
     done = {0: 0, 1: 2, 3: 6, 4: 8}
     assert finished.items() <= done.items()
-    # One after another, the items behind the one that waits had no turn.
-    assert set(finished) >= ({0, 1} if backend in ("auto", "inline") else set(done))
+    # One after another, the items behind the one that waits had no turn; a cluster may take longer.
+    assert set(finished) >= ({0, 1} if backend in ("auto", "inline", "dask", "ray") else set(done))
 
 
 def test_what_failed_before_the_deadline_is_among_what_was_done(gate: Gate) -> None:
@@ -663,9 +665,10 @@ def test_threads_and_children_are_gone_after_a_run() -> None:
     import multiprocessing
 
     before = set(threading.enumerate())
+    children = set(multiprocessing.active_children())  # a cluster of other tests
     run_parallel(burn, [120_000] * 60)
     run_parallel(time.sleep, [0.01] * 20)
-    assert multiprocessing.active_children() == []
+    assert set(multiprocessing.active_children()) <= children
     until = time.monotonic() + thread_cache.IDLE_S + 5  # those without work wait for the next run
     while left := set(threading.enumerate()) - before:
         assert time.monotonic() < until, left

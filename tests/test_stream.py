@@ -21,7 +21,7 @@ from strategies import examples
 from autoexec import DeadlineExceeded, Failure, Report, iter_parallel, run_parallel
 from autoexec._stream import Portions
 
-BACKENDS = ["auto", "inline", "threads", "processes", "hybrid"]
+BACKENDS = ["auto", "inline", "threads", "processes", "hybrid", "dask", "ray"]
 
 
 class Counted:

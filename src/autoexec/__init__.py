@@ -24,12 +24,14 @@ The map of the package, from the top down; each module imports only from those b
     _journal_file  that file: whether it may be used, and is whole
     _joblog        a line for each item, as of GNU parallel
     executors/     ways to run calls, one file each, behind one seam
+    _batches       chunks as batches on a cluster, whatever its engine is
     _pool/         worker processes, and the supervision of them
     _worker/       the far side of a process
     _scheduler     a state machine without I/O: what happened goes in, what to do comes out
     _buffer        how many items may be between the input and the caller of an iterator; pure
     _dealer        how much goes where, in which sizes; pure
     _decide        decide(profile, host, settings) -> Plan: pure
+    _cluster       what goes to a cluster, in which batches; pure
     _alternatives  the routes, each with its predicted time; pure
     _classify      what a task is; pure
     _profile       outcomes and looks -> Profile

@@ -37,8 +37,8 @@ class Chunk:
     """
 
     __slots__ = (
-        "arrived", "began", "budget_s", "clock_id", "count", "crowd", "done", "expected_s", "finished", "first",
-        "lane", "made_of", "native_id", "noted", "partial", "pid", "process_cpu_s", "recalled", "route", "sent_s", "source", "start", "todo", "watched",
+        "alone", "arrived", "began", "budget_s", "clock_id", "count", "crowd", "done", "expected_s", "finished", "first",
+        "lane", "made_of", "native_id", "noted", "partial", "pid", "process_cpu_s", "recalled", "route", "sent_s", "source", "start", "todo", "watched", "width",
     )  # fmt: skip
 
     def __init__(
@@ -61,6 +61,10 @@ class Chunk:
         """The kind of list that its values are collected in."""
         self.crowd: int = 1
         """Dispatches in flight in this process when it was sent, itself included."""
+        self.width: int = 1
+        """Calls at once within it, in a worker of a cluster."""
+        self.alone: bool = False
+        """No other is to run beside it in its worker of a cluster."""
         self.recalled: bool = False
         self.finished: bool = False
         self.done: int = 0

@@ -9,6 +9,7 @@ from . import _control
 from ._alternatives import LEAST_S
 from ._chunk import Chunk
 from ._classify import WAITS
+from ._cluster import alone, batch_size
 from ._decide import CHECKS, may_leave
 from ._intake import Intake
 from ._lanes import Lanes
@@ -16,6 +17,7 @@ from ._options import Settings
 from ._pace import Pace
 from ._profile import Profiler
 from ._report import Results
+from ._routes import REMOTE
 from ._seed import NumberedChunk
 from ._types import Host, Lane, Plan, Profile, Route
 
@@ -72,6 +74,11 @@ class Dealer:
             if self._settings.max_workers and self._lanes.local:
                 # What still runs here counts towards the limit as well.
                 capacity = min(capacity, self._settings.max_workers - self._lanes.local)
+        elif name in REMOTE:
+            if not lane.workers:
+                return 0
+            if self._settings.max_workers:
+                capacity = min(capacity, self._settings.max_workers - self._lanes.local)
         elif name == "hybrid":
             capacity = capacity * lane.workers // min(self._host.cores, capacity)
         else:
@@ -102,6 +109,9 @@ class Dealer:
         chunk = kind(first, source, name, route, start)
         chunk.made_of = Results  # may become the caller's list as it is, see `Results.joined`
         chunk.sent_s = now
+        if name in REMOTE:
+            chunk.width = chunk.crowd = plan.width
+            chunk.alone = alone(self._profile(), plan.kind)
         chunk.watched = name == "threads" and self._clocked()
         if self._profiler.known:
             chunk.expected_s = self._profiler.wall_s * chunk.count
@@ -127,6 +137,8 @@ class Dealer:
             return 1  # the calls of one chunk start as fast as they can
         if name == "processes" and self._settings.max_tasks_per_child and given == "auto":
             return 1  # a worker is replaced between chunks
+        if name == "threads" and plan.route in REMOTE:
+            return 1  # a sample
         beside = name == "threads" and plan.route == "processes"
         if plan.route == "inline" or beside:
             if self.checking(name, plan) or not known:
@@ -144,6 +156,9 @@ class Dealer:
 
     def _shared_size(self, name: Lane, plan: Plan, wall_s: float) -> int:
         profile = self._profile()
+        if name in REMOTE:
+            rest = self._intake.remaining
+            return batch_size(profile, wall_s=wall_s, width=plan.width, remaining=rest)
         costs, payload = self._host.costs, profile.payload
         rest = self._intake.remaining
         return _control.chunk_size(
@@ -170,7 +185,7 @@ class Dealer:
     def watching(self) -> bool:
         """Whether the heartbeat still has something to tell."""
         profiler = self._profiler
-        if self._settings.route not in ("auto", "threads") or profiler.is_async:
+        if self._settings.route not in ("auto", "threads", *REMOTE) or profiler.is_async:
             return False
         if not profiler.done:
             return True

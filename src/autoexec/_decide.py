@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from . import _cluster
 from ._alternatives import weigh_up
 from ._classify import WAITING, classify, computing
 from ._evidence import OVERLAPS
 from ._options import Settings
 from ._report import seconds
+from ._routes import REMOTE
 from ._types import Alternative, Host, Kind, Lane, Plan, Profile, Route
 
 _SIMPLE_FIRST: tuple[Route, ...] = ("inline", "threads", "asyncio", "processes", "hybrid")
@@ -71,6 +73,8 @@ def decide(profile: Profile, host: Host, settings: Settings, current: Route | No
         A plan with its reason and the routes it beat. Defined for every profile.
     """
     kind = classify(profile, host)
+    if settings.route in REMOTE:
+        return _cluster.plan(profile, settings, kind)
     options: dict[Route, Alternative] = {
         one.route: one for one in weigh_up(profile, host, settings, current)
     }

@@ -18,11 +18,14 @@ from ._types import Lane
 POLLS = 20
 """Looks at each call within its time: so a call is given up at most a twentieth late, never early."""
 LEAST_POLL_S = 0.001
+LEFT_BEHIND = "It was left behind in its worker process."
 _AFTERWARDS: Mapping[Lane, str] = {
     "threads": "A thread cannot be ended: it was left behind and ends with its call.",
     "processes": "Its worker process was ended, and another takes its place.",
-    "hybrid": "It was left behind in its worker process.",
+    "hybrid": LEFT_BEHIND,
     "asyncio": "Its task was cancelled.",
+    "dask": LEFT_BEHIND,
+    "ray": LEFT_BEHIND,
     "external": "Whether it still runs is up to the executor that was passed.",
 }
 
@@ -95,8 +98,7 @@ class Limits:
 
     def _timeout(self, chunk: Chunk) -> ItemTimeout:
         assert self._settings.timeout is not None
-        limit = f"{self._name} took longer than timeout={seconds(self._settings.timeout)}."
-        return ItemTimeout(f"{limit} {_AFTERWARDS[chunk.lane]}")
+        return timed_out(self._name, self._settings.timeout, chunk.lane)
 
     def exceeded(self, done: int, length: int | None) -> DeadlineExceeded:
         """The error of a run that is not over in time."""
@@ -106,3 +108,15 @@ class Limits:
             f"{self._name} was not done with all items within deadline="
             f"{seconds(self._settings.deadline)}: {done:,}{of} were. Their results are in `finished`."
         )
+
+
+def timed_out(name: str, timeout_s: float, lane: Lane) -> ItemTimeout:
+    """The error of a call that took too long.
+
+    Args:
+        name: The function.
+        timeout_s: What a call may take.
+        lane: Where it ran.
+    """
+    limit = f"{name} took longer than timeout={seconds(timeout_s)}."
+    return ItemTimeout(f"{limit} {_AFTERWARDS[lane]}")

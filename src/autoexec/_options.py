@@ -6,7 +6,7 @@ import operator
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias, TypedDict, get_args
 
 from ._size import parse_size
 
@@ -17,11 +17,25 @@ if TYPE_CHECKING:
 
     from ._types import Route
 
-BackendName = Literal["auto", "inline", "threads", "processes", "asyncio", "hybrid"]
-Backend: TypeAlias = "BackendName | Executor"
+BackendName = Literal["auto", "inline", "threads", "processes", "asyncio", "hybrid", "dask", "ray"]
+Backend: TypeAlias = "BackendName | Executor | DaskClient"
 OnError = Literal["raise", "return", "skip"]
 Retry: TypeAlias = "int | Callable[[Exception, int], float | None]"
 Progress: TypeAlias = "bool | Callable[[int, int | None], object]"
+
+
+class DaskClient(Protocol):
+    """A `distributed.Client`, as far as this package says so without importing that."""
+
+    @property
+    def asynchronous(self) -> Any:
+        """Its calls are awaited."""
+
+    def get_executor(self, **options: Any) -> Any:
+        """An executor that submits to it."""
+
+    def scatter(self, data: Any, /) -> Any:
+        """Data moved to its workers."""
 
 
 class CommonOptions(TypedDict, total=False):
@@ -29,7 +43,8 @@ class CommonOptions(TypedDict, total=False):
 
     backend: Backend
     """`"auto"`, `"inline"`, `"threads"`, `"processes"`, `"asyncio"`, `"hybrid"` (processes with
-    threads or an event loop in each), or an executor of yours."""
+    threads or an event loop in each), `"dask"` (the current `Client`), `"ray"`, a `Client` of Dask's, or
+    an executor of yours."""
     max_workers: int | None
     """The most calls in flight at once, whatever the backend. Default: by the machine."""
     chunksize: int | Literal["auto"]
@@ -149,8 +164,10 @@ class Settings(NamedTuple):
 
     @property
     def route(self) -> Route | Literal["auto"]:
-        """The name of the backend; `external` for an executor of the caller's."""
-        return self.backend if isinstance(self.backend, str) else "external"
+        """The name of the backend; `dask` for a `Client`, `external` for an executor of the caller's."""
+        if isinstance(self.backend, str):
+            return self.backend
+        return "dask" if is_client(self.backend) else "external"
 
 
 def _plain(value: Any) -> Any:
@@ -276,11 +293,23 @@ def _check_backend(backend: object) -> None:
             f"backend must be an executor that was made, not the class {backend.__name__};"
             f" pass {backend.__name__}(...)."
         )
+    elif is_client(backend):
+        if getattr(backend, "asynchronous", False):
+            raise TypeError(
+                "backend must be a Client that was made without asynchronous=True; arun_parallel works"
+                " with such a one as well."
+            )
     elif not _is_executor(backend):
         raise TypeError(
-            f"backend must be one of {_listed(BackendName)} or a concurrent.futures.Executor,"
-            f" not a {type(backend).__name__}."
+            f"backend must be one of {_listed(BackendName)}, a distributed.Client or a"
+            f" concurrent.futures.Executor, not a {type(backend).__name__}."
         )
+
+
+def is_client(backend: object) -> bool:
+    """Whether it is a `distributed.Client`; whoever has one has imported what it is of."""
+    module = sys.modules.get("distributed.client")
+    return module is not None and isinstance(backend, module.Client)
 
 
 def _is_executor(backend: object) -> bool:

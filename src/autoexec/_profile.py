@@ -336,6 +336,7 @@ class Profiler:
         remaining: int | None,
         processes_ready: bool = False,
         hybrid_ready: bool = False,
+        cluster_threads: int = 0,
     ) -> Profile:
         """The figures so far."""
         cpu_s = (
@@ -368,4 +369,5 @@ class Profiler:
             payload=self.payload,
             processes_ready=processes_ready,
             hybrid_ready=hybrid_ready,
+            cluster_threads=cluster_threads,
         )

@@ -26,6 +26,7 @@ from ._pickling import Packed
 from ._progress import meter
 from ._reach import kept_here
 from ._report import Report, Results
+from ._routes import REMOTE
 from ._scheduler import Scheduler
 from ._seed import Seeded, SeededTask
 from ._source import Pulled, Source
@@ -288,6 +289,8 @@ class Run:
         try:
             self._executor(lane).open(workers)
         except (OSError, ImportError) as error:
+            if lane in REMOTE:
+                raise  # what was meant for a cluster does not run here instead
             # No descriptors left, not even to import what is needed; or this is a signal handler
             # that has interrupted that very import.
             why = f"{lane} cannot be started ({error})"

@@ -38,6 +38,7 @@ from ._priors import Prior
 from ._profile import BEAT_S, Profiler
 from ._rate import Rate
 from ._retries import PolicyFailed, Retries
+from ._routes import REMOTE
 from ._types import Broken, Host, Lane, Look, Memory, Payload, Plan, Profile, Ready, Settled
 from ._window import StreamWindow, UnorderedWindow, Window
 
@@ -379,12 +380,16 @@ class Scheduler:
         """Whether the plan is to send items to other processes, which was not asked for."""
         return self._dealer.may_leave and self.plan.route in _PROCESSES
 
+    def _batching(self) -> bool:
+        """Whether items go in batches, whose size depends on what they carry."""
+        return self.plan.route in REMOTE and self.profiler.done > 0
+
     def _inspecting(self) -> Action | None:
         wanted = self._leaving() and not self.profiler.inspected
         return Inspect(loop_bound=self.profiler.is_async) if wanted else None
 
     def _weighing(self, now: float) -> Action | None:
-        if not self._leaving() or self.profiler.payload is not None:
+        if self.profiler.payload is not None or not (self._leaving() or self._batching()):
             return None
         if not self._intake.count:
             return Take(1) if self._may_take(1, 1, 1, now) else None
@@ -611,6 +616,7 @@ class Scheduler:
             remaining=self._intake.remaining,
             processes_ready=bool(self._lanes["processes"].workers),
             hybrid_ready=bool(self._lanes["hybrid"].workers),
+            cluster_threads=sum(self._lanes[name].workers for name in REMOTE),
         )
 
 

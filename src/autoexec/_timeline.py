@@ -183,6 +183,8 @@ COLOURS: Mapping[str, str] = {
     "asyncio": "#2a9d6e",
     "hybrid": "#9a5fc0",
     "external": "#b0507a",
+    "dask": "#d08a2e",
+    "ray": "#4a7fb5",
 }
 """Each is read on white and on black."""
 FAILED = "#d03b3b"

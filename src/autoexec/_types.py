@@ -184,6 +184,8 @@ class Profile(NamedTuple):
     payload: Payload | None = None
     processes_ready: bool = False
     hybrid_ready: bool = False
+    cluster_threads: int = 0
+    """Threads of a cluster that take batches; 0 while it is not known to have any."""
 
     @property
     def wait_s(self) -> float:
@@ -279,3 +281,5 @@ class Plan(NamedTuple):
     waiting: bool = False
     """The calls mostly wait, so concurrency is found by throughput, up to `workers`."""
     rejected: tuple[Alternative, ...] = ()
+    width: int = 1
+    """Calls at once within one batch that goes to a cluster."""

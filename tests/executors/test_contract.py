@@ -13,12 +13,14 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, cast
 
+import clusters
 import pytest
 
 from autoexec import executors
 from autoexec._chunk import Block, Chunk
 from autoexec._options import Settings
 from autoexec._pickling import Packed
+from autoexec._routes import REMOTE
 from autoexec._types import Broken, Event, Executor, Lane, Ready
 
 DEADLINE_S = 60
@@ -32,10 +34,13 @@ KINDS = [
     "hybrid-async",
     "external-threads",
     "external-processes",
+    "dask",
+    "ray",
 ]
 PARALLEL = [kind for kind in KINDS if kind != "inline"]
 ASYNC = ["asyncio", "hybrid-async"]
-STOPPABLE = [kind for kind in PARALLEL if not kind.startswith("external")]
+ELSEWHERE = ["external-threads", "external-processes", "dask", "ray"]
+STOPPABLE = [kind for kind in PARALLEL if kind not in ELSEWHERE]
 """Executors that know which of the items of a chunk is being called."""
 
 
@@ -78,8 +83,12 @@ class Bench:
             self.pool = concurrent.futures.ProcessPoolExecutor(2, mp_context=context)
         self.lane: Lane = cast("Any", kind.partition("-")[0])
         settings = Settings(backend=self.pool) if self.pool else Settings()
+        if kind in REMOTE:
+            settings = Settings(backend=clusters.backend(kind))
         self.executor: Executor = executors.make(self.lane, Packed(fn), self.events.put, settings)
         self.executor.open(2)
+        if kind in REMOTE:
+            assert isinstance(self.events.get(timeout=DEADLINE_S), Ready)
 
     def chunk(self, first: int, items: list[Any]) -> Chunk:
         return Chunk(first, items, self.lane, self.lane)
@@ -338,7 +347,7 @@ def test_nothing_happens_to_a_call_that_has_ended(kind: str, bench: Any) -> None
     assert outcomes(blocks, chunk) == [6]
 
 
-@pytest.mark.parametrize("kind", ["external-threads", "external-processes"])
+@pytest.mark.parametrize("kind", ELSEWHERE)
 def test_every_item_of_a_chunk_fails_where_nobody_knows_which_was_called(
     kind: str, bench: Any, gate: Gate
 ) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Outcome:
     """A `Block` without its chunk, as it travels."""
 
-    __slots__ = ("began_s", "cpu_s", "error", "traceback", "values", "wall_s")
+    __slots__ = ("began_s", "cpu_s", "error", "queued_s", "traceback", "values", "wall_s")
 
     def __init__(
         self,
@@ -34,6 +34,7 @@ class Outcome:
         wall_s: float,
         cpu_s: float,
         began_s: float,
+        queued_s: float = 0.0,
     ) -> None:
         self.values = values
         self.error = error
@@ -41,6 +42,7 @@ class Outcome:
         self.wall_s = wall_s
         self.cpu_s = cpu_s
         self.began_s = began_s
+        self.queued_s = queued_s
 
 
 Outcomes = list[Outcome]

@@ -8,10 +8,10 @@ behaviour.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, assert_never, cast
 
 from .. import _host
-from .._function import is_async
+from .._function import is_async, name_of
 from .._options import Settings
 from .._pickling import Packed
 from .._types import Executor, Lane, Sink
@@ -20,6 +20,7 @@ from .threads import ThreadsExecutor
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
+    from concurrent.futures import Executor as CallersExecutor
 
 
 def warm_workers() -> int:
@@ -71,6 +72,17 @@ def make(
         case "external":
             from .external import ExternalExecutor
 
-            assert not isinstance(settings.backend, str)
-            return ExternalExecutor(packed.travels, sink, settings.backend)
+            return ExternalExecutor(packed.travels, sink, cast("CallersExecutor", settings.backend))
+        case "dask":
+            from .._batches import BatchesExecutor
+            from .dask import DaskEngine
+
+            dask = DaskEngine(settings.backend, name_of(fn))
+            return BatchesExecutor(dask, packed, sink, settings, host=ThreadsExecutor)
+        case "ray":
+            from .._batches import BatchesExecutor
+            from .ray import RayEngine
+
+            ray = RayEngine(name_of(fn))
+            return BatchesExecutor(ray, packed, sink, settings, host=ThreadsExecutor)
     assert_never(lane)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
 from functools import partial
 from typing import Any
 
-from .._chunk import Block, Chunk
-from .._errors import RemoteTraceback
+from .._batches import blocks_of, failed
+from .._chunk import Chunk
 from .._pickling import Portable
 from .._types import Broken, Sink
 from .._worker.calls import Outcomes, run_portable
@@ -53,11 +52,12 @@ class ExternalExecutor:
             if self._futures.pop(done, None) is None:
                 return  # it was given up
             try:
-                self._sink(_blocks(chunk, done.result()))
+                self._sink(blocks_of(chunk, done.result()))
             except CancelledError:
                 return  # by `close`: nobody waits for the outcome
             except BaseException as error:
-                self._sink(_failed(chunk, error, time.perf_counter() - started))
+                took_s = time.perf_counter() - started
+                self._sink(failed(chunk, [error] * chunk.count, took_s))
 
         future.add_done_callback(announce)
 
@@ -66,7 +66,7 @@ class ExternalExecutor:
         be ended only the executor's owner knows."""
         for future in [future for future, its in list(self._futures.items()) if its is chunk]:
             del self._futures[future]
-            self._sink(_failed(chunk, error, 0.0))
+            self._sink(failed(chunk, [error] * chunk.count, 0.0))
 
     def close(self, *, abandon: bool) -> None:
         """Cancel what has not started; the executor itself stays as it is."""
@@ -76,24 +76,3 @@ class ExternalExecutor:
 
 def _started(chunk: Chunk, future: Future[Outcomes]) -> int:
     return chunk.count if future.running() else 0
-
-
-def _blocks(chunk: Chunk, outcomes: Outcomes) -> list[Block]:
-    blocks: list[Block] = []
-    for i, outcome in enumerate(outcomes):
-        if outcome.error is not None and outcome.error.__traceback__ is None:
-            with contextlib.suppress(BaseException):  # it may forbid attributes
-                outcome.error.__cause__ = RemoteTraceback(outcome.traceback or "")
-        last = i == len(outcomes) - 1
-        times = outcome.wall_s, outcome.cpu_s, 0.0
-        blocks.append(Block(chunk, outcome.values, outcome.error, *times, last, outcome.began_s))
-    return blocks
-
-
-def _failed(chunk: Chunk, error: BaseException, wall_s: float) -> list[Block]:
-    """Every item of the chunk has this error: which of them were called is not known."""
-    last = chunk.count - 1
-    return [
-        Block(chunk, [], error, wall_s / chunk.count, 0.0, 0.0, i == last)
-        for i in range(chunk.count)
-    ]
