@@ -15,6 +15,14 @@ def _nothing_learned() -> None:
     _priors.forget()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of a cluster share one process of pytest-xdist, so that it is started once only."""
+    for item in items:
+        for engine in REMOTE:
+            if engine in item.name:
+                item.add_marker(pytest.mark.xdist_group(engine))
+
+
 @pytest.fixture(autouse=True)
 def _a_cluster_for_those_who_name_one(request: pytest.FixtureRequest) -> None:
     callspec = getattr(request.node, "callspec", None)

@@ -55,11 +55,19 @@ class Counting:
         return x * x
 
 
+def make_odd() -> Exception:
+    raise TypeError("it cannot be made again")
+
+
 class Odd(Exception):
     """Cannot be made again of what is in its pickle."""
 
     def __init__(self, a: int, b: int) -> None:
         super().__init__(a + b)
+
+    def __reduce__(self) -> Any:
+        # Without it tblib, which Dask brings along, makes one without calling `__init__`.
+        return make_odd, ()
 
 
 def square(x: int) -> int:

@@ -481,10 +481,10 @@ def test_what_failed_before_the_deadline_is_among_what_was_done(gate: Gate) -> N
             assert isinstance(finished[1], Failure)
 
 
-def test_a_run_that_ends_in_time_has_its_results() -> None:
-    for backend in BACKENDS:
-        options: Any = {"backend": backend, "timeout": 30, "deadline": 60}
-        assert run_parallel(double, range(20), **options) == [x * 2 for x in range(20)]
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_run_that_ends_in_time_has_its_results(backend: Any) -> None:
+    results = run_parallel(double, range(20), backend=backend, timeout=30, deadline=60)
+    assert results == [x * 2 for x in range(20)]
 
 
 class TestHybrid:
