@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import clusters
 import pytest
+from hypothesis import settings
 
 from autoexec import _priors
 from autoexec._routes import REMOTE
@@ -13,6 +16,11 @@ from autoexec._routes import REMOTE
 def _nothing_learned() -> None:
     """No test goes by what another has shown of a function."""
     _priors.forget()
+
+
+settings.register_profile("quick", max_examples=30)
+settings.register_profile("thorough", max_examples=1000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

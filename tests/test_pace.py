@@ -65,13 +65,15 @@ def test_before_the_first_round_more_may_turn_out_to_be_allowed() -> None:
 
 def test_a_trial_of_fewer_ends_though_no_call_returns() -> None:
     pace = Pace(0.0)
-    assert pace.trial_until == math.inf
+    assert pace.trial_until(plan(256)) == math.inf
     pace.begin_ramp(plan(256), 0.0, 0)
     now, done = 0.0, 0
-    while pace.trial_until == math.inf and done < 10_000:  # a server of 16
+    while pace.trial_until(plan(256)) == math.inf and done < 10_000:  # a server of 16
         now, done = now + limit(pace) / 16 * 0.02, done + limit(pace)
         count(pace, now, done)
     tried = limit(pace)
-    assert now < pace.trial_until < now + 1.0
-    count(pace, pace.trial_until + 0.001, done)
+    assert now < pace.trial_until(plan(256)) < now + 1.0
+    elsewhere = plan(256)._replace(route="hybrid")
+    assert pace.trial_until(elsewhere) == math.inf, "where no round is counted none is broken off"
+    count(pace, pace.trial_until(plan(256)) + 0.001, done)
     assert limit(pace) > tried

@@ -125,10 +125,9 @@ class Pace:
             self._ramp = ramp(self._ramp, seen, plan.workers)
             self._round_from, self._round_calls = now, done
 
-    @property
-    def trial_until(self) -> float:
+    def trial_until(self, plan: Plan) -> float:
         """When a trial of fewer has cost too much, though no call has returned."""
-        if self._ramp is None:
+        if self._ramp is None or not self.ramping(plan):
             return math.inf
         return self._round_from + patience_s(self._ramp, self._trial_calls)
 

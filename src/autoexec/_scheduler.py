@@ -351,7 +351,7 @@ class Scheduler:
         if now >= self._limits.until:
             self._save_partial()
             return Done(self._limits.exceeded(self.profiler.done, self._intake.length))
-        if now > self._pace.trial_until:
+        if now > self._pace.trial_until(self.plan):
             self._count_round(now)
         if now >= self.memory.look_at:
             self.memory.look_at = math.inf  # until it is said
@@ -492,7 +492,7 @@ class Scheduler:
             until = min(until, self.memory.look_at)
         if self._pull_at > now:
             until = min(until, self._pull_at)
-        until = min(until, self._pace.trial_until)
+        until = min(until, self._pace.trial_until(self.plan))
         for chunk in running:
             several = chunk.count > 1 or self.plan.route == "inline"  # or holds up several
             if chunk.expected_s is not None and several and not chunk.recalled:
