@@ -35,15 +35,15 @@ LONG = (
     "F3",
 )
 """Rows that take five seconds and more: here on worker processes only, by `run_all.py` on all backends."""
-VARIED = "BD"
-"""Groups of rows that each backend meets in a way of its own: deaths and streams. The others are here on
-two backends only, for the same reason: all of them together take five minutes."""
+HERE = {"auto": "BCDF", "hybrid": "B", "threads": "B", "asyncio": "B"}
+"""Groups of rows that are here on other backends as well: those that each meets in a way of its own, deaths
+above all. All rows on all backends take five minutes."""
 
 
 def _is_here(name: str, backend: str) -> bool:
-    if FULL or backend == "processes":
+    if FULL or backend not in HERE:
         return True
-    return name not in LONG and (backend == "auto" or name[0] in VARIED)
+    return name not in LONG and name[0] in HERE[backend]
 
 
 CASES = [case for case in runner.cases() if _is_here(*case)]
