@@ -178,8 +178,7 @@ class Dealer:
         meanwhile could be the work of any call."""
         leaving = plan.route in ("processes", "hybrid") or not self._profiler.known
         leaving = leaving or self._profiler.effect_is_old
-        here = self._lanes.local + len(self._lanes["asyncio"].in_flight)
-        alone = name in ("threads", "asyncio") and not here
+        alone = name in ("threads", "asyncio") and not self._lanes.here
         return self.may_leave and alone and leaving and self._profiler.checks <= CHECKS
 
     def watching(self) -> bool:
@@ -187,7 +186,7 @@ class Dealer:
         profiler = self._profiler
         if self._settings.route not in ("auto", "threads", *REMOTE) or profiler.is_async:
             return False
-        if not profiler.done:
+        if not profiler.known:
             return True
         if profiler.wall_s < LEAST_S:
             return False

@@ -51,8 +51,12 @@ def is_async(fn: Callable[..., Any]) -> bool:
     while isinstance(fn, (functools.partial, Star)):
         fn = fn.func if isinstance(fn, functools.partial) else fn.fn
     fn = undecorated(fn)
-    call = getattr(type(fn), "__call__", None)
-    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(call)
+    if inspect.iscoroutinefunction(fn):
+        return True
+    # A function's own `__call__` is that of its type; to look at it takes as long again.
+    return not inspect.isroutine(fn) and inspect.iscoroutinefunction(
+        getattr(type(fn), "__call__", None)
+    )
 
 
 def name_of(fn: Callable[..., Any]) -> str:

@@ -51,11 +51,12 @@ def remember_process_start(seconds: float) -> None:
     _process_starts_s.append(seconds)
 
 
-def read_host(warm: int = 0) -> Host:
+def read_host(warm: int = 0, *, waits: bool = True) -> Host:
     """The facts as they are now; costs a few microseconds after the first time.
 
     Args:
         warm: Worker processes that wait for work.
+        waits: The thread that asks will do nothing else until the run is over.
     """
     usable = cores()
     costs = COSTS
@@ -67,7 +68,7 @@ def read_host(warm: int = 0) -> Host:
     return Host(
         cores=usable,
         gil=getattr(sys, "_is_gil_enabled", lambda: True)(),
-        main_waits=threading.current_thread() is threading.main_thread(),
+        main_waits=waits and threading.current_thread() is threading.main_thread(),
         warm=ready,
         processes_barred=why_no_processes(),
         costs=costs,

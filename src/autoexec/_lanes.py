@@ -9,6 +9,7 @@ from ._types import Lane
 
 LOCAL: tuple[Lane, ...] = ("inline", "threads")
 """The lanes whose calls share this process's GIL, and can be watched."""
+HERE: tuple[Lane, ...] = (*LOCAL, "asyncio")
 
 
 class LaneState:
@@ -22,26 +23,26 @@ class LaneState:
         """Worker processes that are up."""
 
 
-class Lanes:
-    """All lanes, and what matters of those in this process together."""
+class Lanes(dict[Lane, LaneState]):
+    """All lanes that were asked for, and what matters of those in this process together."""
 
     def __init__(self) -> None:
-        self._lanes: dict[Lane, LaneState] = {}
+        self.count = 0
+        """Chunks in flight."""
         self._last_local: Chunk | None = None
         self.local_peak = 1
         """The most chunks that were in flight in this process at once."""
         self.peak = 0
         """The most on all lanes."""
 
-    def __getitem__(self, name: Lane) -> LaneState:
-        lane = self._lanes.get(name)
-        if lane is None:
-            lane = self._lanes[name] = LaneState()
+    def __missing__(self, name: Lane) -> LaneState:
+        lane = self[name] = LaneState()
         return lane
 
     def add(self, chunk: Chunk) -> None:
         """A chunk is sent."""
         self[chunk.lane].in_flight[chunk] = None
+        self.count += 1
         self.peak = max(self.peak, self.count)
         if chunk.lane in LOCAL:
             chunk.crowd = self.local
@@ -54,7 +55,8 @@ class Lanes:
     def remove(self, chunk: Chunk) -> None:
         """A chunk is over."""
         chunk.finished = True
-        del self._lanes[chunk.lane].in_flight[chunk]
+        del self[chunk.lane].in_flight[chunk]
+        self.count -= 1
 
     def crowd(self, chunk: Chunk) -> int:
         """How many, itself included, may have shared an interpreter with a chunk while it ran."""
@@ -64,18 +66,22 @@ class Lanes:
         return 1 if chunk.crowd == 1 and self._last_local is chunk else self.local_peak
 
     @property
-    def count(self) -> int:
-        """Chunks in flight."""
-        return sum(len(lane.in_flight) for lane in self._lanes.values())
+    def local(self) -> int:
+        """Those of them that share this process's GIL and can be watched."""
+        return sum(len(self[name].in_flight) for name in LOCAL if name in self)
 
     @property
-    def local(self) -> int:
-        """Those of them in this process."""
-        return sum(len(self._lanes[name].in_flight) for name in LOCAL if name in self._lanes)
+    def here(self) -> int:
+        """These, and the tasks in it."""
+        return sum(len(self[name].in_flight) for name in HERE if name in self)
+
+    def workers(self, *names: Lane) -> int:
+        """Worker processes that are up, or threads of a cluster."""
+        return sum(self[name].workers for name in names if name in self)
 
     def oldest_s(self, now: float) -> float:
         """Seconds since the first of those in this process was sent; 0 if there is none."""
-        here = (self._lanes[name] for name in (*LOCAL, "asyncio") if name in self._lanes)
+        here = (self[name] for name in HERE if name in self)
         # Chunks are in the order in which they were sent.
         return max(
             (now - next(iter(lane.in_flight)).sent_s for lane in here if lane.in_flight),
@@ -84,8 +90,8 @@ class Lanes:
 
     def chunks(self) -> Sequence[Chunk]:
         """All chunks in flight."""
-        return [chunk for lane in self._lanes.values() for chunk in lane.in_flight]
+        return [chunk for lane in self.values() for chunk in lane.in_flight]
 
     def on(self, name: Lane) -> Sequence[Chunk]:
         """Those of one lane."""
-        return list(self._lanes[name].in_flight) if name in self._lanes else ()
+        return list(self[name].in_flight) if name in self else ()

@@ -33,8 +33,9 @@ ALONE_LOOK_S = 0.005
 """The same while a call runs alone to show what it takes, where nothing but looks can tell: the
 kernel's own record of the most is no help if more was held earlier. Pages come at some 4 GB/s, so what
 falls between two looks is 20 MB."""
-FIRST_LOOK_S = 0.01
-"""So that a run of quick calls pays for no look at all, and the first is not long after the start."""
+FIRST_LOOK_S = 0.03
+"""So that a run of quick calls pays for no look at all, and the first is not long after the start: amid
+200,000 tiny calls, which keep the GIL, a look took 2.5 of their 17 ms."""
 PLENTY = 100_000
 """More calls at once than there ever are: room for so many is no bound."""
 ALONE = 2
@@ -256,7 +257,8 @@ class Watch:
         self._room = Room(math.inf, math.inf)
         self._last: Memory | None = None
         # Since the last look: the most in flight, and calls in workers that have ended.
-        self._here, self._workers, self._returned = 0, Counter[int](), 0
+        self._here, self._returned = 0, 0
+        self._workers: dict[int, int] = {}
         self._learned = Learned(0)
         self.bounds = asked
         """There may be no room for all calls."""
@@ -293,7 +295,7 @@ class Watch:
             self._here = max(self._here, chunk.crowd)
             self._none_ended = self._none_ended and not calls
         else:
-            self._workers[chunk.pid] = max(self._workers[chunk.pid], chunk.crowd)
+            self._workers[chunk.pid] = max(self._workers.get(chunk.pid, 0), chunk.crowd)
             self._returned += calls
         if not calls or not self.bounds:
             return
@@ -316,15 +318,14 @@ class Watch:
         calls = in_flight(lanes)
         last = self._last or memory
         learned = self._learned if self._last else Learned(memory.here.now_bytes)
-        most = Calls(
-            max(self._here, calls.here), self._workers | calls.workers, ended=self._returned
-        )
+        workers = Counter(self._workers) | calls.workers
+        most = Calls(max(self._here, calls.here), workers, ended=self._returned)
         self._learned = learn(learned, last, memory, most, calls, first=self._first)
         allowed = budget(memory, self._limit)
         free = int(LITTLE * memory.total_bytes) if self._limit is None else 0
         self._room = room(self._learned, memory, calls, allowed, free=free)
         self._last, self._returned, self._first = memory, 0, self._none_ended
-        self._here, self._workers = calls.here, Counter(calls.workers)
+        self._here, self._workers = calls.here, dict(calls.workers)
         self._see()
         matters = self._limit is not None or self._held_back
         self._exceeded |= matters and memory.used_bytes > allowed and calls.total <= 1

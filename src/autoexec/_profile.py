@@ -344,13 +344,13 @@ class Profiler:
             if self._cpu.n
             else self._running_cpu_s
         )
-        mean = self._wall.mean
+        mean, wall_s = self._wall.mean, self.wall_s
         return Profile(
             calls=self._measured,
             elapsed_s=self._local_s + self._running_s,
-            wall_s=self.wall_s,
-            least_s=min(self._least, self.wall_s),
-            cpu_s=min(cpu_s, self.wall_s),
+            wall_s=wall_s,
+            least_s=min(self._least, wall_s),
+            cpu_s=min(cpu_s, wall_s),
             child_s=_median(self._child),
             gil_share=self._beats.share,
             late_ms=self._beats.late_s * 1e3,

@@ -89,9 +89,8 @@ class Run:
         whole = None if decorated is fn else one_call(decorated, settings, asynchronous, awaited)
         self._packed = Packed(self._call, self._in_context(whole or self._call, settings))
         warm = 0 if settings.own_workers else executors.warm_workers()
-        host = _host.read_host(warm=warm)
         # Between results the caller of an iterator has work of its own.
-        self.host = host._replace(main_waits=host.main_waits and not stream)
+        self.host = _host.read_host(warm=warm, waits=not stream)
         self._source = source
         self._settings = settings
         # Of a single item nothing is seen.
@@ -149,6 +148,8 @@ class Run:
         if self._records is not None:
             self._records.open()
             self._take_all()
+        elif self._source.length and not self._stream:
+            self.perform(Take(1))  # which would be asked for in any case
         if self._settings.route == "auto" and self._source.length != 1:
             self._look((), None)
 
@@ -162,14 +163,19 @@ class Run:
     def step(self) -> Done | None:
         """Do the next thing, waiting for it if need be. Returns `Done` when nothing is left to do."""
         action = self.act()
-        if isinstance(action, Done):
-            return action
-        self.perform(action)
-        return None
+        try:
+            if isinstance(action, Done):
+                return action
+            self.perform(action)
+            return None
+        finally:
+            del action  # its error's traceback may lead to this frame, which would be a cycle
 
     def act(self) -> Take | Wait | Done:
         """Do what needs no waiting, except for calls on this very thread. Returns what comes then."""
         while not self.left:
+            if not self._stream:  # whose caller gets the first results before there are more
+                self.hear()  # calls on this very thread have ended when they are sent
             if self._meter is not None:
                 self._meter.look(self.scheduler.done, self._clock())
             action = self.scheduler.next_action(self._clock())
@@ -178,9 +184,12 @@ class Run:
             if isinstance(action, Done):
                 self._write_down()
                 self._deaf = isinstance(action.error, DeadlineExceeded)
-            if isinstance(action, (Take, Wait, Done)):
-                return action
-            self._do(action)
+            try:
+                if isinstance(action, (Take, Wait, Done)):
+                    return action
+                self._do(action)
+            finally:
+                del action  # as in `step`
         return Done(Left())
 
     def perform(self, action: Take | Wait) -> None:
@@ -429,6 +438,7 @@ def complete(current: Run) -> Results[Any]:
         results = current.collect(results)  # a journal may have had them all
         while (done := current.step()) is None:
             results = current.collect(results)
+        results = current.collect(results)
         abandon = done.error is not None
     except KeyboardInterrupt as interrupt:
         finished = current.scheduler.window.finished(results)

@@ -14,7 +14,7 @@ what has not goes elsewhere, so there are no special cases for transitions.
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from operator import itemgetter
 from types import CoroutineType
@@ -79,7 +79,7 @@ class Scheduler:
         last = prior.route if prior else None
         self.plan = opening(host, settings, length, is_async, expected, last)
         self.history: list[tuple[float, Plan]] = [(0.0, self.plan)]
-        self.ran: Counter[str] = Counter()  # calls by route
+        self.ran: defaultdict[str, int] = defaultdict(int)  # calls by route
         self.calls_s = 0.0
         self.ledger = Ledger(now, settings.timeout, record=settings.timeline)
         self.decided_s = 0.0
@@ -158,7 +158,7 @@ class Scheduler:
                 self.plan,
                 now,
                 done=self.profiler.done - (self.window.failures - self._resumed_failures),
-                in_flight=self._lanes.local + len(self._lanes["asyncio"].in_flight),
+                in_flight=self._lanes.here,
                 oldest_s=self._lanes.oldest_s(now),
                 profile=self.final_profile(),
             )
@@ -398,7 +398,7 @@ class Scheduler:
     def _opening(self) -> Action | None:
         for name, workers in self.plan.capacities.items():
             lane = self._lanes[name]
-            if workers > lane.opened:
+            if workers > lane.opened and name != "inline":  # where there is nothing to prepare
                 lane.opened = workers
                 return Open(name, workers)
         return None
@@ -614,9 +614,9 @@ class Scheduler:
         """What was measured so far."""
         return self.profiler.profile(
             remaining=self._intake.remaining,
-            processes_ready=bool(self._lanes["processes"].workers),
-            hybrid_ready=bool(self._lanes["hybrid"].workers),
-            cluster_threads=sum(self._lanes[name].workers for name in REMOTE),
+            processes_ready=bool(self._lanes.workers("processes")),
+            hybrid_ready=bool(self._lanes.workers("hybrid")),
+            cluster_threads=self._lanes.workers(*REMOTE),
         )
 
 
