@@ -40,8 +40,8 @@ def block_size(wall_s: float, blocks: int, remaining: int | None) -> int:
 
     Args:
         wall_s: Mean seconds of a call.
-        blocks: Blocks that have been run. The first is one call, which is not like the rest; the
-            second aims at 2 ms, the others at 20.
+        blocks: Blocks that have been run, an earlier run counting as one. The first is one call,
+            which is not like the rest; the second aims at 2 ms, the others at 20.
         remaining: Items left, or None if that is not known.
     """
     target = FIRST_BLOCK_S if blocks < 2 else LONGEST_BLOCK_S

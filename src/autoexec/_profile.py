@@ -91,7 +91,8 @@ class Profiler:
         self._below = 0
         self._uneven = False
         self._forget()
-        self._expects = prior is not None
+        self.expects = prior is not None
+        """An earlier run has shown what calls are like."""
         if prior is not None:
             self._expect(prior)
 
@@ -111,7 +112,7 @@ class Profiler:
     @property
     def known(self) -> bool:
         """Whether there is anything to go by: calls that have returned, or an earlier run."""
-        return self._expects or self.done > 0
+        return self.expects or self.done > 0
 
     def _forget(self) -> None:
         self._below = 0
@@ -150,7 +151,7 @@ class Profiler:
         self.done += calls
         if not block.wall_s:
             return  # nobody saw how long it took: a worker died, or could not be sent it
-        if self._expects and not self.blocks:
+        if self.expects and not self.blocks:
             self._measured, self._least = 0, math.inf
         self.blocks += 1
         self._measured += calls

@@ -164,9 +164,9 @@ class Scheduler:
             )
 
     def looked(self, look: Look) -> None:
-        """A wait ended and calls were still running."""
+        """A wait ended, or the run begins."""
         self.profiler.look(look, self._lanes.local)
-        self._pace.fresh = True
+        self._pace.fresh |= self._lanes.count > 0  # before the first call there is nothing to see
 
     def ready(self, event: Ready) -> None:
         """A lane can be used at full width."""
