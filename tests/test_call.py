@@ -5,7 +5,11 @@ from __future__ import annotations
 import functools
 import gc
 import inspect
+import os
+import subprocess
+import sys
 import threading
+import time
 import weakref
 from collections import ChainMap, OrderedDict
 from collections.abc import Callable, Iterator
@@ -142,6 +146,31 @@ def test_a_chunk_that_is_not_watched_can_be_looked_at_all_the_same() -> None:
     assert chunk.native_id == threading.get_native_id()
     assert chunk.began is not None
     assert chunk.began.queued_ns == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a clock of the run queue")
+def test_a_call_with_a_long_gap_has_its_queue_read_though_it_is_not_watched() -> None:
+    core = min(os.sched_getaffinity(0))
+    there = [*os.sched_getaffinity(0)]
+    command = f"import os; os.sched_setaffinity(0, [{core}])\nprint(flush=True)\nwhile True: pass"
+    neighbour = subprocess.Popen([sys.executable, "-c", command], stdout=subprocess.PIPE)
+
+    def compute(seconds: float) -> None:
+        time.sleep(0.001)  # or it was never blocked, and the gap can be nothing but the queue
+        until = time.thread_time() + seconds
+        while time.thread_time() < until:
+            pass
+
+    try:
+        assert neighbour.stdout is not None
+        neighbour.stdout.readline()
+        os.sched_setaffinity(0, [core])
+        (block,) = run(compute, chunk_of([0.1]))
+    finally:
+        os.sched_setaffinity(0, there)
+        neighbour.kill()
+        neighbour.communicate()
+    assert block.queued_s > (block.wall_s - block.cpu_s) / 4
 
 
 def test_the_traceback_starts_in_the_function() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from strategies import PAYLOAD, durations, examples, magnitudes
 
 from autoexec._chunk import Block, Chunk
-from autoexec._profile import BEAT_S, Profiler
+from autoexec._profile import BEAT_S, BELOW, Profiler
 from autoexec._types import Look, Profile, Running
 
 MS = 1e-3
@@ -314,6 +314,40 @@ def test_child_processes_that_fill_the_cores_are_contention(
     watch.overlapped(50 * MS, cpus=0.0, child_cpus=child_cpus)
     watch.ran(40 * MS, crowd=2)
     assert watch.profile.wall_s == pytest.approx(wall_s)
+
+
+def test_time_in_the_run_queue_is_no_waiting_whoever_took_the_cores(watch: Watch) -> None:
+    watch.ran(8 * MS, 8 * MS)
+    watch.ran(8 * MS, 8 * MS)
+    watch.overlapped(100 * MS, cpus=0.2)  # the cores are busy, but not with this process
+    for _ in range(20):
+        watch.ran(50 * MS, 8 * MS, queued_s=40 * MS, crowd=2)
+    assert watch.profile.wall_s < 15 * MS
+
+
+def test_while_calls_queue_for_cores_the_rest_of_their_time_is_no_evidence(watch: Watch) -> None:
+    watch.ran(8 * MS, 8 * MS)
+    watch.ran(8 * MS, 8 * MS)
+    watch.overlapped(100 * MS, cpus=0.2)
+    for _ in range(20):  # for the GIL perhaps, of a call that has no core
+        watch.ran(250 * MS, 8 * MS, queued_s=200 * MS, crowd=8)
+    assert watch.profile.wall_s < 15 * MS
+
+
+def test_a_first_call_that_was_in_the_way_of_others_is_put_right_by_those_that_queue(
+    watch: Watch,
+) -> None:
+    watch.ran(97 * MS, 9 * MS)
+    watch.overlapped(100 * MS, cpus=0.2)
+    for _ in range(BELOW):
+        watch.ran(250 * MS, 8 * MS, queued_s=240 * MS, crowd=32)
+    assert watch.profile.wall_s < 15 * MS
+
+
+def test_the_end_of_a_watched_call_may_go_unseen(watch: Watch) -> None:
+    watch.beats(5, computing=1.0)
+    watch.ran(13 * MS, 9 * MS, watched=True)
+    assert watch.profile.wall_s < 11 * MS
 
 
 def test_a_call_alone_is_believed_whatever_was_before(watch: Watch) -> None:

@@ -20,6 +20,9 @@ MEMORY_BLOCKS = 16
 SEEN_WHOLE = 0.6
 """Share of a call's wall time under beats from which it counts as watched throughout; between
 beats the watcher itself takes its time."""
+STOLEN_S = 0.02
+"""So long the host of a virtual machine was seen to take its cores away, the watcher's too: a call of
+9 ms took 13, of which nobody saw the last 5."""
 BELOW = 8
 """Calls in a row: of very uneven ones (log-normal, sigma 1.4) four in ten are below a quarter of the
 mean, so that many in a row happen once in two thousand."""
@@ -28,6 +31,8 @@ IDLE = 0.5
 neighbour on the machine."""
 UNEVEN_BLOCKS = 3
 """What was known weighs as so many blocks beside one that took much longer."""
+GAP_S = 0.001
+"""Without computing for so long, a call has waited for something."""
 CONTENDED = 0.8
 """CPU seconds per second from which calls that overlap are taken to slow each other down."""
 
@@ -76,6 +81,7 @@ class Profiler:
         self.unclear = 0
         """Calls since the last whose wall time could be believed."""
         self._least = math.inf
+        self._queued = _RunningMean()  # share of the time without computing that was for want of a core
         self._measured = 0
         self._local_s = 0.0
         self._beats = Beats(prior.gil_share if prior else None)
@@ -157,6 +163,8 @@ class Profiler:
         self._measured += calls
         if local:
             self._local_s += block.wall_s
+        if (gap_s := block.wall_s - block.cpu_s) > GAP_S * calls:
+            self._queued.add(min(1.0, block.queued_s / gap_s))
         watched = self._watched is not None and self._watched.chunk is block.chunk
         if self.is_async and block.chunk.lane in ("asyncio", "hybrid"):
             self._measured_task(block, crowd)
@@ -171,9 +179,9 @@ class Profiler:
             self._wall.add(self._clear_s(block) / calls)
         elif (waited_s := self._waited_at_least(block, calls)) > self._wall.mean > 0.0:
             self._wall.add(waited_s)
-        elif self._far_below(block.wall_s / calls):
+        elif self._far_below(self._clear_s(block) / calls):
             self._forget()
-            self._wall.add(block.wall_s / calls)
+            self._wall.add(self._clear_s(block) / calls)
         elif not self._wall.n and (watched or self._watched is None):
             self._wall.add(self._own_s(block) / calls)
         if watched or crowd <= 1:
@@ -192,10 +200,18 @@ class Profiler:
         """Seconds of a call in a crowd that its neighbours are no excuse for: while nobody computed,
         it would have, unless it waited for something of its own. 0 where the process was busy, since
         then a machine that has no time for it looks the same."""
-        idle = 1 - self._overlap.busy if self._overlap.was_seen else 0.0
+        idle = self._idle
         if idle < IDLE:
             return 0.0
-        return (block.cpu_s + idle * (block.wall_s - block.cpu_s)) / calls
+        return (block.cpu_s + idle * (self._clear_s(block) - block.cpu_s)) / calls
+
+    @property
+    def _idle(self) -> float:
+        """Share of the time in which nobody computed, nor wanted to, while calls overlapped."""
+        # Whose calls wait for cores has them wait for the GIL of one that does, too: for that there is
+        # no clock.
+        idle = 1 - self._overlap.busy if self._overlap.was_seen else 0.0
+        return idle * (1 - self._queued.mean)
 
     def _far_below(self, wall_s: float) -> bool:
         """Whether calls under contention, which can only be longer for it, keep being far shorter
@@ -217,10 +233,13 @@ class Profiler:
         """Seconds of a call that had no others in its way."""
         wall_s = max(block.cpu_s, block.wall_s - block.queued_s)
         watched = self._watched is not None and self._watched.chunk is block.chunk
-        if watched and self._running_seen_s > SEEN_WHOLE * block.wall_s:
-            # It was watched from begin to end: what was seen of its waiting leaves out the time
-            # that the host of a virtual machine took, and the GIL's way to the watcher and back.
-            wall_s = min(wall_s, block.cpu_s + self._running_wait_s + BEAT_S)
+        seen_s = self._running_seen_s
+        unseen_s = block.wall_s - seen_s
+        if watched and seen_s > 0 and (unseen_s < STOLEN_S or seen_s > SEEN_WHOLE * block.wall_s):
+            # It was watched from begin to end, or nearly: what was seen of its waiting leaves out the
+            # time that the host took, and the GIL's way to the watcher and back.
+            waited_s = self._running_wait_s * max(1.0, block.wall_s / seen_s)
+            wall_s = min(wall_s, block.cpu_s + waited_s + BEAT_S)
         return wall_s
 
     def _own_s(self, block: Block) -> float:
@@ -325,7 +344,7 @@ class Profiler:
         """What calls in flight, of which each has taken so many seconds so far, add to the mean: the
         quick ones of a mixture have returned long before. 0 where the process is busy, since then they
         may be waiting for each other."""
-        idle = 1 - self._overlap.busy if self._overlap.was_seen else 0.0
+        idle = self._idle
         if idle < IDLE:
             return 0.0
         mean, n = self._wall.mean, min(self._wall.n, MEMORY_BLOCKS)
