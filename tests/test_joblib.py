@@ -22,6 +22,8 @@ from autoexec import NotPicklable, RemoteTraceback, WorkerDied, _host  # noqa: E
 from autoexec._pool import shared  # noqa: E402
 from autoexec.joblib import AutoexecBackend  # noqa: E402
 
+pytestmark = pytest.mark.xdist_group("joblib")  # so that scikit-learn is imported by one pool only
+
 WAIT_S = 60.0
 """For what must happen: never waited for in full unless something is broken."""
 

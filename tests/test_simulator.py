@@ -23,6 +23,7 @@ def rows() -> list[Row]:
     return compare([*list(named(2))[::2], *generated(24)])
 
 
+@pytest.mark.xdist_group("simulator")  # so that the workloads are played in one process only
 class TestTargets:
     # What is aimed at is 1.05 and 1.25; what holds here is 1.055 and 2.37. Most of the difference: waiting
     # calls begin with 32 at once (128 tasks), of which the first must come back before there are more, and

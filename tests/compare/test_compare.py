@@ -36,6 +36,8 @@ DEADLINE_S = 100.0
 GONE_S = 20.0
 """For a process to end that has been told to."""
 NAMES = ("compile", "hash", "fetch", "fetch async", "fetch+compile", "tiny")
+one_process = pytest.mark.xdist_group("compare")
+"""So that the run which several tests look at is made once."""
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="sends signals to process groups")
 
 
@@ -126,10 +128,12 @@ def quick(page_file: Path) -> Finished:
         return finish(process)
 
 
+@one_process
 def test_a_quick_run_succeeds(quick: Finished) -> None:
     assert quick.code == 0, quick.log
 
 
+@one_process
 @pytest.mark.parametrize("name", NAMES)
 def test_the_table_has_a_row_of_times_for_each_task(quick: Finished, name: str) -> None:
     row = re.search(rf"^{re.escape(name)} +[\d,]+ +(\d.*)$", quick.out, re.MULTILINE)
@@ -141,6 +145,7 @@ def test_the_table_has_a_row_of_times_for_each_task(quick: Finished, name: str) 
     assert "*" in row[1], row[0]
 
 
+@one_process
 def test_it_says_what_auto_chose_and_why(quick: Finished) -> None:
     # a long reason goes on in the next line
     whys = re.findall(r"^ {16}Why: \S.*(?:\n {16}\S.*)*\.$", quick.out, re.MULTILINE)
@@ -148,16 +153,19 @@ def test_it_says_what_auto_chose_and_why(quick: Finished) -> None:
     assert "async -> asyncio; calls run: 20 asyncio." in quick.out
 
 
+@one_process
 def test_it_says_that_all_results_are_the_same(quick: Finished) -> None:
     assert quick.out.endswith(
         "\nAll ways gave the same results as the serial loop, call for call.\n"
     )
 
 
+@one_process
 def test_the_output_fits_into_100_columns(quick: Finished) -> None:
     assert max(map(len, quick.out.splitlines())) <= 100
 
 
+@one_process
 def test_progress_is_told_way_by_way(quick: Finished) -> None:
     told = re.findall(r"^(.+): (\w+) \.\.\. [\d.]+ (?:s|ms|µs)$", quick.log, re.MULTILINE)
     expected = [
@@ -169,6 +177,7 @@ def test_progress_is_told_way_by_way(quick: Finished) -> None:
     assert len(quick.log.splitlines()) == len(expected) + 1, "and the server, and nothing else"
 
 
+@one_process
 def test_the_page_has_a_chart_for_each_task(quick: Finished, page_file: Path) -> None:
     assert quick.code == 0, quick.log
     page = page_file.read_text(encoding="utf-8")
@@ -177,6 +186,7 @@ def test_the_page_has_a_chart_for_each_task(quick: Finished, page_file: Path) ->
     assert "All ways gave the same results" in page
 
 
+@one_process
 def test_nothing_is_left_of_it(quick: Finished) -> None:
     wait_until_gone(url_in(quick.log), quick.pid)
 
