@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from strategies import examples
 
 from autoexec._actions import Done, Inspect, Open, Progress, Recall, Send, Stop, Take, Wait, Weigh
 from autoexec._chunk import Block, Chunk, Clocks
@@ -266,7 +267,7 @@ options = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(
     runs,
     options,
@@ -371,7 +372,7 @@ quick = st.builds(
 overdue = st.builds(Call, wait_s=st.sampled_from([0.5, 3.0]), cpu_s=st.sampled_from([1e-5, 0.02]))
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(
     st.lists(st.one_of(quick, quick, overdue), min_size=1, max_size=60),
     options,
@@ -457,7 +458,7 @@ class TestLimits:
 class TestItemsThatCannotTravel:
     WORK = [Call(cpu_s=0.004)] * 500
 
-    @settings(max_examples=40, deadline=None)
+    @examples(40)
     @given(st.frozensets(st.integers(0, 499), max_size=30))
     def test_under_auto_they_run_here_and_the_others_there(self, stuck: frozenset[int]) -> None:
         play = Play(self.WORK, unsendable=stuck).run()

@@ -6,8 +6,9 @@ import math
 from functools import cache
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from strategies import examples
 
 from autoexec._options import Settings
 from benchmarks.simulator.driver import Drive
@@ -137,7 +138,7 @@ workloads = st.builds(
 
 
 class TestPlaying:
-    @settings(max_examples=100, deadline=None)
+    @examples(100)
     @given(workloads, st.sampled_from(["auto", "auto", "threads", "processes", "hybrid", "inline"]))
     def test_each_item_is_called_once_and_its_result_is_in_order(
         self, workload: Workload, backend: str
@@ -146,7 +147,7 @@ class TestPlaying:
             backend = "asyncio"
         Drive(workload, Settings(backend=backend)).play()  # type: ignore[arg-type]
 
-    @settings(max_examples=50, deadline=None)
+    @examples(50)
     @given(workloads)
     def test_no_plan_is_quicker_than_its_bound(self, workload: Workload) -> None:
         for plan in plans(workload):
