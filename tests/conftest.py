@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import clusters
 import pytest
@@ -10,6 +11,12 @@ from hypothesis import settings
 
 from autoexec import _priors
 from autoexec._routes import REMOTE
+
+
+# Where bytecode may not be kept, each of the thousand interpreters that tests start would compile the
+# library anew, for 0.4 s.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.fixture(autouse=True)

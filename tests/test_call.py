@@ -142,6 +142,7 @@ def test_a_watched_chunk_says_who_runs_it() -> None:
 
 def test_a_chunk_that_is_not_watched_can_be_looked_at_all_the_same() -> None:
     chunk = chunk_of([1])
+    chunk.expected_s = 0.0
     run(str, chunk)
     assert chunk.native_id == threading.get_native_id()
     assert chunk.began is not None
@@ -165,7 +166,9 @@ def test_a_call_with_a_long_gap_has_its_queue_read_though_it_is_not_watched() ->
         assert neighbour.stdout is not None
         neighbour.stdout.readline()
         os.sched_setaffinity(0, [core])
-        (block,) = run(compute, chunk_of([0.1]))
+        chunk = chunk_of([0.1])
+        chunk.expected_s = 0.0
+        (block,) = run(compute, chunk)
     finally:
         os.sched_setaffinity(0, there)
         neighbour.kill()

@@ -25,31 +25,44 @@ if sys.platform != "win32":
 _cpu_clock = getattr(time, "pthread_getcpuclockid", None)
 
 
-LONG_GAP_NS = 1_000_000
-"""A call that took so much longer than it computed has the run queue read for it, which takes 2 µs,
-where it was not foreseen to be that long. With spinners on both cores, calls of 8 ms that were
-not asked took 28, seemed to wait, were run 256 at a time, and took 800."""
-
+LONG_S = 0.001
+"""Chunks that should take longer, and calls that took so much longer than they computed, have the run
+queue read for them. With spinners on both cores, calls of 8 ms for which that was not done took 28,
+seemed to wait, were run 256 at a time, and took 800."""
+KEPT_OPEN = 32
+"""Threads that keep a descriptor for it, which is 2 µs a reading instead of 8: hundreds of threads wait
+for connections, which take descriptors as well."""
 
 class _OwnQueue:
-    """The run-queue clock of one thread. Kept open: 2 µs a reading instead of 8."""
+    """The run-queue clock of one thread."""
+
+    _PATH = "/proc/thread-self/schedstat"
+    _slots = threading.Semaphore(KEPT_OPEN)  # here, since at exit a module's names go first
 
     def __init__(self) -> None:
         self.last_ns = 0
         """What it showed last: since then at the most, a call has waited for a core."""
-        try:
-            self._fd = os.open("/proc/thread-self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
-        except (OSError, AttributeError):  # not Linux
-            self._fd = -1
+        self._fd = -1
+        self._there = sys.platform == "linux"
+        if self._there and self._slots.acquire(blocking=False):
+            try:
+                self._fd = os.open(self._PATH, os.O_RDONLY | os.O_CLOEXEC)
+            except OSError as error:
+                self._there = not isinstance(error, FileNotFoundError)
+                self._slots.release()
 
     def read_ns(self) -> int:
         if self._fd >= 0:
             self.last_ns = _parse_schedstat(os.pread(self._fd, 64, 0))
+        elif self._there:
+            with open(self._PATH, "rb", buffering=0) as file:
+                self.last_ns = _parse_schedstat(file.read(64))
         return self.last_ns
 
     def __del__(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
+            self._slots.release()
 
 
 class _PerThread(threading.local):
@@ -119,8 +132,8 @@ def run_chunk(fn: Callable[[Any], Any], chunk: Chunk, emit: Callable[[Block], No
         emit: Receives one block per run of values that ends with an error, and a last one.
     """
     # Of every chunk, for 1 µs: it may turn out to take so long that it must be looked at. Only the run
-    # queue takes a descriptor, and 2 µs more.
-    queued = queued_ns() if chunk.watched else 0
+    # queue takes longer.
+    queued = queued_ns() if _is_long(chunk) else 0
     chunk.native_id = threading.get_native_id()
     if _cpu_clock is not None:
         chunk.clock_id = _cpu_clock(threading.get_ident())
@@ -137,11 +150,15 @@ def run_chunk(fn: Callable[[Any], Any], chunk: Chunk, emit: Callable[[Block], No
         del block
 
 
+def _is_long(chunk: Chunk) -> bool:
+    return chunk.watched or chunk.expected_s is None or chunk.expected_s > LONG_S
+
+
 def _run_block(fn: Callable[[Any], Any], chunk: Chunk) -> Block:
     values = chunk.partial = chunk.made_of()
     error: BaseException | None = None
-    todo, watched = chunk.todo, chunk.watched
-    queued = queued_ns() if watched else 0
+    todo, long = chunk.todo, _is_long(chunk)
+    queued = queued_ns() if long else 0
     blocked = times_blocked()
     cpu = time.thread_time_ns()
     wall = began = time.perf_counter_ns()
@@ -160,9 +177,9 @@ def _run_block(fn: Callable[[Any], Any], chunk: Chunk) -> Block:
         # A thread that was never blocked has waited for a core only, whoever had it: on a virtual
         # machine time that the host took is in neither the CPU clock nor the run queue.
         queued = max(0, wall - cpu)
-    elif watched:
+    elif long:
         queued = queued_ns() - queued
-    elif wall - cpu > LONG_GAP_NS:
+    elif wall - cpu > LONG_S * 1e9:
         queued = min(wall - cpu, _queued_since_last_ns())
     last = error is None or not todo.__length_hint__()  # type: ignore[attr-defined]
     try:

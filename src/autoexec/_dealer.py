@@ -196,7 +196,7 @@ class Dealer:
         return profiler.blocks < 4 or (computing and not profiler.gil_is_clear)
 
     def _clocked(self) -> bool:
-        """Whether the next call's run-queue delay is read, which takes 4 µs and a descriptor."""
+        """Whether the next call is among those that are looked at."""
         few = self._lanes.local < max(WATCHED, 2 * self._host.cores)
         long = self._profiler.wall_s > 10 * self._host.costs.thread_trip_s
         return few and (long or self.watching())

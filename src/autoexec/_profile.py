@@ -82,6 +82,7 @@ class Profiler:
         """Calls since the last whose wall time could be believed."""
         self._least = math.inf
         self._queued = _RunningMean()  # share of the time without computing that was for want of a core
+        self._wanted = _RunningMean()  # seconds that a call had a core or waited for one
         self._measured = 0
         self._local_s = 0.0
         self._beats = Beats(prior.gil_share if prior else None)
@@ -163,6 +164,7 @@ class Profiler:
         self._measured += calls
         if local:
             self._local_s += block.wall_s
+        self._wanted.add((block.cpu_s + block.queued_s) / calls)
         if (gap_s := block.wall_s - block.cpu_s) > GAP_S * calls:
             self._queued.add(min(1.0, block.queued_s / gap_s))
         watched = self._watched is not None and self._watched.chunk is block.chunk
@@ -177,7 +179,7 @@ class Profiler:
             self._beats.weaken()
         if clear:
             self._wall.add(self._clear_s(block) / calls)
-        elif (waited_s := self._waited_at_least(block, calls)) > self._wall.mean > 0.0:
+        elif (waited_s := self._waited_at_least(block, calls, crowd)) > self._wall.mean > 0.0:
             self._wall.add(waited_s)
         elif self._far_below(self._clear_s(block) / calls):
             self._forget()
@@ -196,14 +198,17 @@ class Profiler:
         self._least = min(self._least, block.wall_s)
         self._wall.add(max(self._least, block.wall_s - crowd * self._cpu.mean))
 
-    def _waited_at_least(self, block: Block, calls: int) -> float:
+    def _waited_at_least(self, block: Block, calls: int, crowd: int) -> float:
         """Seconds of a call in a crowd that its neighbours are no excuse for: while nobody computed,
         it would have, unless it waited for something of its own. 0 where the process was busy, since
         then a machine that has no time for it looks the same."""
         idle = self._idle
         if idle < IDLE:
             return 0.0
-        return (block.cpu_s + idle * (self._clear_s(block) - block.cpu_s)) / calls
+        # On a busy machine one who has the GIL has no core, and the others wait for both.
+        gap_s = self._clear_s(block) - block.cpu_s
+        neighbours_s = (crowd - 1) * self._wanted.mean * calls
+        return (block.cpu_s + min(idle * gap_s, max(0.0, gap_s - neighbours_s))) / calls
 
     @property
     def _idle(self) -> float:
