@@ -16,7 +16,7 @@ import urllib.request
 from .computing import compute, count_words
 from .native import digest
 
-LOCKED_S = 0.02
+LOCKED_S = 0.05
 
 
 def pause(seconds: float) -> float:
