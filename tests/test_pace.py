@@ -17,7 +17,7 @@ def plan(workers: int) -> Plan:
 
 
 def count(pace: Pace, now: float, done: int, **figures: Any) -> None:
-    seen: dict[str, Any] = {"in_flight": 0, "oldest_s": 0.0, "profile": WAITS} | figures
+    seen: dict[str, Any] = {"in_flight": 0, "oldest_s": 0.0, "profile": lambda: WAITS} | figures
     pace.count_round(plan(256), now, done=done, **seen)
 
 

@@ -33,6 +33,7 @@ KEPT_OPEN = 32
 """Threads that keep a descriptor for it, which is 2 µs a reading instead of 8: hundreds of threads wait
 for connections, which take descriptors as well."""
 
+
 class _OwnQueue:
     """The run-queue clock of one thread."""
 

@@ -191,8 +191,7 @@ class Dealer:
             return True
         if profiler.wall_s < LEAST_S:
             return False
-        profile = self._profile()
-        computing = profile.cpu_s >= WAITS * profile.wall_s
+        computing = profiler.cpu_s >= WAITS * profiler.wall_s
         return profiler.blocks < 4 or (computing and not profiler.gil_is_clear)
 
     def _clocked(self) -> bool:

@@ -4,6 +4,7 @@ when some are run alone. Pure: it is told the time."""
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from . import _control
 from ._evidence import OVERLAPS
@@ -96,7 +97,7 @@ class Pace:
         done: int,
         in_flight: int,
         oldest_s: float,
-        profile: Profile,
+        profile: Callable[[], Profile],
     ) -> None:
         """After as many calls as the limit allows at once, see whether it should be another.
 
@@ -106,7 +107,8 @@ class Pace:
             done: Calls that have succeeded so far.
             in_flight: Calls in this process that have not ended.
             oldest_s: Seconds since the first of these began.
-            profile: What calls are like.
+            profile: What calls are like; asked when a round may be over, not for each call of it,
+                which took a quarter of the driver's time.
         """
         assert self._ramp is not None
         # More of the round before, so it is not under way yet; or calls that run alone.
@@ -116,14 +118,16 @@ class Pace:
         self._trial_calls = calls
         # Of a mixture the quick ones come back at once, in any number: a round has seen the slow ones
         # only when all calls in flight belong to it.
-        whole = calls >= max(LEAST_ROUND, self._ramp.limit)
-        whole = whole and elapsed_s >= min(oldest_s, LONGEST_ROUND * profile.wall_s)
+        enough = calls >= max(LEAST_ROUND, self._ramp.limit)
         failing = elapsed_s > patience_s(self._ramp, calls)
-        if elapsed_s > 0 and (whole or failing):
-            rate = calls / elapsed_s
-            seen = Round(rate, profile.wall_s, profile.least_s, profile.spread)
-            self._ramp = ramp(self._ramp, seen, plan.workers)
-            self._round_from, self._round_calls = now, done
+        if elapsed_s <= 0 or not (enough or failing):
+            return
+        figures = profile()
+        if not failing and elapsed_s < min(oldest_s, LONGEST_ROUND * figures.wall_s):
+            return
+        seen = Round(calls / elapsed_s, figures.wall_s, figures.least_s, figures.spread)
+        self._ramp = ramp(self._ramp, seen, plan.workers)
+        self._round_from, self._round_calls = now, done
 
     def trial_until(self, plan: Plan) -> float:
         """When a trial of fewer has cost too much, though no call has returned."""

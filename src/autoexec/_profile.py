@@ -81,7 +81,9 @@ class Profiler:
         self.unclear = 0
         """Calls since the last whose wall time could be believed."""
         self._least = math.inf
-        self._queued = _RunningMean()  # share of the time without computing that was for want of a core
+        self._queued = (
+            _RunningMean()
+        )  # share of the time without computing that was for want of a core
         self._wanted = _RunningMean()  # seconds that a call had a core or waited for one
         self._measured = 0
         self._local_s = 0.0
@@ -341,6 +343,13 @@ class Profiler:
             return self._running_s
         return self._wall.mean + self._longer(self._running_s, self._wall)
 
+    @property
+    def cpu_s(self) -> float:
+        """The same of its CPU time."""
+        if self._cpu.n == 0:
+            return self._running_cpu_s
+        return self._cpu.mean + self._longer(self._running_cpu_s, self._cpu)
+
     @staticmethod
     def _longer(running: float, mean: _RunningMean) -> float:
         return max(0.0, running - mean.mean) / (mean.n + 1)
@@ -364,18 +373,13 @@ class Profiler:
         cluster_threads: int = 0,
     ) -> Profile:
         """The figures so far."""
-        cpu_s = (
-            self._cpu.mean + self._longer(self._running_cpu_s, self._cpu)
-            if self._cpu.n
-            else self._running_cpu_s
-        )
         mean, wall_s = self._wall.mean, self.wall_s
         return Profile(
             calls=self._measured,
             elapsed_s=self._local_s + self._running_s,
             wall_s=wall_s,
             least_s=min(self._least, wall_s),
-            cpu_s=min(cpu_s, wall_s),
+            cpu_s=min(self.cpu_s, wall_s),
             child_s=_median(self._child),
             gil_share=self._beats.share,
             late_ms=self._beats.late_s * 1e3,

@@ -160,7 +160,7 @@ class Scheduler:
                 done=self.profiler.done - (self.window.failures - self._resumed_failures),
                 in_flight=self._lanes.here,
                 oldest_s=self._lanes.oldest_s(now),
-                profile=self.final_profile(),
+                profile=self.final_profile,
             )
 
     def looked(self, look: Look) -> None:
