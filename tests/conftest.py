@@ -12,7 +12,6 @@ from hypothesis import settings
 from autoexec import _priors
 from autoexec._routes import REMOTE
 
-
 # Where bytecode may not be kept, each of the thousand interpreters that tests start would compile the
 # library anew, for 0.4 s.
 sys.dont_write_bytecode = False
