@@ -63,8 +63,9 @@ class TestEveryEngine:
     def test_the_first_calls_run_here_and_the_others_there(self, backend: Any) -> None:
         results = run_parallel(place, range(200), backend=backend)
         here = [i for i, pid in enumerate(results) if pid == os.getpid()]
-        assert here == list(range(len(here)))
-        assert 1 <= len(here) < 200
+        # Those that run here while the cluster has its first batch may come from behind that.
+        assert here[0] == 0
+        assert len(here) < 200
         assert results.report.ran["threads"] == len(here)
         assert results.report.ran[backend] == 200 - len(here)
         assert f"backend={backend!r} was asked for" in results.report.plan.reason
