@@ -306,7 +306,7 @@ def test_failures_name_the_type_with_its_module() -> None:
     assert json.loads(failure_line(7, DeadlineExceeded("late"))) == {
         "index": 7,
         "error": "late",
-        "type": "autoexec._errors.DeadlineExceeded",
+        "type": "autoexec.DeadlineExceeded",
     }
 
 
