@@ -134,7 +134,7 @@ def test_the_bar_is_closed_after_an_error_too(bars: list[Bar]) -> None:
 def test_without_tqdm_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
     called: list[int] = []
-    with pytest.raises(Exception, match="autoexec-parallel\\[progress\\]"):
+    with pytest.raises(Exception, match="pip install tqdm"):
         run_parallel(called.append, [1], progress=True)
     assert called == []
 

@@ -69,6 +69,7 @@ The map of the package, from the top down; each module imports only from those b
     _cgroup        limits of this process's cgroup, for `_host`
     _options       the options: one definition, validated once
     _size          sizes of memory, as they are written
+    _meant         what was meant by a wrong name, for errors; pure
     _failure       what stands in the place of a result
     _thread_cache  threads that wait a moment for more work
     _errors        the error classes

@@ -40,7 +40,16 @@ class NotPicklable(AutoexecError):
 
 
 class NotSent(NotPicklable):
-    """An item could not be pickled, so it never was with a worker process."""
+    """An item could not be pickled, so it never was with a worker process.
+
+    The difference matters to the scheduler; whoever reads or pickles it has a `NotPicklable`.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return NotPicklable, self.args, self.__dict__
+
+
+NotSent.__name__ = NotSent.__qualname__ = "NotPicklable"
 
 
 class JournalError(AutoexecError):
@@ -62,6 +71,20 @@ class RemoteTraceback(Exception):
 class RemoteError(AutoexecError):
     """Stands in for an exception that could not be pickled; its text names the original type."""
 
+
+# A traceback names the module of an error: the one that it is imported from.
+for _public in (
+    AutoexecError,
+    WorkerDied,
+    ItemTimeout,
+    DeadlineExceeded,
+    NotPicklable,
+    NotSent,
+    JournalError,
+    RemoteTraceback,
+    RemoteError,
+):
+    _public.__module__ = "autoexec"
 
 _repr = reprlib.Repr()
 _repr.maxstring = _repr.maxother = 60

@@ -44,6 +44,10 @@ class InitializerFailed(NoWorkers):
     """The initializer of an executor raised an error in a worker process, which is the cause."""
 
 
+for _public in (NoWorkers, InitializerFailed):
+    _public.__module__ = "autoexec"  # as in `_errors`
+
+
 class ProcessPoolExecutor(Executor):
     """Runs calls in worker processes, and takes the place of the standard library's.
 

@@ -191,12 +191,11 @@ def validate(options: Mapping[str, Any]) -> Settings:
         return DEFAULT
     for name in options:
         if name not in NAMES:
-            import difflib  # only needed to word this error
+            from ._meant import OPTIONS, hint
 
-            close = difflib.get_close_matches(name, NAMES, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
+            meant = hint(name, NAMES, OPTIONS)
             raise TypeError(
-                f"There is no option {name!r}.{hint} The options are {', '.join(NAMES)}."
+                f"There is no option {name!r}.{meant} The options are {', '.join(NAMES)}."
             )
     settings = _check_files(Settings(**options))
     _check_backend(settings.backend)
@@ -285,8 +284,11 @@ def _check_initializer(settings: Settings) -> Settings:
 def _check_backend(backend: object) -> None:
     if isinstance(backend, str):
         if backend not in get_args(BackendName):
+            from ._meant import BACKENDS, hint
+
+            meant = hint(backend, get_args(BackendName), BACKENDS)
             raise ValueError(
-                f"backend must be one of {_listed(BackendName)} or an executor, not {backend!r}."
+                f"backend must be one of {_listed(BackendName)} or an executor, not {backend!r}.{meant}"
             )
     elif isinstance(backend, type):
         raise TypeError(
@@ -420,8 +422,10 @@ def check_function(fn: object, items: object) -> None:
         TypeError: With what was passed and what to pass instead.
     """
     if not callable(fn):
-        swapped = " The function comes first, then the items." if callable(items) else ""
-        raise TypeError(f"fn must be callable, but {type(fn).__name__} is not.{swapped}")
+        from ._meant import uncalled
+
+        hint = " The function comes first, then the items." if callable(items) else uncalled(fn)
+        raise TypeError(f"fn must be callable, but {type(fn).__name__} is not.{hint}")
 
 
 def check_items(items: object) -> Iterator[Any]:

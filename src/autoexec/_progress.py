@@ -80,8 +80,8 @@ def _bar(name: str, total: int | None) -> Meter:
         from tqdm.auto import tqdm  # type: ignore[import-untyped, unused-ignore]
     except ImportError as error:
         raise AutoexecError(
-            "progress=True needs tqdm, which is not installed: pip install"
-            " 'autoexec-parallel[progress]', or pass a function (done, total)."
+            "progress=True needs tqdm, which is not installed: pip install tqdm, or pass a function"
+            " (done, total)."
         ) from error
     bar: Any = tqdm(total=total, desc=name)
 

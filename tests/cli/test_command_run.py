@@ -144,6 +144,7 @@ def test_a_reader_that_has_had_enough_is_no_error(folder: Path) -> None:
     [
         (["user_calls"], "does not name a function: write package.module:function"),
         (["no_such_module:f"], "cannot import 'no_such_module' (ModuleNotFoundError"),
+        (["json.py:dump"], "name the module, not its file: json:dump"),
         (["json:dump", "--timeout", "0"], "timeout must be more than 0 seconds"),
         (["json:dump", "--workers", "0"], "max_workers must be at least 1"),
         (["json:dump", "--on-error", "ignore"], "invalid choice: 'ignore'"),
@@ -306,7 +307,7 @@ def test_failures_name_the_type_with_its_module() -> None:
     assert json.loads(failure_line(7, DeadlineExceeded("late"))) == {
         "index": 7,
         "error": "late",
-        "type": "autoexec._errors.DeadlineExceeded",
+        "type": "autoexec.DeadlineExceeded",
     }
 
 

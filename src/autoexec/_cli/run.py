@@ -258,8 +258,10 @@ def find(where: str) -> Callable[[Any], Any]:
     try:
         found: Any = import_module(module_name)
     except (Exception, SystemExit) as error:
+        file = module_name.endswith(".py")
+        hint = f"; name the module, not its file: {module_name[:-3]}:{path}" if file else ""
         raise UsageError(
-            f"cannot import {module_name!r} ({type(error).__name__}: {error})"
+            f"cannot import {module_name!r} ({type(error).__name__}: {error}){hint}"
         ) from None
     for name in path.split("."):
         try:
