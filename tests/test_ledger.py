@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -118,6 +119,7 @@ class Rude:
         ([Rude()], "<list>"),
         (Rude(), "<Rude>"),
         ({"a": 1}, "<dict>"),
+        (Path("a") / "b", repr(str(Path("a/b")))),
     ],
 )
 def test_plain_items_are_shown_and_others_named(item: Any, text: str) -> None:

@@ -688,3 +688,14 @@ def test_ctrl_c_carries_what_was_done() -> None:
     finished: dict[int, int] = caught.value.finished  # type: ignore[attr-defined]
     assert finished == {0: 0, 1: 2, 2: 4}
     assert "3 items were done" in caught.value.__notes__[0]
+
+
+@pytest.mark.parametrize("backend", ["inline", "processes"])
+def test_who_forgot_star_is_told_of_it(backend: Any) -> None:
+    def add(x: int, y: int) -> int:
+        return x + y
+
+    wrong: Any = add  # which type checkers tell at once
+    with pytest.raises(TypeError, match="missing 1 required") as caught:
+        run_parallel(wrong, [(1, 2)], backend=backend)
+    assert any("pass star=True" in note for note in caught.value.__notes__)

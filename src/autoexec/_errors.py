@@ -99,6 +99,15 @@ def short_repr(value: object) -> str:
         return f"<{type(value).__name__}>"
 
 
+def star_hint(error: BaseException, item: object) -> str:
+    """What to add to the error of a call that had too few arguments, though its item holds several."""
+    few = isinstance(error, TypeError) and "missing" in str(error) and "argument" in str(error)
+    return " To unpack each item pass star=True." if few and type(item) in _SEVERAL else ""
+
+
+_SEVERAL = (tuple, list, dict)
+
+
 def annotate(error: BaseException, note: str) -> None:
     """Attach a note, once; some exceptions forbid new attributes and then stay as they are."""
     try:

@@ -11,12 +11,13 @@ the caller's), the span ends when it was heard of, and says that it is estimated
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from typing import Any, NamedTuple
 
 from ._chunk import Block
 from ._errors import ItemTimeout, NotSent, WorkerDied
-from ._types import Lane
+from ._types import Lane, Route
 
 SLOWEST = 5
 """Calls that a report names as the slowest."""
@@ -39,7 +40,8 @@ class Slow(NamedTuple):
     """What each of them took; the mean, if there are several."""
     item: str
     """The first item, in short."""
-    lane: Lane
+    route: Route
+    """How they were run: a call of `inline` may have run on a thread of this process."""
     failed: bool
 
 
@@ -151,7 +153,7 @@ class Ledger:
         item = glimpse(chunk.item(chunk.done + position))
         index = chunk.first + chunk.done + position
         failed = block.error is not None
-        self._slow.append(Slow(index, calls, wall_s / calls, item, chunk.lane, failed))
+        self._slow.append(Slow(index, calls, wall_s / calls, item, chunk.route, failed))
         if len(self._slow) > SLOWEST:
             self._slow.remove(min(self._slow, key=_length))
         if len(self._slow) == SLOWEST:
@@ -180,6 +182,9 @@ def glimpse(item: Any) -> str:
         return f"<int of {item.bit_length():,} bits>"
     if kind in (int, float, bool, complex, type(None)):
         return repr(item)
+    # Without importing it, since who has a path has done that.
+    if (pathlib := sys.modules.get("pathlib")) and kind in (pathlib.PosixPath, pathlib.WindowsPath):
+        return glimpse(str(item))
     if kind in (tuple, list) and item and all(type(part) in _PLAIN for part in item[:3]):
         parts = [glimpse(part) for part in item[:3]] + ["..."] * (len(item) > 3)
         text = ", ".join(parts)

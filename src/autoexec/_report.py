@@ -176,6 +176,9 @@ class Report(NamedTuple):
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
 
+    def __repr__(self) -> str:
+        return str(self)  # of all fields nobody could read it in an interactive session
+
     def __str__(self) -> str:
         rows = [f"  {label:<9} {text}" for label, text in self._rows()]
         return "\n".join([self._headline(), *rows])
@@ -279,12 +282,13 @@ def _use(report: Report) -> str:
 
 def _slow(slow: Slow) -> str:
     failed = ", and failed" if slow.failed else ""
+    place = "inline" if slow.route == "inline" else f"on {slow.route}"
     if slow.calls == 1:
-        return f"item {slow.first:,}, {slow.item}: {seconds(slow.seconds)} on {slow.lane}{failed}"
+        return f"item {slow.first:,}, {slow.item}: {seconds(slow.seconds)} {place}{failed}"
     last = slow.first + slow.calls - 1
     failed = failed and ", and the last failed"
     return (
-        f"items {slow.first:,} to {last:,}: {seconds(slow.seconds)} each on {slow.lane},"
+        f"items {slow.first:,} to {last:,}: {seconds(slow.seconds)} each {place},"
         f" timed together{failed}"
     )
 

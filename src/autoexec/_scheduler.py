@@ -26,7 +26,7 @@ from ._buffer import PATIENCE, Buffer
 from ._chunk import Block, Chunk
 from ._dealer import WATCHED, Dealer
 from ._decide import FIRST_LOOK_S, decide, opening
-from ._errors import AutoexecError, ItemTimeout, NotSent, annotate, short_repr
+from ._errors import AutoexecError, ItemTimeout, NotSent, annotate, short_repr, star_hint
 from ._intake import Intake
 from ._lanes import LOCAL, Lanes
 from ._ledger import Ledger
@@ -316,10 +316,11 @@ class Scheduler:
         chunk.done += 1
         if (attempts := self.retries.settled(index)) > 1:
             annotate(error, f"It was the last of {attempts} attempts (see the option `retries`).")
+        hint = "" if self.settings.star else star_hint(error, item)
         annotate(
             error,
             f"{self._name} was called with item {index}, {short_repr(item)}"
-            f" (by autoexec, on {chunk.lane}).",
+            f" (by autoexec, on {chunk.lane}).{hint}",
         )
         if isinstance(error, ItemTimeout):
             wall_s = self.settings.timeout or wall_s
