@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 
 from autoexec import (
     AutoexecError,
+    DeadlineExceeded,
     Failure,
     arun_parallel,
     item_seed,
@@ -201,6 +204,40 @@ def test_a_client_that_is_closed_is_refused() -> None:
         pass
     with pytest.raises(AutoexecError, match="the Client is closed"):
         run_parallel(double, range(10), backend=client, chunksize=2)
+
+
+@pytest.fixture
+def hanging() -> Iterator[Any]:
+    """A client of a scheduler, and what makes that hang with its connections open."""
+    distributed = pytest.importorskip("distributed")
+    cluster, over = clusters.dask().cluster, threading.Event()
+    with distributed.Client(cluster.scheduler_address, set_as_default=False) as client:
+        try:
+            yield client, lambda: cluster.loop.add_callback(over.wait)
+        finally:
+            over.set()
+
+
+@pytest.mark.timeout(20)
+def test_a_scheduler_that_hangs_holds_up_nobody_who_leaves(hanging: Any) -> None:
+    client, hang = hanging
+    with iter_parallel(double, itertools.count(), backend=client, chunksize=1) as results:
+        next(results)
+        hang()
+
+
+@pytest.mark.timeout(20)
+def test_a_deadline_holds_while_a_scheduler_hangs_that_data_moves_to(hanging: Any) -> None:
+    client, hang = hanging
+
+    class Large:
+        def __reduce__(self) -> Any:
+            hang()
+            return bytes, (bytes(2_000_000),)
+
+    items: list[Any] = [Large()]
+    with pytest.raises(DeadlineExceeded):
+        run_parallel(len, items, backend=client, chunksize=1, deadline=1)
 
 
 def test_the_class_of_clients_is_no_backend() -> None:

@@ -77,7 +77,7 @@ def make(
             from .._batches import BatchesExecutor
             from .dask import DaskEngine
 
-            dask = DaskEngine(settings.backend, name_of(fn))
+            dask = DaskEngine(settings.backend, name_of(fn), deadline=settings.deadline)
             return BatchesExecutor(dask, packed, sink, settings, host=ThreadsExecutor)
         case "ray":
             from .._batches import BatchesExecutor

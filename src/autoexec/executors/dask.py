@@ -7,7 +7,11 @@ it. Everything else, such as adaptive scaling, TLS and the dashboard, is the clu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import wait
 from queue import SimpleQueue
 from typing import Any
 
@@ -23,6 +27,11 @@ LARGE_ITEMS_BYTES = 1 << 20
 """The same of items: moving them beside the task takes 5 ms more, and ten times that in the task."""
 CLAIM_S = 10.0
 """Seconds in which the scheduler must say whether a lost batch was begun."""
+MOVE_LOOK_S = 0.1
+"""Between looks at whether the scheduler is still there while data moves to its workers."""
+FAREWELL_S = 1.0
+"""Seconds that the end of a run waits for the scheduler to hear of it. It answers in 2 ms, and what was
+sent to one that hangs is heard when it goes on."""
 
 
 class DaskEngine:
@@ -31,6 +40,7 @@ class DaskEngine:
     Args:
         backend: A `distributed.Client`, or the name of the backend for the current one.
         name: The function, for the dashboard.
+        deadline: Seconds that the run may take; None for as long as it likes.
 
     Raises:
         AutoexecError: Dask is not installed, or there is no client.
@@ -38,7 +48,7 @@ class DaskEngine:
 
     lane: Lane = "dask"
 
-    def __init__(self, backend: object, name: str) -> None:
+    def __init__(self, backend: object, name: str, *, deadline: float | None = None) -> None:
         try:
             import distributed
         except ImportError as error:
@@ -57,6 +67,9 @@ class DaskEngine:
         self._fn = b""
         self._carrier: Any = None
         self._hello: Any = None
+        self._until = math.inf if deadline is None else time.monotonic() + deadline
+        self._down: str | None = None
+        """Why the scheduler cannot be used any more."""
 
     def connect(self, run: str, fn: bytes, patience_s: float) -> None:
         """Tell the scheduler of the run, and ask for a worker, which adaptive clusters wait for."""
@@ -64,21 +77,32 @@ class DaskEngine:
 
         self._run, self._fn, self._patience_s = run, fn, patience_s
         self._ask("identity")
-        self._client.register_plugin(Claims())
+        self._within(patience_s, lambda: self._client.register_plugin(Claims()))
         self._ask("autoexec_open", run=run, client=self._client.id)
         self._hello = self._client.submit(hello, key=f"autoexec-hello-{run}", pure=False)
 
-    def _ask(self, handler: str, **what: Any) -> Any:
+    def _ask(self, handler: str, *, within_s: float | None = None, **what: Any) -> Any:
         """What the scheduler says."""
+        seconds = self._patience_s if within_s is None else min(within_s, self._patience_s)
+        return self._within(seconds, lambda: getattr(self._client.scheduler, handler)(**what))
+
+    def _within(self, seconds: float, request: Callable[[], Awaitable[Any]]) -> Any:
+        """What comes of a request to the scheduler, which may hang with its connection open."""
         client = self._client
         if client.status not in ("running", "connecting"):
-            raise EngineDown(f"the Client is {client.status}")
-        ask = getattr(client.scheduler, handler)
+            raise self._is_down(f"the Client is {client.status}")
+        at = getattr(client.scheduler, "address", None)
         try:
-            return client.sync(ask, callback_timeout=self._patience_s, **what)
-        except (OSError, TimeoutError) as error:
-            at = client.scheduler.address
-            raise EngineDown(f"the scheduler at {at} does not answer ({error})") from error
+            return client.sync(request, callback_timeout=seconds)
+        except TimeoutError as error:
+            why = f"the scheduler at {at} does not answer for {seconds:.3g} s"
+            raise self._is_down(why) from error
+        except Exception as error:  # also what a client raises while it is being closed
+            raise self._is_down(f"the scheduler at {at} does not answer ({error})") from error
+
+    def _is_down(self, why: str) -> EngineDown:
+        self._down = why
+        return EngineDown(why)
 
     def threads(self) -> int:
         """Threads of all workers that are there now."""
@@ -93,9 +117,9 @@ class DaskEngine:
         """Submit a task for the batch."""
         from .._worker.claims import run_claimed
 
-        if isinstance(items, bytes) and len(items) >= LARGE_ITEMS_BYTES:
-            items = self._moved(items)
         try:
+            if isinstance(items, bytes) and len(items) >= LARGE_ITEMS_BYTES:
+                items = self._moved(items)
             future = self._client.submit(
                 run_claimed,
                 self._run,
@@ -106,6 +130,8 @@ class DaskEngine:
                 pure=False,
                 retries=0,
             )
+        except EngineDown:
+            raise
         except Exception as error:  # the client was closed, or something of Dask's own
             raise EngineDown(f"it takes no tasks ({type(error).__name__}: {error})") from error
         future.add_done_callback(done.put)
@@ -121,7 +147,14 @@ class DaskEngine:
 
     def _moved(self, data: bytes) -> Any:
         """Data in the memory of a worker, from where others have it when they need it."""
-        return self._client.scatter(data, hash=False)
+        request = self._client.scatter(data, hash=False, asynchronous=True)
+        moving = asyncio.run_coroutine_threadsafe(request, self._client.loop.asyncio_loop)
+        # Gigabytes take their time, if the scheduler is well.
+        while not wait([moving], MOVE_LOOK_S).done:
+            if self._down is not None or time.monotonic() > self._until:
+                moving.cancel()
+                raise EngineDown(self._down or "the deadline came while data was moved there")
+        return moving.result()
 
     def fetch(self, sent: Sequence[tuple[Any, int]]) -> Sequence[bytes | Lost]:
         """The answers, in one trip if all is well."""
@@ -161,4 +194,4 @@ class DaskEngine:
         """Tell the scheduler that the run is over; nothing of it begins from then on."""
         self._carrier = self._hello = None
         if self._fn:
-            self._ask("autoexec_close", run=self._run)
+            self._ask("autoexec_close", within_s=FAREWELL_S, run=self._run)
