@@ -99,6 +99,8 @@ class Play:
                 items = list(range(self.taken, min(self.taken + most, len(self.calls))))
                 self.taken += len(items)
                 self.scheduler.took(items, self.taken == len(self.calls))
+            case Open("dask"):
+                self.at(self.start_s, Ready("dask", self.cores, None))
             case Open(lane, workers):
                 if lane in ("processes", "hybrid"):
                     processes = workers if lane == "processes" else min(self.cores, workers)
@@ -138,7 +140,8 @@ class Play:
         chunk.began = Clocks(int(self.now * 1e9), 0, 0)
         self.running[chunk] = self.now
         there = sum(one.lane == "processes" for one in self.running)
-        calling = len(self.running) - there + min(there, self.scheduler.plan.workers)
+        calling = sum(min(one.width, one.count) for one in self.running if one.lane != "processes")
+        calling += min(there, self.scheduler.plan.workers)
         self.most_at_once = max(self.most_at_once, calling)
         self.at(sum(self.calls[item].wall_s for item in chunk.items), chunk)
 
@@ -313,6 +316,13 @@ def test_calls_that_still_run_here_count_towards_max_workers() -> None:
     play = Play([Call(cpu_s=0.08)] * 40, {"max_workers": 2}).run()
     assert play.processes
     assert play.most_at_once <= 2
+
+
+def test_calls_side_by_side_in_batches_and_calls_here_count_towards_max_workers() -> None:
+    play = Play([Call(wait_s=0.03)] * 100, {"backend": "dask", "max_workers": 3}).run()
+    assert play.called == [1] * 100
+    assert play.scheduler.plan.width == 3
+    assert play.most_at_once <= 3
 
 
 class TestRoutes:

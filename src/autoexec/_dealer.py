@@ -26,7 +26,6 @@ WATCHED = 4
 SURE_S = 0.01
 """A first call that has waited for less is joined by a few others only: it may be about to start a
 child process (which 32 at once made nine times slower), and takes 1 to 5 ms to get there."""
-
 KEPT_S = 0.001
 """The longest chunk of a run with a journal: what has ended in one that is not over is lost with the
 process. With 5 ms, a kill cost one to three finished calls of 1 ms. Dispatch one by one takes 0.1 ms."""
@@ -77,15 +76,24 @@ class Dealer:
         elif name in REMOTE:
             if not lane.workers:
                 return 0
-            if self._settings.max_workers:
-                capacity = min(capacity, self._settings.max_workers - self._lanes.local)
+            return int(min(capacity - len(lane.in_flight), self._calls_left() / plan.width))
         elif name == "hybrid":
             capacity = capacity * lane.workers // min(self._host.cores, capacity)
         else:
+            if plan.route in REMOTE and self._calls_left() <= 0:
+                return 0
             capacity = self._pace.limit(plan, capacity)
             if name == "threads" and not self._profiler.known and self._profiler.wall_s < SURE_S:
                 capacity = min(capacity, 2 * self._host.cores)
         return capacity - len(lane.in_flight)
+
+    def _calls_left(self) -> float:
+        """Calls that may start beside those here and those in the batches of a cluster."""
+        if self._settings.max_workers is None:
+            return math.inf
+        there = (chunk for name in REMOTE for chunk in self._lanes[name].in_flight)
+        calls = sum(min(chunk.width, chunk.count) for chunk in there)
+        return self._settings.max_workers - self._lanes.local - calls
 
     def _sure(self) -> bool:
         """Whether items may go to other processes."""
