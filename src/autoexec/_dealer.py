@@ -91,7 +91,7 @@ class Dealer:
         """Calls that may start beside those here and those in the batches of a cluster."""
         if self._settings.max_workers is None:
             return math.inf
-        there = (chunk for name in REMOTE for chunk in self._lanes[name].in_flight)
+        there = (chunk for name in REMOTE for chunk in self._lanes.on(name))
         calls = sum(min(chunk.width, chunk.count) for chunk in there)
         return self._settings.max_workers - self._lanes.local - calls
 
