@@ -42,6 +42,10 @@ class EngineDown(Exception):
     """The engine cannot be used; the text says why, as the rest of a sentence."""
 
 
+class NotInTime(Exception):
+    """The deadline of the run came before a batch was sent: it is the scheduler that ends the run then."""
+
+
 class Lost(NamedTuple):
     """A batch of which nothing comes home."""
 
@@ -179,6 +183,8 @@ class BatchesExecutor:
                     self._chunks[handle] = chunk, number
             except EngineDown as down:
                 self._broken(str(down), down)
+            except NotInTime:
+                return
 
     # --- And back -------------------------------------------------------------------------------------
 

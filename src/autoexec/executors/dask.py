@@ -15,7 +15,7 @@ from concurrent.futures import wait
 from queue import SimpleQueue
 from typing import Any
 
-from .._batches import EngineDown, Lost, missing
+from .._batches import EngineDown, Lost, NotInTime, missing
 from .._errors import AutoexecError
 from .._types import Lane
 from .._worker.batch import Batch, Items, hello
@@ -130,7 +130,7 @@ class DaskEngine:
                 pure=False,
                 retries=0,
             )
-        except EngineDown:
+        except (EngineDown, NotInTime):
             raise
         except Exception as error:  # the client was closed, or something of Dask's own
             raise EngineDown(f"it takes no tasks ({type(error).__name__}: {error})") from error
@@ -153,7 +153,7 @@ class DaskEngine:
         while not wait([moving], MOVE_LOOK_S).done:
             if self._down is not None or time.monotonic() > self._until:
                 moving.cancel()
-                raise EngineDown(self._down or "the deadline came while data was moved there")
+                raise NotInTime if self._down is None else EngineDown(self._down)
         return moving.result()
 
     def fetch(self, sent: Sequence[tuple[Any, int]]) -> Sequence[bytes | Lost]:
