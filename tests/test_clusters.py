@@ -271,9 +271,12 @@ def test_a_batch_is_begun_once_and_none_after_its_run() -> None:
 
 def test_nothing_of_a_run_stays_at_the_scheduler() -> None:
     client = clusters.dask()
+    run_parallel(double, range(10), backend=client)  # so that it is there to be asked
+    # What was on its way to a scheduler that hung stays there, if its client has left meanwhile.
+    before = set(client.run_on_scheduler(_left_at_scheduler))
     run_parallel(double, range(2_000), backend=client, chunksize=50)
     until = time.monotonic() + 30
-    while left := client.run_on_scheduler(_left_at_scheduler):
+    while left := set(client.run_on_scheduler(_left_at_scheduler)) - before:
         assert time.monotonic() < until, left
         time.sleep(0.05)
 

@@ -11,8 +11,7 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import wait
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from .._batches import EngineDown, Lost, NotInTime, missing
@@ -147,14 +146,27 @@ class DaskEngine:
 
     def _moved(self, data: bytes) -> Any:
         """Data in the memory of a worker, from where others have it when they need it."""
-        request = self._client.scatter(data, hash=False, asynchronous=True)
-        moving = asyncio.run_coroutine_threadsafe(request, self._client.loop.asyncio_loop)
-        # Gigabytes take their time, if the scheduler is well.
-        while not wait([moving], MOVE_LOOK_S).done:
-            if self._down is not None or time.monotonic() > self._until:
-                moving.cancel()
-                raise NotInTime if self._down is None else EngineDown(self._down)
-        return moving.result()
+        moved: SimpleQueue[Any] = SimpleQueue()
+
+        # Not by `run_coroutine_threadsafe`: its future refers to itself, so that the data would stay in
+        # the cluster until the next garbage collection here.
+        async def move() -> None:
+            try:
+                moved.put(await self._client.scatter(data, hash=False, asynchronous=True))
+            except (Exception, asyncio.CancelledError) as error:
+                moved.put(error)
+
+        self._client.loop.add_callback(move)
+        while (
+            found := _next(moved)
+        ) is None:  # gigabytes take their time, if the scheduler is well
+            if self._down is not None:
+                raise EngineDown(self._down)
+            if time.monotonic() > self._until:
+                raise NotInTime
+        if isinstance(found, BaseException):
+            raise EngineDown(f"data cannot be moved there ({found!r})") from found
+        return found
 
     def fetch(self, sent: Sequence[tuple[Any, int]]) -> Sequence[bytes | Lost]:
         """The answers, in one trip if all is well."""
@@ -195,3 +207,10 @@ class DaskEngine:
         self._carrier = self._hello = None
         if self._fn:
             self._ask("autoexec_close", within_s=FAREWELL_S, run=self._run)
+
+
+def _next(moved: SimpleQueue[Any]) -> Any:
+    try:
+        return moved.get(timeout=MOVE_LOOK_S)
+    except Empty:
+        return None
