@@ -101,6 +101,8 @@ class ThreadsExecutor:
             chunk.recall()
             self._started -= 1
             self._sink(blocks)
+        if not self._todo.empty():  # they may all wait for this very thread
+            self._start()
 
     def close(self, *, abandon: bool) -> None:
         """Let the threads go; with `abandon` those that still run a call go after it."""
