@@ -169,11 +169,12 @@ CPU_FREE = (
     # A database is I/O to a textbook. This query reads no disk: it computes, without the GIL.
     _frees(native.aggregate, lambda site: list(range(25))),
     # So is reading a file, but one in the page cache is copied, not waited for. The kernel may be
-    # slow to let a watcher in meanwhile, which a busy machine cannot be told from a held GIL by.
+    # slow to let a watcher in meanwhile, which a busy machine cannot be told from a held GIL by; and
+    # where memory is short, its pages and those that it is copied to are waited for.
     Task(
         native.read_file,
         lambda site: [site.file("cached", 16_000_000)] * 100,
-        (Kind.CPU_FREE, Kind.CPU_HELD),
+        (Kind.CPU_FREE, Kind.CPU_HELD, Kind.MIXED),
         ("threads", "inline", "processes"),
     ),
     _frees(native.resize, _each(*[400] * 40), "PIL"),
