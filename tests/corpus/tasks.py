@@ -120,8 +120,9 @@ def _tiny(fn: Callable[[Any], Any], items: Callable[[Site], list[Any]]) -> Task:
 
 
 def _mixes(fn: Callable[[Any], Any], items: Callable[[Site], list[Any]]) -> Task:
-    """About half and half. Threads bring 2 at a time under one GIL, processes as many as cores."""
-    return Task(fn, items, (Kind.MIXED,), ("threads", "processes"))
+    """About half and half. Threads bring 2 at a time under one GIL, processes as many as cores, and
+    processes with threads in them both."""
+    return Task(fn, items, (Kind.MIXED,), ("threads", "processes", "hybrid"))
 
 
 def _source(site: Site) -> list[str]:
