@@ -597,3 +597,14 @@ def test_a_portable_value_is_pickled_once_however_often_it_is_sent() -> None:
 def test_a_portable_value_that_cannot_travel_says_so() -> None:
     with pytest.raises(NotPicklable, match="not for sale"):
         pickle.dumps(Portable(Stubborn()))
+
+
+@pytest.mark.parametrize("packs", [dumps, pack_function])
+def test_code_that_travels_by_value_still_says_which_file_it_is_from(packs: Any) -> None:
+    def outer() -> Callable[[], str]:
+        return lambda: "<dynamic-code>"
+
+    wire = packs(outer)
+    arrived = unpack(wire) if packs is pack_function else loads(wire)
+    assert arrived.__code__.co_filename == arrived().__code__.co_filename == __file__
+    assert arrived()() == "<dynamic-code>"
