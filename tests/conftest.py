@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 import clusters
@@ -16,6 +17,10 @@ from autoexec._routes import REMOTE
 # library anew, for 0.4 s.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# A shell starts what it runs in the background with Ctrl-C ignored, which programs of the tests, that are
+# interrupted, would inherit.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +29,7 @@ def _nothing_learned() -> None:
     _priors.forget()
 
 
-settings.register_profile("quick", max_examples=30)
+settings.register_profile("quick", max_examples=30, deadline=None)
 settings.register_profile("thorough", max_examples=1000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
