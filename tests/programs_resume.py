@@ -11,6 +11,8 @@ from typing import Any
 from autoexec import Failure, iter_parallel
 
 ITEMS = 2_000
+CALL_S = "PROGRAM_CALL_S"
+"""Environment variable with what a call takes."""
 
 
 def note(path: str, index: int) -> None:
@@ -22,7 +24,7 @@ def note(path: str, index: int) -> None:
 
 def work(calls: str, index: int) -> tuple[int, str]:
     note(calls, index)
-    time.sleep(0.001)
+    time.sleep(float(os.environ.get(CALL_S, "0.001")))
     return index, "x" * (index % 50)
 
 

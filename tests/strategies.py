@@ -126,6 +126,7 @@ def profiles(draw: st.DrawFn) -> Profile:
         is_async=draw(st.booleans()),
         new_child=draw(st.booleans()),
         checks=2,
+        takes_turns=draw(st.booleans()),
         effect=draw(perhaps(0.1, texts())),
         payload=draw(perhaps(0.5, payloads())),
         processes_ready=draw(st.booleans()),

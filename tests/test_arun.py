@@ -397,8 +397,10 @@ def test_a_limit_of_time_holds(run: Run) -> None:
 
     with pytest.raises(ItemTimeout):
         run(arun_parallel(call, [1], timeout=0.05))
+    gate = threading.Event()
     with pytest.raises(DeadlineExceeded) as caught:
-        run(arun_parallel(lambda x: x if x < 2 else time.sleep(1), range(3), deadline=0.3))
+        run(arun_parallel(lambda x: x if x < 2 else gate.wait(20), range(3), deadline=2.0))
+    gate.set()
     assert caught.value.finished[0] == 0
 
 

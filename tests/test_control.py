@@ -10,10 +10,12 @@ from strategies import durations, examples, magnitudes, shares
 from autoexec._control import (
     FIRST_BLOCK_S,
     LONGEST_BLOCK_S,
+    LONGEST_IDLE_S,
     PREFETCH,
     SHORT_CHUNK_S,
     block_size,
     chunk_size,
+    idle_after_miss,
     overrun_s,
     prefetch,
     review_after,
@@ -163,20 +165,22 @@ def test_calls_that_vary_are_dealt_out_in_smaller_chunks(spread: float, size: in
     assert chunk_size(1 * US, 1.0, spread, remaining=80, workers=4, item_bytes=1) == size
 
 
-@given(durations(), durations(), magnitudes(0, 4), st.integers(1, 256))
+@given(durations(), durations(), st.floats(0.0, 20.0), magnitudes(0, 4), st.integers(1, 256))
 @examples(50)
 def test_long_chunks_are_never_held_ready_in_larger_numbers(
-    one: float, other: float, left: float, workers: int
+    one: float, other: float, spread: float, left: float, workers: int
 ) -> None:
     short, long = sorted([one, other])
-    assert 1 <= prefetch(long, left, workers) <= prefetch(short, left, workers) <= PREFETCH
+    assert 1 <= prefetch(long, spread, left, workers) <= prefetch(short, 0.0, left, workers)
+    assert prefetch(short, 0.0, left, workers) <= PREFETCH
 
 
 def test_towards_the_end_only_short_chunks_are_held_ready() -> None:
-    assert prefetch(3600.0, 9, 4) == PREFETCH
-    assert prefetch(3600.0, 8, 4) == 1
-    assert prefetch(SHORT_CHUNK_S, 8, 4) == 1
-    assert prefetch(SHORT_CHUNK_S / 2, 0, 4) == PREFETCH
+    assert prefetch(3600.0, 0.0, 9, 4) == PREFETCH
+    assert prefetch(3600.0, 0.0, 8, 4) == 1
+    assert prefetch(SHORT_CHUNK_S, 0.0, 8, 4) == 1
+    assert prefetch(SHORT_CHUNK_S / 2, 0.0, 0, 4) == PREFETCH
+    assert prefetch(SHORT_CHUNK_S / 2, 1.0, 0, 4) == 1  # one of them may be long
 
 
 # --- When to look again ------------------------------------------------------------------------------
@@ -197,3 +201,19 @@ def test_reviews_become_rarer_within_bounds(one: float, other: float) -> None:
 
 def test_reviews_follow_each_other_by_a_tenth_of_the_run() -> None:
     assert review_after(1.0) == pytest.approx(0.1)
+
+
+# --- Idle workers ----------------------------------------------------------------------------------------
+
+
+@given(durations(), durations())
+@examples(200)
+def test_workers_that_were_missed_last_twice_as_long_the_next_time(
+    gap_s: float, least_s: float
+) -> None:
+    kept_s = idle_after_miss(gap_s, least_s)
+    assert kept_s >= min(least_s, LONGEST_IDLE_S)
+    if gap_s <= LONGEST_IDLE_S:
+        assert min(2 * gap_s, LONGEST_IDLE_S) <= kept_s <= max(least_s, LONGEST_IDLE_S)
+    else:  # nobody comes back in time
+        assert kept_s == least_s

@@ -20,7 +20,6 @@ from strategies import examples
 from autoexec import _cgroup, _host, _place
 from autoexec._call import is_runnable, queued_ns, queued_ns_of, times_blocked
 from autoexec._cgroup import read_quota
-from autoexec._chunk import Chunk
 from autoexec._host import (
     COSTS,
     boot_clock,
@@ -28,14 +27,12 @@ from autoexec._host import (
     cores,
     has_child_since,
     has_children,
-    look,
     read_host,
     read_memory,
     reimporting_main,
     remember_process_start,
-    thread_cpu_ns,
 )
-from autoexec._types import Held, Running
+from autoexec._types import Held
 
 V1 = "sys/fs/cgroup/cpu"
 
@@ -425,6 +422,10 @@ def test_multiprocessing_is_not_imported_to_ask(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_cpu_time_of_children_never_runs_backwards() -> None:
+    until = time.monotonic() + 60
+    while _host.own_children:  # of other tests: what they used is left out a moment after their end
+        assert time.monotonic() < until
+        time.sleep(0.01)
     before = child_cpu_s()
     assert before >= 0.0
     subprocess.run([sys.executable, "-c", ""], check=True)
@@ -454,9 +455,14 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="this system does not tell")
 def test_a_child_counts_only_if_it_is_younger_than_the_run() -> None:
     began = boot_clock()
-    with subprocess.Popen([sys.executable, "-c", ""]):
-        assert has_child_since(began)
-        assert not has_child_since(boot_clock() + 3600)
+
+    def seen(since: float) -> bool:
+        with subprocess.Popen([sys.executable, "-c", ""]):
+            return has_child_since(since)
+
+    # Only the newest processes are looked at, and others may start many before that.
+    assert any(seen(began) for _ in range(20))
+    assert not seen(boot_clock() + 3600)
 
 
 def test_where_ages_are_not_told_any_child_counts(
@@ -492,36 +498,6 @@ def test_no_children_is_not_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(os, "waitid", none_left, raising=False)
     assert has_children() is False
-
-
-@pytest.mark.skipif(not hasattr(time, "pthread_getcpuclockid"), reason="no clocks of threads")
-def test_the_clock_of_a_thread_can_be_read_by_another() -> None:
-    clock = time.pthread_getcpuclockid(threading.get_ident())
-    read: list[int | None] = []
-    thread = threading.Thread(target=lambda: read.append(thread_cpu_ns(clock)))
-    thread.start()
-    thread.join()
-    assert read[0] is not None
-    assert 0 < read[0] <= time.thread_time_ns()
-
-
-def test_a_clock_that_is_none_shows_nothing() -> None:
-    assert thread_cpu_ns(987_654) is None
-
-
-def test_without_such_clocks_nothing_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(time, "clock_gettime_ns", raising=False)
-    assert thread_cpu_ns(0) is None
-
-
-def test_a_look_shows_the_clocks_of_this_moment() -> None:
-    running = [Running(Chunk(0, [1], "threads", "threads"), 0.1, 0.05, 0.0, runnable=False)]
-    before = time.perf_counter()
-    seen = look(running, late_s=0.001, returned=2, new_child=True)
-    assert before <= seen.now_s <= time.perf_counter()
-    assert (seen.running, seen.late_s, seen.returned) == (running, 0.001, 2)
-    assert seen.new_child
-    assert 0.0 <= seen.child_cpu_s <= child_cpu_s()
 
 
 # --- The run queue -----------------------------------------------------------------------------------
@@ -601,9 +577,12 @@ def test_a_thread_that_runs_is_runnable_and_one_that_waits_is_not() -> None:
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="this system does not tell")
 def test_a_thread_that_waits_is_blocked_once_more() -> None:
     before = times_blocked()
-    subprocess.run([sys.executable, "-c", ""], check=True)
     assert before >= 0
-    assert times_blocked() > before
+    for _ in range(20):  # a child may have ended before it is waited for
+        subprocess.run([sys.executable, "-c", ""], check=True)
+        if times_blocked() > before:
+            return
+    pytest.fail("it never was")
 
 
 def test_elsewhere_it_is_not_known_how_often(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,7 @@ TOUCHING = (
     "_pickling",
     "_call",
     "_cgroup",
+    "_clocks",
     "_host",
     "_seed",
     "_config",

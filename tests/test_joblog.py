@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from disks import full_after
 
-from autoexec import AutoexecError, iter_parallel, run_parallel
-from autoexec._joblog import HEADER
+from autoexec import RunAborted, iter_parallel, run_parallel
+from autoexec._joblog import HEADER, JobLog
+from autoexec._types import Settled
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -79,6 +81,49 @@ def test_the_signal_that_ended_a_worker_is_there(tmp_path: Path) -> None:
     assert row["Outcome"].startswith("WorkerDied: ")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk that is always full")
+def test_a_disk_that_is_full_is_an_error_that_names_the_log() -> None:
+    with pytest.raises(RunAborted, match="job log /dev/full cannot be written any more"):
+        run_parallel(abs, [1], joblog="/dev/full")
+
+
+@pytest.mark.parametrize("backend", ["inline", "threads"])
+def test_a_disk_that_fills_up_costs_no_result(backend: Any, tmp_path: Path) -> None:
+    with full_after(300), pytest.raises(RunAborted, match="be written any more") as caught:
+        run_parallel(abs, range(20), backend=backend, chunksize=1, joblog=tmp_path / "run.log")
+    assert caught.value.finished
+    assert all(index == value for index, value in caught.value.finished.items())
+
+
+def test_an_iterator_gives_what_it_has_before_it_tells_of_a_full_disk(
+    tmp_path: Path,
+) -> None:
+    given: list[int] = []
+    results = iter_parallel(abs, range(20), joblog=tmp_path / "run.log")
+    with full_after(300), pytest.raises(RunAborted, match="be written any more") as caught:
+        given.extend(results)
+    assert given
+    assert given == list(range(len(given)))
+    assert not caught.value.finished.keys() & set(given)
+
+
+def test_what_ends_after_the_disk_was_full_is_no_second_error(
+    tmp_path: Path,
+) -> None:
+    log = JobLog(str(tmp_path / "run.log"))
+    with full_after(100), pytest.raises(RunAborted, match="be written any more"):
+        log.add(Settled(0, [1, 2]), 0.0)
+    log.add(Settled(2, [3]), 0.0)  # though there is room again: what came before is not there
+    assert "\n2\t" not in (tmp_path / "run.log").read_text(encoding="utf-8")
+
+
+def test_a_log_that_is_the_journal_is_refused(tmp_path: Path) -> None:
+    journal = tmp_path / "run.db"
+    with pytest.raises(ValueError, match="give the journal and the job log a file each"):
+        run_parallel(abs, [1], resume=journal, joblog=tmp_path / "." / "run.db")
+    assert not journal.exists()
+
+
 def test_a_log_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(AutoexecError, match=r"job log .* cannot be written"):
+    with pytest.raises(RunAborted, match=r"job log .* cannot be written"):
         run_parallel(abs, [1], joblog=tmp_path / "absent" / "run.log")

@@ -350,7 +350,8 @@ def play(backend: str, limit: int, size: int, count: int) -> tuple[dict[str, Any
 @linux
 @pytest.mark.parametrize("backend", ["processes", "threads", "hybrid", "auto"])
 def test_no_more_calls_than_the_limit_has_room_for(backend: str) -> None:
-    said, report, most = play(backend, limit=350 * MB, size=120 * MB, count=6)
+    count = 20 if backend in ("processes", "hybrid") else 6  # some are left when all workers are up
+    said, report, most = play(backend, limit=350 * MB, size=120 * MB, count=count)
     assert said["right"]
     assert 120 * MB < most <= 350 * MB
     assert 120 * MB <= said["call_bytes"] <= 150 * MB
@@ -384,7 +385,7 @@ def slow(x: int) -> int:
 
 @linux
 def test_every_run_that_takes_a_moment_tells_what_was_held() -> None:
-    report = run_parallel(slow, range(8), backend="threads").report
+    report = run_parallel(slow, range(8), backend="threads", max_workers=1).report
     assert report.memory is not None
     assert report.to_dict()["memory"]["peak_bytes"] == report.memory.peak_bytes > 5 * MB
     assert "  memory " not in str(report)

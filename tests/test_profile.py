@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 from strategies import PAYLOAD, durations, examples, magnitudes
 
 from autoexec._chunk import Block, Chunk
-from autoexec._profile import BEAT_S, BELOW, Profiler
+from autoexec._evidence import TURNS_CALLS, TURNS_S, Gain
+from autoexec._profile import BEAT_S, BELOW, TURNS, Profiler
 from autoexec._types import Look, Profile, Running
 
 MS = 1e-3
@@ -27,8 +29,8 @@ def chunk_of(count: int, *, watched: bool = True) -> Chunk:
 class Watch:
     """Feeds a profiler: keeps the clocks that its looks show."""
 
-    def __init__(self) -> None:
-        self.profiler = Profiler(is_async=False)
+    def __init__(self, prior: Profile | None = None) -> None:
+        self.profiler = Profiler(is_async=False, prior=prior)
         self.now_s = self.process_cpu_s = self.child_cpu_s = 0.0
         self.watched = chunk_of(1)
 
@@ -68,6 +70,7 @@ class Watch:
         chunks: int = 1,
         returned: int = 0,
         new_child: bool = False,
+        spent_s: float = 0.0,
     ) -> None:
         """A look at what runs, by the clocks as they are."""
         seen = Look(
@@ -78,6 +81,7 @@ class Watch:
             self.child_cpu_s,
             new_child,
             returned,
+            spent_s,
         )
         self.profiler.look(seen, chunks)
 
@@ -289,6 +293,45 @@ def test_calls_that_only_wait_beside_each_other_are_believed(watch: Watch) -> No
     assert watch.profiler.unclear == 0
 
 
+def test_a_run_queue_at_which_nobody_looked_is_like_that_of_others(watch: Watch) -> None:
+    for _ in range(50):
+        watch.ran(40 * MS, 8 * MS, queued_s=32 * MS)
+        watch.ran(40 * MS, 8 * MS)
+    assert watch.profile.wall_s == pytest.approx(8 * MS, rel=0.3)
+
+
+@pytest.mark.parametrize(
+    ("wall_s", "cpu_s", "plainly"),
+    [
+        (40 * MS, 1 * MS, True),
+        (200 * MS, 1 * MS, True),
+        (15 * MS, 1 * MS, False),  # one that runs through is quicker than one that waits
+        (40 * MS, 8 * MS, False),  # they may take turns
+    ],
+)
+def test_calls_side_by_side_may_show_that_they_wait(
+    watch: Watch, wall_s: float, cpu_s: float, plainly: bool
+) -> None:
+    for _ in range(2):
+        watch.ran(40 * MS, cpu_s)
+    assert not watch.profiler.waits_plainly
+    for _ in range(64):
+        watch.ran(200 * MS, cpu_s, crowd=100)
+    watch.ran(wall_s, cpu_s, crowd=100)
+    assert watch.profiler.waits_plainly is plainly
+
+
+def test_calls_that_have_computed_for_long_already_are_others(watch: Watch) -> None:
+    for _ in range(2):
+        watch.ran(40 * MS, 1 * MS)
+    watch.ran(40 * MS, 1 * MS, crowd=100)
+    found: list[tuple[float, bool]] = []
+    for chunks, spent_s in ((100, 1.5 * MS), (100, 5 * MS), (1, 0.0)):
+        watch.look(chunks=chunks, spent_s=spent_s)
+        found.append((watch.profile.cpu_s, watch.profiler.waits_plainly))
+    assert found == [(1 * MS, True), (5 * MS, False), (1 * MS, True)]
+
+
 def test_so_many_calls_that_compute_a_little_get_in_each_others_way(watch: Watch) -> None:
     watch.ran(10 * MS, 1 * MS)
     watch.ran(10 * MS, 1 * MS)
@@ -391,6 +434,57 @@ def test_overlap_is_cpu_a_second_while_calls_overlap(watch: Watch, cpus: float) 
     assert watch.profile.overlap == pytest.approx(cpus)
 
 
+@pytest.mark.parametrize(
+    ("gain", "turns"), [(None, None), (0.6, True), (TURNS, False), (1.9, False)]
+)
+def test_calls_that_compute_and_gain_nothing_side_by_side_take_turns(
+    watch: Watch, gain: float | None, turns: bool | None
+) -> None:
+    watch.ran(0.03 * MS, 0.03 * MS)
+    watch.ran(0.03 * MS, 0.03 * MS)
+    watch.profiler.gain = gain
+    assert watch.profiler.takes_turns is turns
+    assert watch.profile.takes_turns is bool(turns)
+
+
+@pytest.mark.parametrize(
+    ("wall_s", "queued_s", "cpus"),
+    [
+        pytest.param(10 * MS, 0.0, 0.9, id="they wait"),
+        pytest.param(10 * MS, 5 * MS, 0.9, id="they want a core"),
+        pytest.param(5 * MS, 0.0, 1.9, id="they were seen to compute at the same time"),
+    ],
+)
+def test_these_do_not_take_turns(watch: Watch, wall_s: float, queued_s: float, cpus: float) -> None:
+    for _ in range(3):
+        watch.ran(wall_s, 5 * MS, queued_s=queued_s)
+    watch.profiler.gain = 0.6
+    assert watch.profiler.takes_turns is (wall_s == 5 * MS)
+    watch.overlapped(100 * MS, cpus)
+    assert watch.profiler.takes_turns is False
+
+
+def test_that_calls_took_turns_is_believed_for_one_run() -> None:
+    known = Watch()
+    known.profiler = Profiler(False, Watch().profile._replace(takes_turns=True))
+    assert known.profile.takes_turns
+    assert known.profiler.takes_turns is None  # which is what the next run hears of
+    known.ran(0.03 * MS, 0.03 * MS)
+    known.profiler.gain = 1.9
+    assert not known.profile.takes_turns
+
+
+@given(st.integers(0, 100), magnitudes(-6, -2), st.floats(0.1, 4.0))
+def test_the_gain_of_threads_is_calls_in_a_time_against_one_after_another(
+    done: int, alone_s: float, gain: float
+) -> None:
+    seen = Gain(7.0, done, alone_s)
+    assert seen.seen(7.0 + 2 * TURNS_S, done + TURNS_CALLS - 1) is None
+    assert seen.seen(7.0 + TURNS_S / 2, done + 1000) is None
+    calls = max(TURNS_CALLS, math.ceil(TURNS_S * gain / alone_s) + 1)
+    assert seen.seen(7.0 + calls * alone_s / gain, done + calls) == pytest.approx(gain)
+
+
 def test_overlap_of_a_moment_is_no_evidence(watch: Watch) -> None:
     watch.overlapped(2 * MS, 1.9)
     assert watch.profile.overlap is None
@@ -410,6 +504,24 @@ def test_new_overlap_outweighs_old(watch: Watch) -> None:
     for _ in range(20):
         watch.overlapped(100 * MS, 2.0)
     assert watch.profile.overlap == pytest.approx(2.0, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("crowded_ms", "seen_ms"),
+    [
+        pytest.param(18, 10, id="in a crowd everything takes longer"),
+        pytest.param(40, 40, id="they are others"),
+        pytest.param(1, 1, id="they do less"),
+    ],
+)
+def test_cpu_time_in_a_crowd_is_believed_if_it_is_far_from_that_of_calls_that_ran_alone(
+    watch: Watch, crowded_ms: float, seen_ms: float
+) -> None:
+    for _ in range(3):
+        watch.ran(20 * MS, 10 * MS)
+    for _ in range(60):
+        watch.ran(400 * MS, crowded_ms * MS, crowd=50)
+    assert watch.profiler.cpu_s == pytest.approx(seen_ms * MS, rel=0.1)
 
 
 # --- The GIL ---------------------------------------------------------------------------------------
@@ -572,3 +684,16 @@ def test_what_holds_the_gil_is_not_waiting() -> None:
     assert watch.profile.held_s == pytest.approx(20 * MS)  # as long as nobody knows better
     watch.beats(3)
     assert watch.profile.held_s == 0.0
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_what_ended_between_two_looks_is_no_thread_of_the_call_that_runs(
+    watch: Watch, ended: bool
+) -> None:
+    for _ in range(2):  # a call that waits, while somebody computes
+        watch.now_s += 0.1
+        watch.process_cpu_s += 0.1
+        watch.look([Running(watch.watched, watch.now_s, 0.01 * watch.now_s, 0.0, False)])
+        if ended:
+            watch.ran(50 * MS, 50 * MS)
+    assert (watch.profile.inner > 0.5) is not ended

@@ -19,6 +19,7 @@ from typing import Any
 
 import programs_resume
 import pytest
+from disks import full_after
 
 from autoexec import (
     Failure,
@@ -87,6 +88,16 @@ def pair(x: int) -> tuple[int, set[int]]:
 
 def generate(x: int) -> Iterator[int]:
     yield x
+
+
+def long_text(x: int) -> str:
+    return f"{x:03}" * 400
+
+
+def long_text_or_none(x: int) -> str:
+    if x == 250:
+        raise LookupError(f"no item {x}")
+    return long_text(x)
 
 
 def raise_odd(x: int) -> int:
@@ -356,6 +367,34 @@ def test_a_journal_of_a_later_version_is_refused(journal: Path) -> None:
         run_parallel(square, range(3), resume=journal)
 
 
+@pytest.mark.parametrize("limit", [10_000, 100_000, 200_000])
+@pytest.mark.parametrize("backend", ["inline", "threads", "processes"])
+def test_a_disk_that_fills_up_costs_no_result(backend: Any, limit: int, journal: Path) -> None:
+    """Whether that shows before the first call, after some, or when the last have been made."""
+    expected = [long_text(x) for x in range(300)]
+    with full_after(limit), pytest.raises(JournalError, match="disk") as caught:
+        run_parallel(long_text, range(300), backend=backend, chunksize=1, resume=journal)
+    finished = caught.value.finished
+    assert bool(finished) == (limit >= 100_000)
+    assert finished == {i: expected[i] for i in finished}
+    assert run_parallel(long_text, range(300), resume=journal) == expected
+
+
+def test_an_iterator_gives_what_it_has_before_it_tells_of_a_full_disk(journal: Path) -> None:
+    given: list[str] = []
+    results = iter_parallel(long_text, range(300), resume=journal)
+    with full_after(100_000), pytest.raises(JournalError, match="be written to the jou") as caught:
+        given.extend(results)
+    assert given
+    assert given == [long_text(x) for x in range(len(given))]
+    assert not caught.value.finished.keys() & set(range(len(given)))
+
+
+def test_an_error_of_a_call_is_told_though_the_disk_is_full(journal: Path) -> None:
+    with full_after(100_000), pytest.raises(LookupError, match="no item 250"):
+        run_parallel(long_text_or_none, range(300), backend="inline", chunksize=300, resume=journal)
+
+
 # --- Damaged -----------------------------------------------------------------------------------------
 
 PAGE = 4096
@@ -483,7 +522,10 @@ def test_no_finished_item_is_called_again_after_many_kills(tmp_path: Path) -> No
         assert not finished & set(called[end:])
 
 
-def test_a_torn_log_loses_its_end_and_says_so(tmp_path: Path) -> None:
+def test_a_torn_log_loses_its_end_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(programs_resume.CALL_S, "0.02")  # it must not end before it is killed
     program = Program(tmp_path)
     program.kill("threads", 100)
     log = program.journal.with_name("run.db-wal")

@@ -209,7 +209,7 @@ def test_a_worker_that_died_and_a_call_that_hung_are_tried_again(
     fn: Callable[[str], str], tmp_path: Path
 ) -> None:
     paths = [str(tmp_path / "a")]
-    options: dict[str, Any] = {"timeout": 1.0} if fn is hang_once else {}
+    options: dict[str, Any] = {"timeout": 3.0} if fn is hang_once else {}
     assert run_parallel(fn, paths, backend="processes", retries=1, **options) == paths
 
 

@@ -19,9 +19,10 @@ from strategies import examples
 from autoexec._actions import Done, Inspect, Open, Progress, Recall, Send, Stop, Take, Wait, Weigh
 from autoexec._chunk import Block, Chunk, Clocks
 from autoexec._errors import DeadlineExceeded, ItemTimeout, NotPicklable, NotSent
+from autoexec._evidence import Overlap
 from autoexec._options import Settings, validate
-from autoexec._scheduler import Scheduler
-from autoexec._types import Broken, Costs, Host, Look, Payload, Ready, Running
+from autoexec._scheduler import FAMILIAR_S, Scheduler
+from autoexec._types import Broken, Costs, Host, Kind, Look, Payload, Ready, Running
 from autoexec._window import Failure
 
 COSTS = Costs(80e-6, 25e-6, 15e-6, 0.05, 0.002, 250e-6, 2e-9)
@@ -211,7 +212,7 @@ class Play:
 
     # --- Time ---------------------------------------------------------------------------------------
 
-    def wait(self, seconds: float, watch: Any, here: bool) -> None:
+    def wait(self, seconds: float, watch: Any, here: Any) -> None:
         assert seconds > 0
         assert self.running or self.events, "it waits for nothing"
         assert seconds < 1000
@@ -533,3 +534,80 @@ def test_the_slowest_calls_and_all_spans_are_written_down() -> None:
     assert slowest.seconds == pytest.approx(0.5)
     assert ledger.recording is not None
     assert sorted(s.first for s in ledger.recording.spans) == list(range(200))
+
+
+def test_calls_that_no_thread_has_begun_come_back_for_the_processes() -> None:
+    play = Play([Call(wait_s=0.03)] * 100)
+    scheduler = play.scheduler
+    scheduler.took(list(range(100)), True)
+    plan = scheduler.plan._replace(route="threads", capacities={"threads": 20}, waiting=True)
+    chunks = [scheduler._dealer.cut("threads", 1, plan, 0.0) for _ in range(20)]
+    for chunk in chunks[:8]:
+        chunk.began = Clocks(1, 0, 0)
+    scheduler.plan = plan._replace(route="hybrid", capacities={"threads": 4, "hybrid": 8})
+    recalled: list[Chunk] = []
+    while isinstance(action := scheduler._recalling(0.01), Recall):
+        action.chunk.recall()
+        recalled.append(action.chunk)
+    assert recalled == chunks[:7:-1]  # none that has begun; those behind them first
+
+
+def test_for_threads_that_keep_every_core_busy_the_next_calls_are_ready() -> None:
+    play = Play([Call(cpu_s=0.006, held=0.0)] * 100)
+    scheduler, dealer = play.scheduler, play.scheduler._dealer
+    plan = scheduler.plan._replace(route="threads", kind=Kind.CPU_FREE, capacities={"threads": 2})
+    scheduler._lanes["threads"].opened = 2
+    scheduler.profiler.expects = True
+    assert dealer.room("threads", plan) == 2  # so far it is hearsay
+    scheduler.profiler._overlap = overlap = Overlap(None)
+    for now_s, cpu_s in ((0.0, 0.0), (0.1, 0.2)):
+        overlap.look(Look(now_s, None, [], cpu_s, 0.0, False, 0), crowd=2)
+    assert dealer.room("threads", plan) == 4  # they were seen to
+    scheduler.profiler._overlap = Overlap(None)
+    assert dealer.room("threads", plan) == 2
+    for first in range(3):
+        chunk = Chunk(first, [first], "threads", "threads")
+        scheduler.profiler.add(
+            Block(chunk, [None], None, 0.006, 0.006, 0.0, True), local=True, crowd=1
+        )
+    assert dealer.room("threads", plan) == 4
+    assert dealer.room("threads", plan._replace(kind=Kind.CHILDREN)) == 2
+    scheduler._lanes["threads"].opened = 8  # they would begin at once
+    assert dealer.room("threads", plan) == 2
+
+
+def test_calls_of_a_function_that_is_known_to_wait_are_watched_once_they_take_longer() -> None:
+    play = Play([Call(wait_s=0.002)] * 8)
+    scheduler = play.scheduler
+    scheduler.took(list(range(8)), True)
+    scheduler.plan = scheduler.plan._replace(
+        route="threads", capacities={"threads": 8}, waiting=True
+    )
+    for _ in range(8):
+        chunk = scheduler._dealer.cut("threads", 1, scheduler.plan, 0.0)
+        chunk.began = Clocks(1, 0, 0)
+    assert scheduler._waiting(0.001).watch  # nobody knows what they do
+    scheduler.profiler.expects = True
+    scheduler.profiler._wall.add(0.002)
+    wait = scheduler._waiting(0.001)
+    assert not wait.watch
+    assert wait.seconds == pytest.approx(FAMILIAR_S - 0.001)
+    assert scheduler._waiting(FAMILIAR_S).watch
+
+
+@pytest.mark.parametrize("backend", ["auto", "threads", "processes", "asyncio"])
+def test_who_waits_for_the_last_calls_does_not_wake_up_every_moment(backend: str) -> None:
+    play = Play([Call(wait_s=4.0)] * 4, {"backend": backend, "max_workers": 4})
+    waits: list[Wait] = []
+    do = play.do
+
+    def note(action: Any) -> None:
+        if isinstance(action, Wait):
+            waits.append(action)
+        do(action)
+
+    play.do = note  # type: ignore[method-assign]
+    play.run()
+    assert play.called == [1] * 4
+    # A first call is watched for a quarter of a second.
+    assert len([wait for wait in waits if not wait.watch]) < 60

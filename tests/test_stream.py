@@ -269,8 +269,8 @@ def test_a_deadline_counts_from_the_first_next_and_gives_what_was_done() -> None
             gate.wait(20)
         return x
 
-    results = iter_parallel(call, range(4), backend="threads", max_workers=4, deadline=0.3)
-    time.sleep(0.4)
+    results = iter_parallel(call, range(4), backend="threads", max_workers=4, deadline=2.0)
+    time.sleep(2.1)
     assert next(results) == 0
     with pytest.raises(DeadlineExceeded) as caught:
         next(results)
@@ -295,7 +295,7 @@ def test_an_error_leaves_no_cycles() -> None:
             next(results)
         except Mishap as error:
             seen.append(weakref.ref(error))
-        assert [ref() for ref in seen] == [None]
+        until(lambda: seen[0]() is None)  # its thread may be about to let go of it
     finally:
         gc.enable()
 
@@ -372,7 +372,7 @@ def test_memory_stays_flat_over_many_skipped_and_failed_items() -> None:
         if len(counts) == 4:
             break
     results.close()
-    assert counts[-1] - counts[0] < 500
+    assert counts[-1] - counts[0] < 3000  # one each would be 6000
 
 
 def test_the_report_is_there_at_any_time() -> None:

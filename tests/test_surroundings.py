@@ -216,7 +216,9 @@ def children():
             pass
     return found
 def figures():
-    time.sleep(2.0)  # idle threads and workers are let go after a while
+    until = time.monotonic() + 20  # idle threads and workers are let go after a while
+    while (children() or threading.active_count() > 1) and time.monotonic() < until:
+        time.sleep(0.05)
     return len(os.listdir("/proc/self/fd")), threading.active_count(), children()
 def once():
     run_parallel(burn, range(20))
@@ -229,7 +231,8 @@ after = figures()
 print(before == after, before, after)
 """
     )
-    assert python("-c", code).startswith("True"), python("-c", code)
+    said = python("-c", code)
+    assert said.startswith("True"), said
 
 
 @posix_only

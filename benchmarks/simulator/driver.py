@@ -154,7 +154,7 @@ class Drive:
 
     # --- Waiting is watching ------------------------------------------------------------------------
 
-    def _wait(self, seconds: float, watched: Sequence[Chunk], here: bool) -> None:
+    def _wait(self, seconds: float, watched: Sequence[Chunk], here: Sequence[Chunk]) -> None:
         assert self.inbox or self.machine.busy(), f"{self.workload.name}: it waits for nothing"
         until = self.machine.now + seconds
         waited = not self.inbox
@@ -170,7 +170,7 @@ class Drive:
             late = self.machine.now - until
         if watched or (here and self.machine.now > self._looked + LOOK_S):
             self.machine.spend(LOOK_COST_S)
-            self.scheduler.looked(self._look(watched, late))
+            self.scheduler.looked(self._look(watched, late, here))
             self._returned = 0
             self._looked = self.machine.now
 
@@ -193,7 +193,9 @@ class Drive:
             while machine.step(until):
                 pass
 
-    def _look(self, chunks: Sequence[Chunk], late: float | None) -> Look:
+    def _look(
+        self, chunks: Sequence[Chunk], late: float | None, here: Sequence[Chunk] = ()
+    ) -> Look:
         machine, found = self.machine, list[Running]()
         for chunk in chunks:
             one = self.lanes.running.get(chunk)
@@ -205,7 +207,15 @@ class Drive:
         machine.parent.at(machine.now, machine.work)
         new_child = bool(found) and not self.scheduler.profiler.done and machine.children > 0
         cpu_s = machine.parent.cpu - machine.driver_cpu
-        return Look(machine.now, late, found, cpu_s, machine.child_cpu, new_child, self._returned)
+        threads = [
+            self.lanes.running[chunk].thread for chunk in here if chunk in self.lanes.running
+        ]
+        spent = [thread.clocks()[0] for thread in threads if thread is not None]
+        spent_s = sum(spent) / len(spent) if spent else 0.0
+        returned = self._returned
+        return Look(
+            machine.now, late, found, cpu_s, machine.child_cpu, new_child, returned, spent_s
+        )
 
     def _dispatch(self, event: Event) -> int:
         if isinstance(event, Ready):

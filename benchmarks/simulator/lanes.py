@@ -17,6 +17,9 @@ ANNOUNCE_S = 0.01
 DEPTH = 2
 """Chunks at once with one worker process, as in the pool."""
 
+WAKE_S = 1e-5
+"""Who was blocked has waited for a core for a moment, however many there are."""
+
 
 class Running:
     """A chunk that is being run."""
@@ -174,8 +177,8 @@ class Lanes:
         wall_s, cpu_s, queued_s = machine.now - since, cpu - one.cpu, queued - one.queued
         one.cpu, one.queued = cpu, queued
         blocked = wall_s - cpu_s - queued_s > 1e-6
-        if blocked and not chunk.watched:
-            queued_s = 0.0  # nobody has looked
+        if blocked:
+            queued_s = max(queued_s, WAKE_S)
         values = [chunk.item(i) for i in range(first, one.done)]
         block = Block(chunk, values, None, wall_s, cpu_s, queued_s, last)
         if one.process is machine.parent:

@@ -16,7 +16,9 @@ The map of the package, from the top down; each module imports only from those b
     _futures       ProcessPoolExecutor, a drop-in for the standard one, on the same workers
     _arun          a run for an event loop, driven by a helper thread
     _stream        results one by one, driven by each `next` of the caller
+    _collect       a run to its end, results in a list
     _run           one run, driven by the caller's thread; composes everything below
+    _clocks        what the clocks show of calls under way
     _pulled        inputs that a task or a thread pulls meanwhile
     _source        the input, and how items are taken from it
     _records       what a run leaves behind: its journal for the next one, and its job log
@@ -28,13 +30,14 @@ The map of the package, from the top down; each module imports only from those b
     _pool/         worker processes, and the supervision of them
     _worker/       the far side of a process
     _scheduler     a state machine without I/O: what happened goes in, what to do comes out
+    _outcomes      what becomes of items: results, failures, those to be tried again; pure
     _buffer        how many items may be between the input and the caller of an iterator; pure
     _dealer        how much goes where, in which sizes; pure
     _decide        decide(profile, host, settings) -> Plan: pure
     _cluster       what goes to a cluster, in which batches; pure
     _alternatives  the routes, each with its predicted time; pure
-    _classify      what a task is; pure
     _profile       outcomes and looks -> Profile
+    _classify      what a task is; pure
     _priors        what was learned about a function, for its next run
     _pace          when to look again, how many waiting calls at once
     _ramp          how many waiting calls at once; pure
@@ -93,6 +96,7 @@ if TYPE_CHECKING:
         NotPicklable,
         RemoteError,
         RemoteTraceback,
+        RunAborted,
         WorkerDied,
     )
     from ._forms import aiter_parallel, arun_parallel, iter_parallel
@@ -125,6 +129,7 @@ __all__ = [
     "Report",
     "ResultIterator",
     "Results",
+    "RunAborted",
     "WorkerDied",
     "aiter_parallel",
     "arun_parallel",
@@ -153,6 +158,7 @@ _HOMES = {
         "NotPicklable",
         "RemoteError",
         "RemoteTraceback",
+        "RunAborted",
         "WorkerDied",
     ),
     "_arun": ("AsyncResultIterator",),

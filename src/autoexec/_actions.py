@@ -73,8 +73,8 @@ class Wait(NamedTuple):
 
     seconds: float
     watch: Sequence[Chunk]
-    here: bool
-    """Several calls run in this process: look now and then how busy they keep it."""
+    here: Sequence[Chunk]
+    """Calls that run in this process, if there are several: look now and then how busy they keep it."""
 
 
 class Done(NamedTuple):

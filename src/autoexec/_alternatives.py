@@ -289,7 +289,7 @@ def _why_no_processes(profile: Profile, host: Host, workers: int) -> str | None:
     if not profile.processes_ready:
         if not host.gil or profile.held_s < WAITS * profile.wall_s:
             return "the calls do not keep the GIL, so threads serve as well without start-up"
-        if profile.gil_share is None:
+        if profile.gil_share is None and not profile.takes_turns:
             return "the GIL was not watched for long enough to tell"
         if profile.elapsed_s < EARLY_SHARE * host.costs.process_start_s:
             return "too little was computed so far to justify starting processes"

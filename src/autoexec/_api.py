@@ -144,6 +144,8 @@ def run_parallel(fn: Callable[..., Any], items: Iterable[Any], **options: Any) -
         WorkerDied: A worker process ended while it ran the item.
         ItemTimeout: The call of an item took longer than `timeout`.
         DeadlineExceeded: The run took longer than `deadline`; what was done is in its `finished`.
+        RunAborted: It ended for another reason that is no item's, such as an executor that broke; so
+            it is there.
         Exception: What `fn` raised, or what the input raised after the items before it.
     """
     return start(fn, items, resolve(options))
@@ -152,12 +154,12 @@ def run_parallel(fn: Callable[..., Any], items: Iterable[Any], **options: Any) -
 def start(fn: Callable[..., Any], items: Iterable[Any], settings: Settings) -> Results[Any]:
     """Run a function, decorated or not, over the items, and collect the results."""
     iterator = check_call(fn, items)
-    # On the first call: `import autoexec` takes half as long without them.
-    from . import _run, _source
-
-    if not hasattr(_run, "run"):
+    try:  # on the first call: `import autoexec` takes half as long without them
+        from ._collect import run
+        from ._source import Source
+    except ImportError as error:
         raise AutoexecError(
-            "autoexec was called while it is being imported, by a signal handler perhaps: call it"
-            " again when that is done."
-        )
-    return _run.run(fn, _source.Source(items, iterator), settings)
+            "autoexec was called while it is being imported, by a signal handler perhaps: call it again"
+            f" when that is done ({error})."
+        ) from error
+    return run(fn, Source(items, iterator), settings)

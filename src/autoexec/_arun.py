@@ -25,9 +25,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from . import _thread_cache
 from ._actions import Done
-from ._errors import DeadlineExceeded
+from ._collect import complete
+from ._errors import RunAborted
 from ._options import Settings
-from ._run import Run, complete, refuse_second_import, report_of
+from ._run import Run, refuse_second_import, report_of
 from ._source import Source
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def stream_to(line: Line, run: Run) -> Done | None:
             _send(line, run)
             scheduler.held = line.sent - line.used
         _send(line, run)
-        if isinstance(done.error, DeadlineExceeded):
+        if isinstance(done.error, RunAborted):
             done.error.finished = scheduler.window.waiting()
         return done
     finally:

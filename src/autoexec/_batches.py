@@ -16,6 +16,7 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple, Protocol
 from uuid import uuid4
 
+from . import _place
 from ._chunk import Block, Chunk
 from ._errors import AutoexecError, NotPicklable, RemoteTraceback, WorkerDied
 from ._function import name_of
@@ -70,7 +71,7 @@ class Engine(Protocol):
         """Send a batch. Its handle is put into the queue when nothing more comes of it."""
 
     def fetch(self, sent: Sequence[tuple[Any, int]]) -> Sequence[bytes | Lost]:
-        """What has come of batches that are done, each a handle and its number."""
+        """What has come of batches that are done, each a handle and its number. Raises `EngineDown`."""
         ...
 
     def cancel(self, sent: Sequence[tuple[Any, int]]) -> None:
@@ -89,11 +90,20 @@ class BatchesExecutor:
         sink: Hears of outcomes.
         settings: `timeout`, `deadline` and the initializer.
         host: The class of the executor that runs calls side by side within a worker.
+
+    Raises:
+        AutoexecError: This is a call of such a batch.
     """
 
     def __init__(
         self, engine: Engine, packed: Packed, sink: Sink, settings: Settings, *, host: type
     ) -> None:
+        if _place.in_batch.get():
+            raise AutoexecError(
+                f"backend={engine.lane!r} was asked for in a call that runs on a cluster itself: it would"
+                " wait there for the very threads that such calls hold. Leave the backend at 'auto' in"
+                " it, which uses the cores of its worker, or make one run of both."
+            )
         self._engine = engine
         self._sink = sink
         self._packed = packed
@@ -205,6 +215,9 @@ class BatchesExecutor:
             return
         try:
             answers = self._engine.fetch([(one, number) for one, _, number in sent])
+        except EngineDown as down:
+            self._broken(str(down), down)
+            return
         except Exception as error:  # of the engine, which is not ours
             self._broken(f"it failed ({type(error).__name__}: {error})", error)
             return

@@ -144,7 +144,7 @@ class Block:
         self.wall_s: float = wall_s
         self.cpu_s: float = cpu_s
         self.queued_s: float = queued_s
-        """Time without a core; 0 where it was not looked at."""
+        """Time that it wanted a core without one; 0 where it was not looked at."""
         self.last: bool = last
         """Nothing more comes of this chunk. Items that no block covers were not started."""
         self.began_s: float = began_s

@@ -59,4 +59,5 @@ def holds(profile: Profile, host: Host) -> bool:
     """Whether calls that compute keep others from it."""
     if not host.gil or (profile.overlap or 0.0) >= OVERLAPS:
         return False
-    return profile.gil_share is None or profile.gil_share >= HOLDS
+    # Those that let go of it for moments have the heartbeat on time, and threads that gain nothing.
+    return profile.takes_turns or profile.gil_share is None or profile.gil_share >= HOLDS

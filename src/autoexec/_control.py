@@ -14,6 +14,12 @@ SHORT_CHUNK_S = 0.005
 """Chunks shorter than this are prefetched to the end; of longer ones none may wait behind another while
 a worker has nothing to do. Where it was not prefetched, the next chunk came 1 to 4 ms late, which took a
 fifth of the time of chunks of 13 ms."""
+BESIDE_TRIP_S = 5e-4
+"""What a dispatch costs where calls are made in this process as well: the driver waits for the GIL before it
+sends the next chunk. Between chunks of 14 ms the worker had nothing to do for 0.4 ms and the thread here
+for 0.9, and for 5 to 14 ms where two chunks happened to be short."""
+TAIL = 3.0
+"""Standard deviations by which a call may exceed the mean, for those that must not wait behind it."""
 FIRST_BLOCK_S = 0.002
 LONGEST_BLOCK_S = 0.02
 """Blocks of calls run one after another are sized to these. A block that turns out longer is
@@ -33,6 +39,24 @@ PROBE_GAIN = 1.5
 wait for 200 beside nine others, and four at a time would have been gained if they had."""
 PROBE_CALLS = 3
 """How many: the first replaces what was known, and is replaced by the second."""
+
+
+LONGEST_IDLE_S = 120.0
+"""The longest that idle workers are kept for the next run: what two of them hold (20 MB each, and what they
+have imported) is not worth 0.1 to 0.2 s of a start for any longer."""
+
+
+def idle_after_miss(gap_s: float, least_s: float) -> float:
+    """Seconds for which idle workers are kept from now on, where a run came too late to find them.
+
+    Twice the gap that they would have had to last: who calls every half a minute (a notebook, a job queue)
+    waits for a start once, not each time; who calls once, or every hour, keeps nothing for long.
+
+    Args:
+        gap_s: Seconds between the end of the run before and this one.
+        least_s: What they are kept for where nothing was missed.
+    """
+    return least_s if gap_s > LONGEST_IDLE_S else min(max(least_s, 2 * gap_s), LONGEST_IDLE_S)
 
 
 def block_size(wall_s: float, blocks: int, remaining: int | None) -> int:
@@ -82,15 +106,19 @@ def share_of(spread: float) -> int:
     return 2 if spread < 0.3 else 4 if spread < 1.0 else 8
 
 
-def prefetch(chunk_s: float, chunks_left: float, workers: int) -> int:
+def prefetch(chunk_s: float, spread: float, chunks_left: float, workers: int) -> int:
     """Chunks in flight for each worker process.
 
     Args:
         chunk_s: Seconds that one takes.
+        spread: Coefficient of variation of the seconds per call.
         chunks_left: How many have not been sent.
         workers: Workers that share them.
     """
-    return PREFETCH if chunk_s < SHORT_CHUNK_S or chunks_left > PREFETCH * workers else 1
+    # What waits behind a call of 160 ms while the other worker has nothing to do costs as much, though
+    # the mean is 4.
+    short = chunk_s * (1 + TAIL * spread) < SHORT_CHUNK_S
+    return PREFETCH if short or chunks_left > PREFETCH * workers else 1
 
 
 def overrun_s(expected_s: float) -> float:

@@ -82,7 +82,9 @@ def decide(profile: Profile, host: Host, settings: Settings, current: Route | No
         chosen = options[forced[0]]._replace(reason=forced[1])
         rejected: tuple[Alternative, ...] = ()
     else:
-        chosen = _best(options, current)
+        # Workers of calls that let go of the GIL are there by mistake: a busy machine may look so.
+        mistaken = kind is Kind.CPU_FREE and current == "processes"
+        chosen = _best(options, None if mistaken else current)
         if settings.timeout is not None and kind is Kind.CPU_HELD:
             # Where a call that never ends can be ended, though here it might be a bit quicker.
             chosen = options["processes"] if _possible(options["processes"]) else chosen
@@ -184,6 +186,12 @@ def _reason(
     chosen: Alternative, kind: Kind, profile: Profile, options: dict[Route, Alternative]
 ) -> str:
     """One reason, in words, for a choice made by measurement."""
+    if chosen.route == "processes" and kind is Kind.CPU_FREE:
+        return "the calls compute, and workers are there that take them"
+    if chosen.route == "processes" and profile.takes_turns:
+        return (
+            "the calls compute, and threads get no more of them done than one, so processes do them"
+        )
     if chosen.route == "processes":
         return "the calls compute and hold the GIL, so only processes use more than one core"
     if chosen.route == "hybrid":

@@ -21,8 +21,8 @@ class ItemTimeout(AutoexecError, TimeoutError):
     """The call of an item took longer than `timeout`."""
 
 
-class DeadlineExceeded(AutoexecError, TimeoutError):
-    """A run was not over by its `deadline`.
+class RunAborted(AutoexecError):
+    """A run ended before all of its items were done, for a reason that is none of theirs.
 
     Attributes:
         finished: What was done by then: index of the item -> result.
@@ -33,6 +33,10 @@ class DeadlineExceeded(AutoexecError, TimeoutError):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.finished = {}
+
+
+class DeadlineExceeded(RunAborted, TimeoutError):
+    """A run was not over by its `deadline`."""
 
 
 class NotPicklable(AutoexecError):
@@ -52,7 +56,7 @@ class NotSent(NotPicklable):
 NotSent.__name__ = NotSent.__qualname__ = "NotPicklable"
 
 
-class JournalError(AutoexecError):
+class JournalError(RunAborted):
     """The journal of `resume` cannot be used: it belongs to other items or another function, another run
     holds it, others could write to it, or it cannot be read or written."""
 
@@ -77,6 +81,7 @@ for _public in (
     AutoexecError,
     WorkerDied,
     ItemTimeout,
+    RunAborted,
     DeadlineExceeded,
     NotPicklable,
     NotSent,

@@ -16,6 +16,10 @@ were on time, or one that was late. Six times that where the beats disagree."""
 OVERLAPS = 1.4
 """CPU seconds per second of overlapping calls that are proof of computing without the GIL, whatever
 the heartbeat says: under the GIL it is 1.0, and 1.05 with the rest of the process."""
+TURNS_S = 0.02
+"""Seconds of calls on threads before it is said what they gain: in the first few they are only starting."""
+TURNS_CALLS = 16
+"""Calls before that."""
 BEFORE_HALVING_S = 0.1
 """Overlap is remembered for about twice as long as this."""
 
@@ -87,11 +91,20 @@ class Inner:
         self._known = known
         self._cpu_s = self._seconds = 0.0
         self._last: Look | None = None
+        self._done = 0
 
-    def look(self, look: Look, crowd: int) -> None:
-        """Account for the time since the last look, if one call ran alone then and now."""
+    def look(self, look: Look, crowd: int, done: int) -> None:
+        """Account for the time since the last look, if one call ran alone then and now, and none has
+        ended in between: on a busy machine that may be a long time.
+
+        Args:
+            look: What the clocks show.
+            crowd: Calls in flight in this process.
+            done: Calls that have ended.
+        """
         last, self._last = self._last, look if crowd == 1 and len(look.running) == 1 else None
-        if last is None or self._last is None:
+        before_done, self._done = self._done, done
+        if last is None or self._last is None or done != before_done:
             return
         before, now = last.running[0], look.running[0]
         if before.chunk is now.chunk:
@@ -103,6 +116,26 @@ class Inner:
     def share(self) -> float:
         """The CPU seconds per second; 0 before there is anything to go by."""
         return self._cpu_s / self._seconds if self._seconds > 0.005 else self._known
+
+
+class Gain:
+    """What comes of calls on several threads, as a multiple of one after another.
+
+    Args:
+        now: When they began.
+        done: Calls that had ended by then.
+        alone_s: Seconds of a call by itself.
+    """
+
+    def __init__(self, now: float, done: int, alone_s: float) -> None:
+        self._since, self._done, self._alone_s = now, done, alone_s
+
+    def seen(self, now: float, done: int) -> float | None:
+        """The multiple, with so many calls that have ended so far; None before there is much to see."""
+        calls, elapsed_s = done - self._done, now - self._since
+        if elapsed_s < TURNS_S or calls < TURNS_CALLS:
+            return None
+        return calls * self._alone_s / elapsed_s
 
 
 class Overlap:

@@ -255,6 +255,8 @@ class Calls:
                 return
         if self._broken:
             self._fail(self._broken)
+        elif self._job.given_up:
+            return  # why is about to be said, and settles all that wait
         elif self._job.over:  # they were abandoned
             if self._admit(chunk):
                 self._settle(chunk, CancelledError())

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from . import _place
 from ._cgroup import memory_folders, memory_room, number_in, read_quota, read_text
-from ._types import Costs, Held, Host, Look, Memory, Running
+from ._types import Costs, Held, Host, Memory
 
 if TYPE_CHECKING:
     import subprocess
@@ -228,26 +228,3 @@ def boot_clock() -> float:
     """Seconds since the system started, as processes' start times are given on Linux; else 0."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return 0.0 if clock is None else time.clock_gettime(clock)
-
-
-def thread_cpu_ns(clock_id: int) -> int | None:
-    """What the CPU clock of another thread shows (Linux), or None if it cannot be read."""
-    try:
-        return time.clock_gettime_ns(clock_id)
-    except (OSError, AttributeError):
-        return None
-
-
-def look(
-    running: list[Running], late_s: float | None, returned: int, new_child: bool = False
-) -> Look:
-    """A look with the clocks of this moment filled in; call it on the driver's thread."""
-    return Look(
-        now_s=time.perf_counter(),
-        late_s=late_s,
-        running=running,
-        process_cpu_s=time.process_time() - time.thread_time(),
-        child_cpu_s=child_cpu_s(),
-        new_child=new_child,
-        returned=returned,
-    )

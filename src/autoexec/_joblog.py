@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import signal
 import time
 from collections.abc import Iterator
 from typing import IO
 
-from ._errors import AutoexecError, WorkerDied
+from ._errors import RunAborted, WorkerDied
 from ._types import Settled
 
 HEADER = ("Seq", "Host", "Starttime", "JobRuntime", "Send", "Receive", "Exitval", "Signal", "Outcome")  # fmt: skip
@@ -24,16 +26,17 @@ class JobLog:
         path: Appended to; it gets a header if it is new.
 
     Raises:
-        AutoexecError: It cannot be written.
+        RunAborted: It cannot be written.
     """
 
     def __init__(self, path: str) -> None:
         # The clock of calls is not that of the day.
         self._epoch_s = time.time() - time.perf_counter()
+        self._path = path
         try:
             self._file: IO[str] = open(path, "a", encoding="utf-8", errors="backslashreplace")
         except OSError as error:
-            raise AutoexecError(
+            raise RunAborted(
                 f"The job log {path} cannot be written ({error.strerror}): name a file in a directory"
                 " that is there, and that you may write to."
             ) from error
@@ -41,12 +44,24 @@ class JobLog:
             self._write(["\t".join(HEADER)])
 
     def add(self, settled: Settled, now: float) -> None:
-        """Write the lines of outcomes that were heard of just now."""
-        self._write(self._lines(settled, now))
+        """Write the lines of outcomes that were heard of just now; none once that has failed.
+
+        Raises:
+            RunAborted: The disk is full, say.
+        """
+        if not self._file.closed:
+            self._write(self._lines(settled, now))
 
     def _write(self, lines: list[str] | Iterator[str]) -> None:
-        self._file.write("".join(f"{line}\n" for line in lines))
-        self._file.flush()
+        try:
+            self._file.write("".join(f"{line}\n" for line in lines))
+            self._file.flush()
+        except OSError as error:
+            self.close()
+            raise RunAborted(
+                f"The job log {self._path} cannot be written any more ({error.strerror}), so the run was"
+                " ended: make room, or name a file elsewhere."
+            ) from error
 
     def _lines(self, settled: Settled, now: float) -> Iterator[str]:
         seconds = settled.wall_s / settled.covers
@@ -68,7 +83,13 @@ class JobLog:
 
     def close(self) -> None:
         """Let go of the file."""
-        self._file.close()
+        with contextlib.suppress(OSError):  # lines that could not be written, which was said
+            self._file.close()
+
+
+def is_file(log: str, other: str) -> bool:
+    """Whether the two are names of one file."""
+    return os.path.realpath(log) == os.path.realpath(other)
 
 
 def _outcome(error: BaseException | None) -> tuple[str, str, str]:

@@ -12,11 +12,12 @@ to do, unless commits have taken more than their share of the time; then outcome
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from . import _journal_file as files
@@ -71,12 +72,13 @@ class Journal:
 
         Raises:
             JournalError: It is in use, is no journal, may be written by others, is damaged beyond
-                reading, or belongs to something else.
+                reading, belongs to something else, or cannot be written.
         """
         try:
-            self._open(about)
+            with self._in_words():
+                self._open(about)
         except BaseException:
-            self.close(well=False)
+            self._let_go()
             raise
 
     def _open(self, about: Mapping[str, Any]) -> None:
@@ -122,12 +124,13 @@ class Journal:
         found: list[Row] = []
         if first > self._last:  # a stream that is past its end: 10 µs less for each item
             return found
-        for *values, mark in self._execute(_SELECT, (first, first + count)):
-            row = Row(*values)
-            if row.mark == mark:
-                found.append(row)
-            else:
-                self.damaged += 1
+        with self._in_words():
+            for *values, mark in self._execute(_SELECT, (first, first + count)):
+                row = Row(*values)
+                if row.mark == mark:
+                    found.append(row)
+                else:
+                    self.damaged += 1
         return found
 
     # --- Writing ----------------------------------------------------------------------------------
@@ -179,21 +182,35 @@ class Journal:
         # Not before: what a Ctrl-C has interrupted is written again when the journal is closed.
         self._rows = {}
 
-    def close(self, *, well: bool = True) -> None:
+    def close(self) -> None:
         """Commit what is in hand, and let go of the file.
 
-        Args:
-            well: The next run need not be told of a sudden end.
+        Raises:
+            JournalError: It could not be written.
         """
         try:
             self.commit()
-            if well and self._connection is not None:
-                self._note(open="no")
+            if self._connection is not None:
+                with self._in_words():
+                    self._note(open="no")
         finally:
-            with self._lock:
-                connection, self._connection = self._connection, None
-                if connection is not None:
-                    connection.close()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        with self._lock:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
+
+    @contextlib.contextmanager
+    def _in_words(self) -> Iterator[None]:
+        """Errors of SQLite are told as those of the journal."""
+        try:
+            yield
+        except Exception as error:
+            if self._connection is None or not isinstance(error, self._connection.Error):
+                raise
+            raise files.refusal(self.path, error) from error
 
     def _execute(self, statement: str, values: tuple[Any, ...] = ()) -> Iterable[Any]:
         assert self._connection is not None

@@ -60,7 +60,7 @@ def hold(path: str) -> sqlite3.Connection:
     except BaseException as error:
         connection.close()
         if isinstance(error, sqlite3.Error):
-            raise _refusal(path, error) from error
+            raise refusal(path, error) from error
         raise
     return connection
 
@@ -118,7 +118,8 @@ def _beside(path: str) -> Iterator[tuple[str, os.stat_result]]:
             yield path + end, os.lstat(path + end)
 
 
-def _refusal(path: str, error: Exception) -> JournalError:
+def refusal(path: str, error: Exception) -> JournalError:
+    """An error of SQLite's, in words for those who know nothing of it."""
     text = str(error)
     if "locked" in text or "busy" in text:
         return JournalError(
@@ -127,7 +128,7 @@ def _refusal(path: str, error: Exception) -> JournalError:
         )
     if "not a database" in text:
         return _not_a_journal(path)
-    return JournalError(f"The journal {path} cannot be opened ({error}).")
+    return JournalError(f"The journal {path} cannot be used ({error}).")
 
 
 def _not_a_journal(path: str) -> JournalError:

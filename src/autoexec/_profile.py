@@ -10,7 +10,8 @@ from collections import deque
 from collections.abc import Iterable
 
 from ._chunk import Block, Chunk
-from ._evidence import LATE_S, Beats, Inner, Overlap
+from ._classify import COMPUTES
+from ._evidence import LATE_S, OVERLAPS, Beats, Inner, Overlap
 from ._types import Look, Payload, Profile, Running
 
 BEAT_S = 0.001
@@ -36,6 +37,16 @@ WANTING = 0.1
 busy with others. On a calm one it is next to 0, even where 32 calls share the GIL."""
 GAP_S = 0.001
 """Without computing for so long, a call has waited for something."""
+OTHER = 2.0
+"""Calls under way that have computed this many times what those before them did are of another kind: beside
+a hundred others calls computed 1.4 times as much."""
+THROUGH_S = 0.0025
+"""Who computes for less has done so before another gets the GIL, for which that waits 5 ms."""
+TURNS = 1.1
+"""Multiple of what one call after another comes to up to which threads gain nothing. Reading 10,000 files
+of 20 kB, which lets go of the GIL for some microseconds at a time, took two threads twice as long as one."""
+STILL = 0.5
+"""Share of the wall time believed from which the quickest of many such calls has waited as ever."""
 CONTENDED = 0.8
 """CPU seconds per second from which calls that overlap are taken to slow each other down."""
 
@@ -49,8 +60,8 @@ class _RunningMean:
         self.variance = 0.0
 
     def add(self, value: float) -> None:
-        self.n += 1
-        weight = max(1 / self.n, 1 / MEMORY_BLOCKS)
+        self.n = n = self.n + 1
+        weight = 1 / (n if n < MEMORY_BLOCKS else MEMORY_BLOCKS)
         step = value - self.mean
         self.mean += weight * step
         self.variance = (1 - weight) * (self.variance + weight * step * step)
@@ -83,6 +94,8 @@ class Profiler:
         self.done = 0
         self.unclear = 0
         """Calls since the last whose wall time could be believed."""
+        self._quickest_s = math.inf
+        """The quickest of these."""
         self._least = math.inf
         self._queued = (
             _RunningMean()
@@ -93,10 +106,14 @@ class Profiler:
         self._beats = Beats(prior.gil_share if prior else None)
         self._inner = Inner(prior.inner if prior else 0.0)
         self._overlap = Overlap(prior.overlap if prior else None)
+        self._took_turns = prior is not None and prior.takes_turns
+        self.gain: float | None = None
+        """Calls that compute on several threads, as a multiple of one after another."""
         self._child_last: float | None = None
         self._child: deque[float] = deque(maxlen=9)
         self._new_child = False
         self._running_wait_s = self._running_cpu_s = self._running_seen_s = 0.0
+        self._spent_s = 0.0  # what calls that run side by side have computed so far
         self._seen: dict[Chunk, Running] = {}
         self._watched: Running | None = None  # the call that is watched by itself
         self._provisional = True
@@ -113,7 +130,7 @@ class Profiler:
         self._measured = 1
         self._local_s = prior.elapsed_s
         self._least = prior.least_s
-        self._wall.add(prior.wall_s)
+        self._believe(prior.wall_s, prior.cpu_s)
         self._cpu.add(prior.cpu_s)
         self._child.append(prior.child_s)
         self.effect = prior.effect
@@ -130,6 +147,11 @@ class Profiler:
         self._below = 0
         self._wall = _RunningMean()
         self._cpu = _RunningMean()
+        self._cpu_of_wall = _RunningMean()  # of those calls whose wall time was believed
+
+    def _believe(self, wall_s: float, cpu_s: float) -> None:
+        self._wall.add(wall_s)
+        self._cpu_of_wall.add(cpu_s)
 
     def restart(self) -> None:
         """The work has changed: the next calls replace what was known of how long they take. What
@@ -144,7 +166,7 @@ class Profiler:
             self._uneven = True
             self.restart()
             return
-        for mean in (self._wall, self._cpu):
+        for mean in (self._wall, self._cpu, self._cpu_of_wall):
             mean.n = min(mean.n, UNEVEN_BLOCKS)
 
     def add(self, block: Block, *, local: bool, crowd: int) -> None:
@@ -169,33 +191,54 @@ class Profiler:
         self._measured += calls
         if local:
             self._local_s += block.wall_s
-        self._wanted.add((block.cpu_s + block.queued_s) / calls)
-        if (gap_s := block.wall_s - block.cpu_s) > GAP_S * calls:
-            self._queued.add(min(1.0, block.queued_s / gap_s))
-        watched = self._watched is not None and self._watched.chunk is block.chunk
         if self.is_async and block.chunk.lane in ("asyncio", "hybrid"):
             self._measured_task(block, crowd)
             return
+        self._look_at_queue(block, calls)
+        watched = self._watched is not None and self._watched.chunk is block.chunk
         clear = crowd <= 1 or not self._crowded(block, calls, crowd)
         if clear and self._provisional and self._wall.n:
             # The first call pays for imports and empty caches; the second replaces it.
             self._forget()
             self._provisional = False
             self._beats.weaken()
+        cpu_s = block.cpu_s / calls
         if clear:
-            self._wall.add(self._clear_s(block) / calls)
+            self._believe(self._clear_s(block) / calls, cpu_s)
         elif (waited_s := self._waited_at_least(block, calls, crowd)) > self._wall.mean > 0.0:
-            self._wall.add(waited_s)
+            self._believe(waited_s, cpu_s)
         elif self._far_below(self._clear_s(block) / calls):
             self._forget()
-            self._wall.add(self._clear_s(block) / calls)
+            self._believe(self._clear_s(block) / calls, cpu_s)
         elif not self._wall.n and (watched or self._watched is None):
-            self._wall.add(self._own_s(block) / calls)
+            self._believe(self._own_s(block) / calls, cpu_s)
         if watched or crowd <= 1:
             self._running_wait_s = self._running_cpu_s = self._running_seen_s = 0.0
         self.unclear = 0 if clear else self.unclear + calls
         self._least = min(self._least, block.wall_s / calls)
-        self._cpu.add(block.cpu_s / calls)
+        self._cpu.add(cpu_s)
+        self._quickest_s = math.inf if clear else min(self._quickest_s, block.wall_s / calls)
+
+    def _look_at_queue(self, block: Block, calls: int) -> None:
+        """See how long calls wait for a core. A thread that was blocked has waited for one for a moment,
+        however calm the machine: where none was seen, nobody looked, and it is taken for like others."""
+        if (gap_s := block.wall_s - block.cpu_s) > GAP_S * calls:
+            if block.queued_s:
+                self._queued.add(min(1.0, block.queued_s / gap_s))
+            else:
+                block.queued_s = self._queued.mean * gap_s
+        self._wanted.add((block.cpu_s + block.queued_s) / calls)
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether more than one call of this run was seen that nobody was in the way of."""
+        return not self._provisional
+
+    @property
+    def waits_plainly(self) -> bool:
+        """Whether calls side by side show that they wait as long as was believed: who computes for so
+        little runs through, so the quickest of those that only take turns would be far quicker."""
+        return self.cpu_s < THROUGH_S and STILL * self._wall.mean <= self._quickest_s < math.inf
 
     def _measured_task(self, block: Block, crowd: int) -> None:
         """A task waits for the others of its loop as well: for each of them once, at most."""
@@ -279,8 +322,9 @@ class Profiler:
         if look.late_s is not None and computing_s > 0:
             # No more than three beats' worth: one that is late by accident must not outvote many.
             self._beats.add(look.late_s, min(computing_s, BEAT_S + look.late_s, 3 * BEAT_S))
-        self._inner.look(look, local_chunks)
+        self._inner.look(look, local_chunks, self.done)
         self._overlap.look(look, local_chunks)
+        self._spent_s = look.spent_s if local_chunks > 1 else 0.0
         self._children(look)
 
     def _last_call(self, now: Running) -> Running:
@@ -354,11 +398,28 @@ class Profiler:
         """The same of its CPU time."""
         if self._cpu.n == 0:
             return self._running_cpu_s
-        return self._cpu.mean + self._longer(self._running_cpu_s, self._cpu)
+        # In a crowd a call computes for longer, up to twice: beside a wall time that leaves the others out,
+        # a download with a bit of counting would seem to do nothing but compute.
+        alone, mean = self._cpu_of_wall, self._cpu
+        if alone.n and alone.mean / OTHER <= mean.mean <= OTHER * alone.mean:
+            mean = alone
+        cpu_s = mean.mean + self._longer(self._running_cpu_s, mean)
+        # A hundred that compute for 8 ms after others that waited end one second later, all at once.
+        return max(cpu_s, self._spent_s) if self._spent_s > max(OTHER * cpu_s, GAP_S) else cpu_s
 
     @staticmethod
     def _longer(running: float, mean: _RunningMean) -> float:
         return max(0.0, running - mean.mean) / (mean.n + 1)
+
+    @property
+    def takes_turns(self) -> bool | None:
+        """Whether calls that compute get no more done on threads than one alone; None if this run has not
+        tried. A machine that is busy with others looks the same, but for the time without a core."""
+        if self.gain is None:
+            return None
+        computing = self._cpu.mean >= COMPUTES * self._wall.mean > 0.0
+        free = self._overlap.busy >= OVERLAPS or self._queued.mean > WANTING
+        return self.gain < TURNS and computing and not free
 
     def overdue_s(self, elapsed: Iterable[float]) -> float:
         """What calls in flight, of which each has taken so many seconds so far, add to the mean: the
@@ -392,6 +453,7 @@ class Profiler:
             overlap=self._overlap.share,
             busy=self._overlap.busy,
             inner=self._inner.share,
+            takes_turns=self._took_turns if self.takes_turns is None else self.takes_turns,
             spread=math.sqrt(self._wall.variance) / mean if mean else 0.0,
             remaining=remaining,
             done=self.done,

@@ -14,7 +14,7 @@ from typing import Any
 
 from ._digest import digest, identity
 from ._errors import JournalError, NotPicklable, annotate, short_repr
-from ._joblog import JobLog
+from ._joblog import JobLog, is_file
 from ._journal import Journal
 from ._options import Settings
 from ._stored import Row, error_of, row_of_error, row_of_value, value_of
@@ -22,9 +22,18 @@ from ._types import Settled
 
 
 class Records:
-    """The journal and the job log of one run, as far as they were asked for."""
+    """The journal and the job log of one run, as far as they were asked for.
+
+    Raises:
+        ValueError: They are one file.
+    """
 
     def __init__(self, fn: Callable[..., Any], settings: Settings) -> None:
+        if settings.resume and settings.joblog and is_file(settings.joblog, settings.resume):
+            raise ValueError(
+                f"resume and joblog both name {settings.resume!r}: give the journal and the job log a file"
+                " each."
+            )
         self._about = _about(fn, settings) if settings.resume is not None else {}
         self.journal = Journal(settings.resume) if settings.resume is not None else None
         self._log: JobLog | None = None
@@ -37,7 +46,7 @@ class Records:
 
         Raises:
             JournalError: The journal cannot be used for this run.
-            AutoexecError: The job log cannot be written.
+            RunAborted: The job log cannot be written.
         """
         if self.journal is not None:
             self.journal.open(self._about)
@@ -114,16 +123,16 @@ class Records:
 
         Raises:
             JournalError: A result cannot be kept.
+            RunAborted: The job log cannot be written any more.
         """
-        if self._log is not None and settled.covers:
+        if self.journal is not None:
+            seconds = settled.wall_s / max(1, settled.covers)
+            for index, value in enumerate(settled.values, settled.first):
+                self._keep(index, value, seconds)
+            if settled.error is not None:
+                self._keep_error(settled.first + len(settled.values), settled.error, seconds)
+        if self._log is not None and settled.covers:  # last, since it may fail for good
             self._log.add(settled, now)
-        if self.journal is None:
-            return
-        seconds = settled.wall_s / max(1, settled.covers)
-        for index, value in enumerate(settled.values, settled.first):
-            self._keep(index, value, seconds)
-        if settled.error is not None:
-            self._keep_error(settled.first + len(settled.values), settled.error, seconds)
 
     def _keep(self, index: int, value: Any, seconds: float) -> None:
         assert self.journal is not None
@@ -158,11 +167,15 @@ class Records:
             self.journal.commit()
 
     def close(self) -> None:
-        """The same, and let go of the files."""
-        if self.journal is not None:
-            self.journal.close()
+        """The same, and let go of the files.
+
+        Raises:
+            JournalError: It could not be written.
+        """
         if self._log is not None:
             self._log.close()
+        if self.journal is not None:
+            self.journal.close()
 
     def told(self) -> str:
         """The journal for the report: its name, and what was wrong with it."""

@@ -326,6 +326,8 @@ def _figures(profile: Profile, kind: Kind) -> str:
             f"GIL held for {profile.gil_share:.0%} of the computing"
             f" (heartbeat {profile.late_ms:.2g} ms late)"
         )
+        if profile.takes_turns:
+            parts.append("but threads got no more done than one")
     elif kind in (Kind.CPU_HELD, Kind.MIXED):
         parts.append("the GIL was not watched for long enough, so it is taken to be held")
     return ", ".join(parts)

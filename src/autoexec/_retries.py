@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from ._errors import AutoexecError, NotPicklable, short_repr
+from ._errors import NotPicklable, RunAborted, short_repr
 from ._options import Retry
 
 
-class PolicyFailed(AutoexecError):
+class PolicyFailed(RunAborted):
     """The function given as `retries` raised an error or gave something other than seconds."""
 
 

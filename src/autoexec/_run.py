@@ -6,19 +6,34 @@ GIL: a wait of 1 ms that ends 5 ms late found somebody holding it.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from . import _host, _priors, executors
-from ._actions import Done, Gauge, Inspect, Open, Progress, Recall, Send, Stop, Take, Wait, Weigh
+from . import _clocks, _host, _priors, executors
+from ._actions import (
+    Action,
+    Done,
+    Gauge,
+    Inspect,
+    Open,
+    Progress,
+    Recall,
+    Send,
+    Stop,
+    Take,
+    Wait,
+    Weigh,
+)
 from ._bytecode import effect_in_code, may_change_objects
-from ._call import is_runnable, queued_ns, queued_ns_of
+from ._call import queued_ns
 from ._chunk import Block, Chunk
 from ._classify import classify
 from ._effects import difference, snapshot
-from ._errors import AutoexecError, DeadlineExceeded, annotate
+from ._errors import AutoexecError, DeadlineExceeded, RunAborted
 from ._function import RunCoroutine, Star, is_async, name_of, undecorated
 from ._options import Settings
 from ._payload import weigh
@@ -30,7 +45,7 @@ from ._routes import REMOTE
 from ._scheduler import Scheduler
 from ._seed import Seeded, SeededTask
 from ._source import Pulled, Source
-from ._types import Broken, Event, Executor, Lane, Ready, Running, Settled
+from ._types import Broken, Event, Executor, Lane, Ready, Settled
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -116,6 +131,8 @@ class Run:
         self._deaf = False
         """What is heard from now on is too late."""
         self._records: Records | None = None
+        self._unwritten: RunAborted | None = None
+        """Why the records are not whole, until the run has ended for it."""
         if settings.recorded:
             from ._records import Records  # and SQLite, which only those should pay who use it
 
@@ -178,11 +195,10 @@ class Run:
                 self.hear()  # calls on this very thread have ended when they are sent
             if self._meter is not None:
                 self._meter.look(self.scheduler.done, self._clock())
-            action = self.scheduler.next_action(self._clock())
-            if isinstance(action, Done) and self._meter is not None:
-                self._meter.end(self.scheduler.done)
+            action = self._next_action()
             if isinstance(action, Done):
-                self._write_down()
+                if self._meter is not None:
+                    self._meter.end(self.scheduler.done)
                 self._deaf = isinstance(action.error, DeadlineExceeded)
             try:
                 if isinstance(action, (Take, Wait, Done)):
@@ -191,6 +207,16 @@ class Run:
             finally:
                 del action  # as in `step`
         return Done(Left())
+
+    def _next_action(self) -> Action:
+        """What the scheduler wants, or the end if what has become of items cannot be written down."""
+        action = self.scheduler.next_action(self._clock())
+        if isinstance(action, Done):
+            self._write_down()
+            self.commit()
+        failed, self._unwritten = self._unwritten, None
+        ends = isinstance(action, Done) and action.error is not None
+        return action if failed is None or ends else Done(failed)
 
     def perform(self, action: Take | Wait) -> None:
         """Take from the input, or wait for an event, however long that may be."""
@@ -276,8 +302,11 @@ class Run:
         return results
 
     def close(self, *, abandon: bool) -> None:
-        """Let go of every executor."""
+        """Let go of every executor. Where that was done in place of a driver that was held up, what it
+        has opened and sent since is let go of by its own close."""
         if self.closing:
+            if self.left:
+                self._let_go(abandon=True)
             return
         self.closing = True
         try:
@@ -285,14 +314,20 @@ class Run:
                 self.hear()  # what has ended before a Ctrl-C need not be called again
         finally:
             self._source.close()
-            for executor in list(self._executors.values()):
-                executor.close(abandon=abandon)
+            self._let_go(abandon=abandon)
             if self._meter is not None:
                 self._meter.close()
             if self._records is not None:
-                self._records.close()
+                with contextlib.suppress(
+                    RunAborted
+                ):  # it was said, or something else ended the run
+                    self._records.close()
         if self._learns:
             _priors.learn(self.fn, self.scheduler.prior())
+
+    def _let_go(self, *, abandon: bool) -> None:
+        for executor in list(self._executors.values()):
+            executor.close(abandon=abandon)
 
     def _open(self, lane: Lane, workers: int) -> None:
         try:
@@ -314,10 +349,10 @@ class Run:
 
     # --- Waiting is watching ------------------------------------------------------------------------
 
-    def _wait(self, seconds: float, watched: Sequence[Chunk], here: bool) -> None:
+    def _wait(self, seconds: float, watched: Sequence[Chunk], here: Sequence[Chunk]) -> None:
         if self._records is not None and (due := self._records.due_s()) is not None:
             if not due:  # what can be sent was sent: the calls go on meanwhile
-                self._records.commit()
+                self.commit()
             else:
                 seconds = min(seconds, due)
         queued = queued_ns() if watched else 0
@@ -331,7 +366,7 @@ class Run:
             waiting = (queued_ns() - queued) * 1e-9
             late = max(0.0, self._clock() - before - seconds - waiting)
         if watched or (here and self._clock() > self._looked + LOOK_S):
-            self._look(watched, late)
+            self._look(watched, late, here)
 
     def _next_event(self, seconds: float) -> Event | Pulled | None:
         try:
@@ -339,12 +374,15 @@ class Run:
         except Empty:  # left at once, so that a Ctrl-C is not shown as an error within this one
             return None
 
-    def _look(self, chunks: Sequence[Chunk], late_s: float | None) -> None:
-        running = _running([chunk for chunk in chunks if not chunk.finished])
+    def _look(
+        self, chunks: Sequence[Chunk], late_s: float | None, here: Sequence[Chunk] = ()
+    ) -> None:
+        running = _clocks.running([chunk for chunk in chunks if not chunk.finished])
         # While the first call waits: for a child process, perhaps, which is not like waiting.
         first = bool(running) and not self.scheduler.profiler.done and not self._had_children
         new_child = first and _host.has_child_since(self._boot_s)
-        self.scheduler.looked(_host.look(running, late_s, self._returned, new_child))
+        spent_s = _clocks.mean_spent_s(here)
+        self.scheduler.looked(_clocks.look(running, late_s, self._returned, new_child, spent_s))
         self._returned = 0
         self._looked = self._clock()
 
@@ -376,12 +414,18 @@ class Run:
         """Put down what has become of items, before the lists of results are joined."""
         settled = self.scheduler.settled
         while self._records is not None and settled:
-            self._records.add(settled.pop(0), self._clock())
+            self._keep(partial(self._records.add, settled.pop(0), self._clock()))
 
     def commit(self) -> None:
         """Have the outcomes so far survive the end of this process."""
         if self._records is not None:
-            self._records.commit()
+            self._keep(self._records.commit)
+
+    def _keep(self, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except RunAborted as error:
+            self._unwritten = self._unwritten or error
 
     def _compare(self, chunk: Chunk) -> None:
         changed = difference(self._before.pop(chunk), snapshot(self._call, chunk.item(0)))
@@ -389,25 +433,6 @@ class Run:
             changed and f"{changed} is not as it was before a call",
             of_item=changed is not None and changed.startswith("its item"),
         )
-
-
-def _running(chunks: Sequence[Chunk]) -> list[Running]:
-    """How long chunks have been running, and on how much CPU, by the clocks of their threads."""
-    found: list[Running] = []
-    for chunk in chunks:
-        began = chunk.began
-        if began is None:  # still in the queue
-            continue
-        elapsed = time.perf_counter_ns() - began.wall_ns
-        cpu = None if chunk.clock_id is None else _host.thread_cpu_ns(chunk.clock_id)
-        if cpu is None:
-            cpu_s = (time.process_time() - chunk.process_cpu_s) / len(chunks)
-        else:
-            cpu_s = (cpu - began.cpu_ns) * 1e-9
-        queued = queued_ns_of(chunk.native_id) - began.queued_ns if chunk.native_id else 0
-        runnable = is_runnable(chunk.native_id) if chunk.native_id else False
-        found.append(Running(chunk, elapsed * 1e-9, cpu_s, max(0, queued) * 1e-9, runnable))
-    return found
 
 
 class Left(BaseException):
@@ -421,44 +446,6 @@ def refuse_second_import() -> None:
             "This call ran again while a worker process imported the script: put the call under"
             " if __name__ == '__main__': so that only the script itself makes it."
         )
-
-
-def run(fn: Callable[..., Any], source: Source, settings: Settings) -> Results[Any]:
-    """Call `fn` on every item of the source and collect the results in input order."""
-    refuse_second_import()
-    return complete(Run(fn, source, settings))
-
-
-def complete(current: Run) -> Results[Any]:
-    """Drive a run to its end and collect the results in input order."""
-    results: Results[Any] = Results()
-    abandon = True
-    try:
-        current.begin()
-        results = current.collect(results)  # a journal may have had them all
-        while (done := current.step()) is None:
-            results = current.collect(results)
-        results = current.collect(results)
-        abandon = done.error is not None
-    except KeyboardInterrupt as interrupt:
-        finished = current.scheduler.window.finished(results)
-        interrupt.finished = finished  # type: ignore[attr-defined]
-        annotate(interrupt, f"{len(finished):,} items were done: see `finished` of this error.")
-        raise
-    finally:
-        # Also on Ctrl-C, which arrives here while this thread waits.
-        current.close(abandon=abandon)
-    if done.error is None:
-        results.report = report_of(current)
-    elif isinstance(done.error, DeadlineExceeded):
-        done.error.finished = current.scheduler.window.finished(results)
-    try:
-        if done.error is not None:
-            raise done.error
-        return results
-    finally:
-        # Tracebacks hold this frame: what it still held would be in a cycle with their errors.
-        del done, current, results
 
 
 def report_of(run: Run) -> Report:

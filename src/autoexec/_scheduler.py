@@ -17,7 +17,6 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from operator import itemgetter
-from types import CoroutineType
 from typing import Any
 
 from . import _control
@@ -26,26 +25,31 @@ from ._buffer import PATIENCE, Buffer
 from ._chunk import Block, Chunk
 from ._dealer import WATCHED, Dealer
 from ._decide import FIRST_LOOK_S, decide, opening
-from ._errors import AutoexecError, ItemTimeout, NotSent, annotate, short_repr, star_hint
+from ._errors import short_repr
+from ._evidence import Gain
 from ._intake import Intake
 from ._lanes import LOCAL, Lanes
 from ._ledger import Ledger
 from ._limits import Limits
 from ._memory import Watch
 from ._options import BackendName, Settings
+from ._outcomes import Outcomes
 from ._pace import Pace
 from ._priors import Prior
 from ._profile import BEAT_S, Profiler
 from ._rate import Rate
-from ._retries import PolicyFailed, Retries
 from ._routes import REMOTE
-from ._types import Broken, Host, Lane, Look, Memory, Payload, Plan, Profile, Ready, Settled
-from ._window import StreamWindow, UnorderedWindow, Window
+from ._types import Broken, Host, Kind, Lane, Look, Memory, Payload, Plan, Profile, Ready, Settled
 
 LONGEST_WAIT_S = 0.5
 FIRST_WATCH_S = 0.25
 """A first call is watched no longer than this once it was judged: what it waits for is clear."""
 _PROCESSES: tuple[Lane, ...] = ("processes", "hybrid")
+FAMILIAR_S = 0.005
+"""A call of which an earlier run has shown that it waits is watched once it takes longer: to look at one
+costs 0.1 ms when it has just begun, and a web handler that maps eight calls of 2 ms did so four times."""
+EVEN = 1.0
+"""Coefficient of variation of the seconds of a call up to which the quickest tells what one takes alone."""
 KEPT = 4
 """Items that run here at once since they cannot travel: a few, or none of the others can be sent
 meanwhile."""
@@ -67,7 +71,6 @@ class Scheduler:
         stream: bool = False,
     ) -> None:
         self.settings = settings
-        self.window = _window(settings, stream)
         self.held = 0
         """Results that have left the window, and that the driver still holds for its caller."""
         self.taking = False
@@ -85,10 +88,12 @@ class Scheduler:
         self.decided_s = 0.0
         """When `history[-1]` was last refined; 0: for an unknown number of items."""
         self._host = host
-        self._name = name
         self._started = now
-        self._error: BaseException | None = None
         self._intake = Intake(length)
+        self._outcomes = Outcomes(settings, name, self._intake, stream=stream)
+        self.window = self._outcomes.window
+        self.retries = self._outcomes.retries
+        self.settled = self._outcomes.settled
         self._lanes = Lanes()
         self._pace = Pace(now)
         self._dealer = Dealer(
@@ -101,22 +106,17 @@ class Scheduler:
             profile=self._profile,
             may_leave=settings.route == "auto" and not host.processes_barred,
         )
-        self._last_value: Any = None
+        self._gain: Gain | None = None
         self._overran = False
         self._known: Profile | None = None
         self._instead: str | None = None
         """Why the calls run elsewhere than was asked for."""
         self._limits = Limits(settings, name, now)
         self.memory = Watch(settings.memory_limit, now)
-        self.retries = Retries(settings.retries)
-        self.settled: list[Settled] | None = [] if settings.recorded else None
-        """What has become of items, for the driver to write down; None: nobody does."""
-        self.resumed = 0
-        """Items whose outcome is that of an earlier run."""
-        self._resumed_failures = 0
         self._rate = Rate(settings.max_per_second, now)
         if self.plan.waiting:
             self._pace.begin_ramp(self.plan, now, 0, prior.at_once if prior else None)
+        self._compare_threads(now)
 
     # --- What happened ----------------------------------------------------------------------------
 
@@ -131,14 +131,7 @@ class Scheduler:
         `known`, an earlier run has the outcome."""
         first = self._intake.taken
         self._intake.took(items, ended, error, [(some.first, some.covers) for some in known])
-        for some in known:
-            self.resumed += some.covers
-            self.window.put_values(some.first, list(some.values))
-            if some.error is not None:
-                item = items[some.first - first]
-                self._resumed_failures += 1
-                if self.window.put_error(some.first, item, some.error, some.wall_s):
-                    self._error = self._error or some.error
+        self._outcomes.recall(known, items, first)
 
     def pulled(self, now: float, seconds: float) -> None:
         """So long it took to take the last items from an input that nobody else waits for."""
@@ -157,7 +150,7 @@ class Scheduler:
             self._pace.count_round(
                 self.plan,
                 now,
-                done=self.profiler.done - (self.window.failures - self._resumed_failures),
+                done=self.profiler.done - self._outcomes.failures,
                 in_flight=self._lanes.here,
                 oldest_s=self._lanes.oldest_s(now),
                 profile=self.final_profile,
@@ -178,11 +171,11 @@ class Scheduler:
         """A lane cannot be used any more."""
         self._lanes[event.lane].workers = 0
         if event.initializing:
-            self._error = AutoexecError(
+            text = (
                 f"The initializer raised {short_repr(event.error)} in a worker process, so none can"
                 " run the items. Its traceback there is above, as the cause."
             )
-            self._error.__cause__ = event.error
+            self._outcomes.abort(text, event.error)
             return
         if self.settings.route == event.lane or event.lane not in _PROCESSES:
             self._without_lane(event)
@@ -213,8 +206,7 @@ class Scheduler:
         else:
             text = f"backend={event.lane!r} cannot run here: {event.reason}."
         hint = " Use backend='auto' or 'threads'." if event.lane in _PROCESSES else ""
-        self._error = AutoexecError(text + hint)
-        self._error.__cause__ = event.error
+        self._outcomes.abort(text + hint, event.error)
 
     def progressed(self, started: Sequence[tuple[Chunk, int]], now: float) -> None:
         """So many items of chunks in flight have been started."""
@@ -256,25 +248,12 @@ class Scheduler:
     def _settle(self, block: Block, now: float) -> None:
         chunk = block.chunk
         if not self.profiler.done and block.values and chunk.lane in LOCAL:
-            self._refuse_coroutine(block.values[0])
-        first = chunk.first + chunk.done
-        self.window.put_values(first, block.values)
-        if self.retries.on and chunk.count == 1 and block.values:
-            self.retries.settled(first)
-        chunk.done += len(block.values)
-        if block.values:
-            self._last_value = block.values[-1]
-        if isinstance(block.error, NotSent) and self.settings.route == "auto":
-            self._intake.stays.add(chunk.first + chunk.done)  # it comes back with the rest
-            block.error = None
-        again = block.error is not None and self._again(chunk, block.error, now)
-        if self.settled is not None:
-            self._note(block, first, None if again else block.error)
-        if block.error is not None and not again:
-            self._failed(chunk, block.error, block.wall_s)
-        self.ran[chunk.route] += len(block.values) + (block.error is not None and not again)
+            self._outcomes.refuse_coroutine(block.values[0])
+        again = self._outcomes.add(block, now)
+        calls = len(block.values) + (block.error is not None)
+        self.ran[chunk.route] += calls - again
         self.calls_s += block.wall_s
-        self.memory.ended(chunk, len(block.values) + (block.error is not None))
+        self.memory.ended(chunk, calls)
         local, crowd = chunk.lane in LOCAL, self._lanes.crowd(chunk)
         self.profiler.add(block, local=local, crowd=crowd)
         self.profiler.done -= again  # it was a call, but the item has no outcome yet
@@ -288,69 +267,23 @@ class Scheduler:
                 self._overran = False
                 self.profiler.overran()
 
-    def _note(self, block: Block, first: int, error: BaseException | None) -> None:
-        """Have outcomes written down."""
-        assert self.settled is not None
-        if block.values or error is not None:
-            chunk, times = block.chunk, (block.wall_s, block.began_s)
-            self.settled.append(Settled(first, block.values, error, *times, chunk.lane, block.pid))
-
-    def _again(self, chunk: Chunk, error: BaseException, now: float) -> bool:
-        """Put an item off that is to be tried again; whether it is."""
-        if not self.retries.on or self._error is not None:
-            return False
-        item, index = chunk.item(chunk.done), chunk.first + chunk.done
-        try:
-            wait_s = self.retries.wait_s(index, error)
-        except PolicyFailed as failed:
-            self._error = failed
-            return False
-        if wait_s is None:
-            return False
-        self._intake.put_off(index, item, now + wait_s)
-        chunk.done += 1
-        return True
-
-    def _failed(self, chunk: Chunk, error: BaseException, wall_s: float) -> None:
-        item, index = chunk.item(chunk.done), chunk.first + chunk.done
-        chunk.done += 1
-        if (attempts := self.retries.settled(index)) > 1:
-            annotate(error, f"It was the last of {attempts} attempts (see the option `retries`).")
-        hint = "" if self.settings.star else star_hint(error, item)
-        annotate(
-            error,
-            f"{self._name} was called with item {index}, {short_repr(item)}"
-            f" (by autoexec, on {chunk.lane}).{hint}",
-        )
-        if isinstance(error, ItemTimeout):
-            wall_s = self.settings.timeout or wall_s
-        if self.window.put_error(index, item, error, wall_s):
-            self._error = self._error or error
-
-    def _refuse_coroutine(self, value: Any) -> None:
-        if isinstance(value, CoroutineType):
-            value.close()
-            self._error = TypeError(
-                f"{self._name} returned a coroutine, though it is not an async def function itself:"
-                " pass the async def function, or backend='asyncio'."
-            )
-
     # --- What to do -------------------------------------------------------------------------------
 
     def next_action(self, now: float) -> Action:
         """The next thing for the driver to do."""
         self._known = None
         self._intake.wake(now)
-        if self._error is not None:
+        if self._outcomes.error is not None:
             # Given away: an inline call's traceback leads back to this object, in a cycle.
-            error, self._error = self._error, None
+            error, self._outcomes.error = self._outcomes.error, None
             return Done(error)
         if (end := self.window.end()) is not None:
             return Done(end)
         if self._intake.over and not self._lanes.count:
             return Done(self._intake.error)
         if now >= self._limits.until:
-            self._save_partial()
+            for chunk in self._lanes.on("threads"):
+                self._outcomes.add_unannounced(chunk)
             return Done(self._limits.exceeded(self.profiler.done, self._intake.length))
         if now > self._pace.trial_until(self.plan):
             self._count_round(now)
@@ -369,14 +302,6 @@ class Scheduler:
             or self._waiting(now)
         )
 
-    def _save_partial(self) -> None:
-        """Keep what calls on threads came to of which nothing was announced yet."""
-        for chunk in self._lanes.on("threads"):
-            first, values = chunk.first + chunk.arrived, list(chunk.partial or ())
-            self.window.put_values(first, values)
-            if self.settled is not None and values:
-                self.settled.append(Settled(first, values, lane=chunk.lane))
-
     def _leaving(self) -> bool:
         """Whether the plan is to send items to other processes, which was not asked for."""
         return self._dealer.may_leave and self.plan.route in _PROCESSES
@@ -394,7 +319,7 @@ class Scheduler:
             return None
         if not self._intake.count:
             return Take(1) if self._may_take(1, 1, 1, now) else None
-        return Weigh(self._intake.peek(), self._last_value)
+        return Weigh(self._intake.peek(), self._outcomes.last_value)
 
     def _opening(self) -> Action | None:
         for name, workers in self.plan.capacities.items():
@@ -465,10 +390,15 @@ class Scheduler:
         return Send("threads", [self._dealer.cut("threads", 1, self.plan, now)], check=False)
 
     def _recalling(self, now: float) -> Action | None:
+        if self._crowded_out():
+            for chunk in reversed(self._lanes.on("threads")):
+                if chunk.began is None and not chunk.recalled:  # none that has started
+                    return Recall(chunk)
         for chunk in self._lanes.on("threads"):
             if chunk.recalled or chunk.count == 1 or chunk.expected_s is None:
                 continue
-            overran = now - chunk.sent_s > _control.overrun_s(chunk.expected_s)
+            began_s = chunk.began.wall_ns * 1e-9 if chunk.began is not None else now
+            overran = now - began_s > _control.overrun_s(chunk.expected_s)
             # One after another is over: these items can run side by side, or elsewhere.
             over = self.plan.route == "threads" or "threads" not in self.plan.capacities
             if overran or (over and chunk.route == "inline"):
@@ -476,29 +406,38 @@ class Scheduler:
                 return Recall(chunk)
         return None
 
+    def _crowded_out(self) -> bool:
+        """Whether more calls are on their way to threads than these should have by now, and would be
+        better off elsewhere."""
+        most = self.plan.capacities.get("threads", 0)
+        return self.plan.route in _PROCESSES and len(self._lanes.on("threads")) > most
+
     # --- When to look again -----------------------------------------------------------------------
 
     def _waiting(self, now: float) -> Wait:
         """Wait for a beat while the heartbeat has something to tell, else until something is due."""
         running = self._lanes.on("threads")
         if watch := self._to_watch(running, now):
-            return Wait(BEAT_S, watch, here=True)
+            return Wait(BEAT_S, watch, here=running)
         until = min(now + LONGEST_WAIT_S, self._limits.next_look(bool(self._lanes.count)))
         until = min(until, self._intake.wakes_at)
         if self._intake.count or not self._intake.ended:
             until = min(until, self._rate.next_at(now))
-        if self._pace.fresh:
+        if self._will_review():
             until = min(until, self._pace.review_at)
         if self._lanes.count:
             until = min(until, self.memory.look_at)
         if self._pull_at > now:
             until = min(until, self._pull_at)
         until = min(until, self._pace.trial_until(self.plan))
+        if running and self._dealer.watching():
+            later = (self._watch_at(chunk) for chunk in running if chunk.watched)
+            until = min(until, min((at for at in later if at > now), default=until))
         for chunk in running:
             several = chunk.count > 1 or self.plan.route == "inline"  # or holds up several
             if chunk.expected_s is not None and several and not chunk.recalled:
                 until = min(until, chunk.sent_s + _control.overrun_s(chunk.expected_s))
-        return Wait(max(BEAT_S, until - now), (), here=len(running) > 1)
+        return Wait(max(BEAT_S, until - now), (), here=running if len(running) > 1 else ())
 
     def _to_watch(self, running: Sequence[Chunk], now: float) -> Sequence[Chunk]:
         """Calls that the heartbeat has something to tell of."""
@@ -506,11 +445,17 @@ class Scheduler:
             # The first call is watched to its end, since it began alone: what it waits for is its
             # own affair, where those that overlap wait for each other too.
             most = WATCHED if self.profiler.done else 1
-            watch = [chunk for chunk in running if chunk.watched][:most]
+            watch = [chunk for chunk in running if chunk.watched and now >= self._watch_at(chunk)]
+            watch = watch[:most]
             if watch and (self.profiler.done or now - watch[0].sent_s < FIRST_WATCH_S):
                 return watch
         over_s, chunk = self._holding_up(now)
         return (chunk,) if chunk and over_s < FIRST_WATCH_S else ()
+
+    def _watch_at(self, chunk: Chunk) -> float:
+        """When to begin to watch a call."""
+        familiar = self.profiler.expects and self.plan.waiting
+        return chunk.sent_s + (FAMILIAR_S if familiar else 0.0)
 
     def _holding_up(self, now: float) -> tuple[float, Chunk | None]:
         """A call that takes far longer than those before it while all others wait for it, and for how
@@ -523,12 +468,16 @@ class Scheduler:
                     worst = max(worst, (over_s, chunk), key=itemgetter(0))
         return worst
 
-    def _due(self, now: float) -> bool:
+    def _will_review(self) -> bool:
+        """Whether the plan is looked at again when the time for that comes. Not once all items are sent:
+        a driver that waited for it all the same, a beat at a time, took a tenth of a core."""
         if not self._pace.fresh or self._intake.over:
             return False
-        if not self.profiler.known and self.profiler.wall_s < FIRST_LOOK_S:
-            return False
-        return now >= self._pace.review_at or 0 < self.profiler.blocks <= 3
+        return self.profiler.known or self.profiler.wall_s >= FIRST_LOOK_S
+
+    def _due(self, now: float) -> bool:
+        early = 0 < self.profiler.blocks <= 3
+        return self._will_review() and (early or now >= self._pace.review_at)
 
     def _review(self, now: float) -> None:
         self._pace.reviewed(now)
@@ -538,9 +487,12 @@ class Scheduler:
             now,
             unclear=profiler.unclear,
             busy=profiler.busy,
+            plain=profiler.waits_plainly,
             wall_s=profiler.wall_s,
         ):
             profiler.restart()
+        if self._gain is not None:
+            profiler.gain = self._gain.seen(now, profiler.done) or profiler.gain
         profile = self._profile()
         if self.plan.waiting and self.plan.route == "threads":
             in_flight = [now - chunk.sent_s for chunk in self._lanes.on("threads")]
@@ -563,6 +515,17 @@ class Scheduler:
         elif plan.waiting:
             self._pace.widen(plan)
         self.plan = plan
+        self._compare_threads(now)
+
+    def _compare_threads(self, now: float) -> None:
+        """See from here on what threads gain for calls that compute, as far as that is their route."""
+        if self.plan.route != "threads" or self.plan.kind is not Kind.CPU_FREE:
+            self._gain = None
+        elif self._gain is None:
+            profile = self._profile()
+            # Of calls that were run on threads before, the mean is not what one takes alone.
+            alone_s = profile.least_s if profile.spread < EVEN else profile.wall_s
+            self._gain = Gain(now, self.profiler.done, alone_s)
 
     def _decided(self, now: float) -> None:
         """Note when the plan was made, if what it predicts for can be compared with what comes."""
@@ -595,6 +558,11 @@ class Scheduler:
         return self.profiler.done + self.resumed
 
     @property
+    def resumed(self) -> int:
+        """Items whose outcome is that of an earlier run."""
+        return self._outcomes.resumed
+
+    @property
     def at_once(self) -> int:
         """The most dispatches in flight at the same time."""
         return self._lanes.peak
@@ -607,8 +575,11 @@ class Scheduler:
 
     def prior(self) -> Prior:
         """What this run has shown, for the next of the same function."""
-        # What its code says is read anew: it may depend on what a closure holds.
-        profile = self.final_profile()._replace(effect=self.profiler.effect)
+        # What its code says is read anew: it may depend on what a closure holds. And that threads gain
+        # nothing is tried again in the run after the next, if that was not on threads.
+        profile = self.final_profile()._replace(
+            effect=self.profiler.effect, takes_turns=bool(self.profiler.takes_turns)
+        )
         return Prior(profile, self._pace.at_once, self.history[-1][1].route)
 
     def final_profile(self) -> Profile:
@@ -619,9 +590,3 @@ class Scheduler:
             hybrid_ready=bool(self._lanes.workers("hybrid")),
             cluster_threads=self._lanes.workers(*REMOTE),
         )
-
-
-def _window(settings: Settings, stream: bool) -> Window:
-    if not stream:
-        return Window(settings.on_error)
-    return (StreamWindow if settings.ordered else UnorderedWindow)(settings.on_error)

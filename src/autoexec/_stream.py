@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ._actions import Done, Wait
-from ._errors import DeadlineExceeded
+from ._errors import RunAborted
 from ._options import Settings
 from ._run import Run, refuse_second_import, report_of
 from ._source import Source
@@ -179,7 +179,7 @@ class ResultIterator(Generic[R_co]):
         """The end: what ended the run, or that there is no more."""
         assert self._run is not None and self._done is not None
         done, self._done = self._done, None
-        if isinstance(done.error, DeadlineExceeded):
+        if isinstance(done.error, RunAborted):
             done.error.finished = self._run.scheduler.window.waiting()
         self._end(abandon=False)
         try:

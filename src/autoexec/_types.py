@@ -125,6 +125,8 @@ class Look(NamedTuple):
     """A child process appeared since the run began; False where nobody looked or can tell."""
     returned: int
     """Calls whose outcome ended the wait."""
+    spent_s: float = 0.0
+    """CPU seconds so far of calls that run side by side here, in the mean; 0 where nobody looked."""
 
 
 class Payload(NamedTuple):
@@ -175,6 +177,8 @@ class Profile(NamedTuple):
     """The same as `overlap` with what child processes used; 0 where no calls overlapped."""
     inner: float = 0.0
     """CPU seconds per second of other threads of this process while one call ran alone: its own."""
+    takes_turns: bool = False
+    """Calls that compute were seen to get no more done on threads than one of them would."""
     untouched: bool = False
     """The first of them left everything as it was: it fills no cache either."""
     effect: str | None = None
@@ -195,7 +199,7 @@ class Profile(NamedTuple):
     @property
     def held_s(self) -> float:
         """Mean seconds a call computes while it holds the GIL (all of it, if not known)."""
-        share = 1.0 if self.gil_share is None else self.gil_share
+        share = 1.0 if self.gil_share is None or self.takes_turns else self.gil_share
         # Calls that overlap cannot hold it for longer than there is time.
         return self.cpu_s * min(share, 1 / max(1.0, self.overlap or 0.0))
 

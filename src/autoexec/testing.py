@@ -126,7 +126,7 @@ class ExecutorContract:
         gate = tmp_path / "gate"
         self.run(_square, [1])  # its workers are up
         results = self.run(
-            partial(_wait_if_negative, gate), [1, -1], timeout=0.5, on_error="return", max_workers=1
+            partial(_wait_if_negative, gate), [1, -1], timeout=1.5, on_error="return", max_workers=1
         )
         gate.touch()
         _same(results[0], 1)

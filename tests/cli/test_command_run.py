@@ -229,7 +229,7 @@ def test_what_was_finished_by_the_deadline_is_written(capsys: pytest.CaptureFixt
     code, lines = run(
         lambda item: over.wait(PATIENCE_S) if item else item,
         "0\n1\n",
-        deadline=0.2,
+        deadline=3.0,
         backend="threads",
     )
     over.set()

@@ -31,11 +31,12 @@ from autoexec._compare.measure import Row, Timing
 from autoexec._compare.tasks import Task
 
 COMPARE = (sys.executable, "-m", "autoexec", "compare", "--quick")
-DEADLINE_S = 100.0
+DEADLINE_S = 250.0
 """For a run that takes about 10 s on an idle machine of two cores."""
 GONE_S = 20.0
 """For a process to end that has been told to."""
 NAMES = ("compile", "hash", "fetch", "fetch async", "fetch+compile", "tiny")
+pytestmark = pytest.mark.timeout(300)
 one_process = pytest.mark.xdist_group("compare")
 """So that the run which several tests look at is made once."""
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="sends signals to process groups")
@@ -140,7 +141,7 @@ def test_the_table_has_a_row_of_times_for_each_task(quick: Finished, name: str) 
     assert row is not None, quick.out
     ways = 3 if name == "fetch async" else 4
     assert len(re.findall(r"(?<!\S)[\d.]+ (?:s|ms|µs)\b", row[1])) == ways, row[0]
-    assert len(re.findall(r"(?<!\S)[\d.]+x", row[1])) == ways - 1, row[0]
+    assert len(re.findall(r"(?<!\S)<?[\d.]+x", row[1])) == ways - 1, row[0]
     assert row[1].split().count("-") == 5 - ways, row[0]
     assert "*" in row[1], row[0]
 

@@ -180,8 +180,8 @@ CPU_FREE = (
     ),
     _frees(native.resize, _each(*[400] * 40), "PIL"),
     _frees(native.thumbnail, _each(*[300] * 30), "PIL"),
-    _frees(native.sort_array, _each(*[400_000] * 60), "numpy"),
-    _frees(native.encrypt_bytes, lambda site: list(range(80)), "cryptography"),
+    _frees(native.sort_array, _each(*[400_000] * 150), "numpy"),
+    _frees(native.encrypt_bytes, lambda site: list(range(240)), "cryptography"),
 )
 
 WAITING = (

@@ -286,8 +286,10 @@ def gate(tmp_path: Path) -> Iterator[Gate]:
 
 @pytest.mark.parametrize("kind", STOPPABLE)
 def test_the_call_that_a_chunk_is_in_is_given_up_and_the_rest_comes_back(
-    kind: str, bench: Any, gate: Gate
+    kind: str, bench: Any, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # A worker that answers late would be ended, and what it has not told yet would be lost.
+    monkeypatch.setattr("autoexec._pool.worker.FAREWELL_S", 10.0)
     one = bench(kind, pass_gate, pass_gate_later)
     chunk = one.chunk(0, [gate.item(text) for text in ("a", "b", "wait", "c", "d")])
     error = TimeoutError("enough")

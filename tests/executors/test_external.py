@@ -15,7 +15,7 @@ import pytest
 from functions import double
 
 import autoexec
-from autoexec import AutoexecError, run_parallel
+from autoexec import AutoexecError, RunAborted, run_parallel
 from autoexec.testing import ExecutorContract
 
 
@@ -68,9 +68,11 @@ class Full(Executor):
 
 
 def test_one_that_takes_no_more_calls_ends_the_run_in_words() -> None:
-    with pytest.raises(AutoexecError, match=r"Full .*the queue is full") as caught:
+    with pytest.raises(RunAborted, match=r"Full .*the queue is full") as caught:
         run_parallel(double, range(50), backend=Full(), max_workers=1, chunksize=1)
     assert isinstance(caught.value.__cause__, RuntimeError)
+    assert caught.value.finished == {0: 0, 1: 2, 2: 4}  # what it had done is not lost
+    assert caught.value.__notes__ == ["3 items were done: see `finished` of this error."]
 
 
 def die(x: int) -> int:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+import threading
 import time
 import traceback
 from collections import Counter
@@ -118,6 +119,16 @@ def forget_notes() -> None:
     os.ftruncate(_counter(), 0)
 
 
+FOR_EVER_S = 600.0
+enough = threading.Event()
+"""Set, it ends the calls of this process that wait for ever: a thread cannot be ended otherwise."""
+
+
+def wait_for_ever() -> None:
+    """Wait until there is `enough` of it, or the process is ended."""
+    enough.wait(FOR_EVER_S)
+
+
 def wait_for_notes(count: int, what: str = "begin", seconds: float = DEADLINE_S) -> list[Note]:
     """Wait until so many calls have noted that."""
     wait_until(lambda: len(notes(what)) >= count, f"{count} calls have begun", seconds)
@@ -126,10 +137,11 @@ def wait_for_notes(count: int, what: str = "begin", seconds: float = DEADLINE_S)
 
 def wait_until(condition: Callable[[], object], what: str, seconds: float = traces.GRACE_S) -> None:
     """Wait until something holds, or raise `Wrong`."""
-    until = time.monotonic() + seconds
-    while not condition():
-        require(time.monotonic() < until, f"not within {seconds:g} s: {what}")
+    for _ in range(round(seconds / 0.01)):  # see `left_since`
+        if condition():
+            return
         time.sleep(0.01)
+    require(condition(), f"not within {seconds:g} s: {what}")
 
 
 def resident_bytes() -> int:
@@ -337,6 +349,7 @@ class _Verdict:
         # A call may have been about to begin when its process ended, or the item that ended it was
         # never called, so that nobody knows where that was.
         near = self._side_by_side and (pid is None or None in self._ended_in)
+        near = near or (pid is None and bool(self._killed))
         if typed and (pid in self._killed | self._ended_in or near):
             self._casualties[pid] += 1
             return []
@@ -349,7 +362,7 @@ class _Verdict:
         return [
             f"{count} items failed with process {pid}"
             for pid, count in self._casualties.items()
-            if count > 1
+            if count > (len(self._killed) if pid is None else 1)
         ]
 
 

@@ -9,9 +9,11 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from lab import (
+    FOR_EVER_S,
     aiter_parallel,
     answer,
     arun_parallel,
+    enough,
     forget_notes,
     in_each,
     note,
@@ -19,25 +21,17 @@ from lab import (
     plain,
     require,
     suited,
+    wait_for_ever,
 )
 from programs import END_S
-from register import AWAY, row
-
-FOR_EVER_S = 600.0
-NOT_LONG_S = 1.0
-"""What a call takes on a thread, which cannot be ended."""
+from register import row
 
 
-class Waits:
+def waits(index: int) -> int:
     """A call that waits."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-
-    def __call__(self, index: int) -> int:
-        note(index)
-        time.sleep(self.seconds)
-        return answer(index)
+    note(index)
+    wait_for_ever()
+    return answer(index)
 
 
 class Awaits:
@@ -53,10 +47,8 @@ class Awaits:
 
 
 def waiting(backend: str) -> Callable[[Any], Any]:
-    """A call that waits as long as can be on that backend, if it is to be gone afterwards."""
-    if backend == "asyncio":
-        return Awaits()
-    return Waits(FOR_EVER_S if backend in AWAY else NOT_LONG_S)
+    """Such a call for a backend."""
+    return Awaits() if backend == "asyncio" else waits
 
 
 async def use(form: str, fn: Callable[[Any], Any], items: Any, **options: Any) -> list[Any]:
@@ -89,6 +81,7 @@ async def cancel(form: str, backend: str, when: str) -> None:
     fn = suited(plain, backend) if calm else waiting(backend)
     items: Any = two_then_none() if calm else range(40)
     options: dict[str, Any] = {"backend": backend, "max_workers": 2, "chunksize": 1}
+    enough.clear()
     task = asyncio.create_task(use(form, fn, items, **options))
     if when == "it has just begun":
         await asyncio.sleep(0)
@@ -104,6 +97,7 @@ async def cancel(form: str, backend: str, when: str) -> None:
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     require(not tasks, f"{when}: tasks outlived it: {tasks}")
     calls = [one.index for one in notes()]
+    enough.set()  # for those that are left behind on threads
     if backend == "asyncio" and not calm:
         ended = [one.index for one in notes("end")]
         require(sorted(ended) == sorted(calls), f"{when}: {calls} began, {ended} ended")

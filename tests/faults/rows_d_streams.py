@@ -14,11 +14,13 @@ from typing import Any
 import programs
 import traces
 from lab import (
+    FOR_EVER_S,
     FORMS,
     LAZY,
     Skip,
     aiter_parallel,
     answer,
+    enough,
     error_of,
     fails,
     forget_notes,
@@ -32,11 +34,11 @@ from lab import (
     require,
     resident_bytes,
     suited,
+    wait_for_ever,
     walk,
 )
 from programs import END_S
 from register import AWAY, row
-from rows_c_cancel import FOR_EVER_S, NOT_LONG_S
 
 from autoexec import Failure, WorkerDied
 
@@ -127,16 +129,22 @@ def an_endless_input(backend: str) -> None:
 # --- Leaving --------------------------------------------------------------------------------------
 
 
-class Beside:
-    """A call that waits; the first one only until another runs beside it."""
+ALONE_S = 10.0
+"""What the first call waits for another."""
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+
+class Beside:
+    """A call that waits; the first one only until another runs beside it, or so many seconds."""
+
+    def __init__(self, alone_s: float) -> None:
+        self.alone_s = alone_s
 
     def __call__(self, index: int) -> int:
         note(index)
-        until = time.monotonic() + (self.seconds if index else 0.5)
-        while time.monotonic() < until and (index or len(notes()) < 2):
+        if index:
+            wait_for_ever()
+        until = time.monotonic() + self.alone_s
+        while not index and time.monotonic() < until and len(notes()) < 2:
             time.sleep(0.01)
         return answer(index)
 
@@ -147,7 +155,7 @@ class BesideAsync:
     async def __call__(self, index: int) -> int:
         note(index)
         try:
-            until = time.monotonic() + (FOR_EVER_S if index else 0.5)
+            until = time.monotonic() + (FOR_EVER_S if index else ALONE_S)
             while time.monotonic() < until and (index or len(notes()) < 2):
                 await asyncio.sleep(0.01)
         finally:
@@ -156,10 +164,10 @@ class BesideAsync:
 
 
 def beside(backend: str) -> Callable[[Any], Any]:
-    """Such a call for a backend, no longer than it may take on a thread that is left behind."""
+    """Such a call for a backend; `auto` may begin no other while it waits."""
     if backend == "asyncio":
         return BesideAsync()
-    return Beside(FOR_EVER_S if backend in AWAY else NOT_LONG_S)
+    return Beside(0.5 if backend == "auto" else ALONE_S)
 
 
 OPTIONS: dict[str, Any] = {"max_workers": 2, "chunksize": 1}
@@ -194,7 +202,11 @@ def drop(form: str, backend: str) -> float:
         require(await anext(results) == answer(0), "the first result is wrong")
         now = time.monotonic()
         del results
-        await asyncio.sleep(0.3)  # nobody can wait for the end of its tasks
+        await asyncio.sleep(0.3)  # nobody can wait for its end, nor for that of its tasks
+        for _ in range(500):
+            if len(asyncio.all_tasks()) == 1:
+                break
+            await asyncio.sleep(0.01)
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         require(not tasks, f"tasks outlived it: {tasks}")
         return now
@@ -205,9 +217,11 @@ def drop(form: str, backend: str) -> float:
 def see_left(leave: Callable[[str, str], float], form: str, backend: str) -> None:
     """What was pending when the iterator was left is cancelled, and soon."""
     forget_notes()
+    enough.clear()
     took_s = -leave(form, backend) + time.monotonic()
-    require(took_s < END_S, f"{leave.__name__}: it took {took_s:.1f} s to leave")
     calls = [one.index for one in notes()]
+    enough.set()  # for those that are left behind on threads
+    require(took_s < END_S, f"{leave.__name__}: it took {took_s:.1f} s to leave")
     require(backend == "auto" or len(calls) > 1, f"{leave.__name__}: no call ran beside the first")
     if backend == "asyncio":
         ended = [one.index for one in notes("end")]
@@ -223,7 +237,7 @@ import asyncio, sys, time
 from autoexec import aiter_parallel, iter_parallel
 from rows_d_streams import Beside, BesideAsync, OPTIONS
 backend, form, how = sys.argv[1:]
-fn = BesideAsync() if backend == "asyncio" else Beside(600)
+fn = BesideAsync() if backend == "asyncio" else Beside(0.5)
 def over():
     print(time.monotonic(), flush=True)
     if how == "exit": sys.exit()
@@ -426,8 +440,8 @@ def a_progress_callback_that_raises(backend: str) -> None:
 
 # --- A slow input ---------------------------------------------------------------------------------
 
-PAUSE_S = 0.3
-LATE_S = 0.2
+PAUSE_S = 1.0
+LATE_S = 0.7
 
 
 class Producer:
@@ -477,7 +491,7 @@ def rounded(seconds: list[float]) -> str:
 
 @row("D9")
 def an_input_that_is_slow(backend: str) -> None:
-    """An input gives an item every 0.3 s."""
+    """An input gives an item every second."""
 
     def check(form: str) -> None:
         see_prompt(form, backend, asynchronous=False)

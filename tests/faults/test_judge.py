@@ -18,6 +18,8 @@ import lab
 import traces
 from lab import FORMS, LAZY, Wrong, answer, fails, in_each, judge, note, plain, walk
 
+from autoexec._pool import shared
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
 
@@ -25,7 +27,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /pro
 def counting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A file of calls of its own; afterwards nothing ends this process at a deadline."""
     monkeypatch.setenv(lab.CALLS, str(tmp_path / "calls"))
-    monkeypatch.setenv(traces.MARK, "of the judge's tests")
+    monkeypatch.setenv(traces.MARK, f"of the judge's tests {os.getpid()}")
     monkeypatch.setattr(traces, "GRACE_S", 0.1)
     lab._counter.cache_clear()
     yield
@@ -116,6 +118,14 @@ class TestForms:
 
 
 class TestTraces:
+    @pytest.fixture(autouse=True)
+    def nothing_goes_on(self) -> None:
+        """The pool of an earlier test would be let go in the midst, by threads that start for it."""
+        shared.get().shutdown()
+        for thread in threading.enumerate():
+            if thread.name.startswith("autoexec-"):
+                thread.join(timeout=5.0)
+
     def test_nothing_is_left(self) -> None:
         assert traces.left_since(traces.look()) == []
 

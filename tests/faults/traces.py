@@ -34,15 +34,16 @@ def look() -> Traces:
     try:
         return Traces(processes_of_row() | _children(), _threads(), _descriptors(), _files())
     finally:
-        watch(10 * GRACE_S)
+        watch(20.0)
 
 
 def left_since(before: Traces) -> list[str]:
     """What is there now and was not then, in words, once it has had its time to go."""
-    until = time.monotonic() + GRACE_S
-    while (left := _new(before, look())) and time.monotonic() < until:
+    for _ in range(round(GRACE_S / 0.02)):  # a pause of the machine takes one look off, not all
+        if not _new(before, look()):
+            return []
         time.sleep(0.02)
-    return left
+    return _new(before, look())
 
 
 def _new(before: Traces, now: Traces) -> list[str]:

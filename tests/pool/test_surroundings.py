@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
+import sys
+import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +18,14 @@ from hypothesis import strategies as st
 from strategies import examples
 
 from autoexec import _host, run_parallel
-from autoexec._pool.surroundings import _NATIVE, environment, share_of_cores, surroundings
+from autoexec._pool import pool as pools
+from autoexec._pool.surroundings import (
+    _NATIVE,
+    edited_since,
+    environment,
+    share_of_cores,
+    surroundings,
+)
 
 NATIVE = sorted(_NATIVE)
 
@@ -214,3 +225,37 @@ def test_a_listener_that_raises_does_not_end_the_run() -> None:
         assert run_parallel(log, range(4), backend="processes") == list(range(4))
     finally:
         logger.removeHandler(handler)
+
+
+# --- Modules that were edited --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A module of the user's: `number`, `answer(_)`."""
+    path = tmp_path / "edited_module.py"
+    path.write_text("number = 1\ndef answer(_): return number\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module(path.stem)
+    yield path
+    del sys.modules[path.stem]
+
+
+def test_a_module_that_was_written_since_is_noticed(module: Path) -> None:
+    now = time.time()
+    os.utime(module, (now + 10, now + 10))
+    assert edited_since(now)
+    assert not edited_since(now + 20)
+    module.unlink()
+    assert not edited_since(now)
+
+
+def test_warm_workers_have_the_new_state_of_a_module_that_was_loaded_anew(
+    module: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pools, "EDIT_S", 0.0)
+    loaded = sys.modules[module.stem]
+    assert run_parallel(loaded.answer, [0, 0], backend="processes") == [1, 1]
+    module.write_text("number = 22\ndef answer(_): return number\n")
+    importlib.reload(loaded)
+    assert run_parallel(loaded.answer, [0, 0], backend="processes") == [22, 22]

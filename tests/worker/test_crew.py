@@ -23,7 +23,7 @@ def test_what_waits_behind_calls_that_take_too_long_still_runs(width: int) -> No
     crew = Crew(ThreadsExecutor, call, list(range(5)), width=width, wanted=None)
     late = TimeoutError()
     try:
-        blocks = crew.run(0.05, late)
+        blocks = crew.run(0.5, late)
     finally:
         over.set()
     assert [block.error for block in blocks] == [late, late, late, None, None]

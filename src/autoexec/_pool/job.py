@@ -58,8 +58,6 @@ class Job:
         self.over = False
         self.given_up = False
         """No worker can serve it."""
-        self.cold = False
-        """Workers had to be started for it."""
         self.tries = TRIES
         self.began_at = 0.0
         self.fn = fn
@@ -87,9 +85,10 @@ class Job:
         self.waiting.clear()
         self.sink([unstarted(chunk) for chunk in waiting])
 
-    def say_ready(self, seconds: float) -> None:
-        """Say how many workers have the function, and how long it took to start them."""
-        self.sink(Ready(self.lane, len(self.loaded), seconds if self.cold else None))
+    def say_ready(self, start_s: float | None) -> None:
+        """Say how many workers have the function, and how long the start of the last took, if it was
+        started for this."""
+        self.sink(Ready(self.lane, len(self.loaded), start_s))
 
 
 def unstarted(chunk: Chunk) -> Block:

@@ -13,18 +13,20 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .. import _host, _thread_cache
+from .. import _control, _host, _thread_cache
 from .._chunk import Block, Chunk
 from .._errors import NotPicklable, NotSent
 from .._pickling import pack
 from .._types import Broken
 from .job import Job, unstarted
-from .surroundings import environment, surroundings
+from .surroundings import edited_since, environment, surroundings
 from .worker import Worker
 
 if TYPE_CHECKING:
     from .._pickling import Wire
 
+EDIT_S = 1.0
+"""Nobody edits a module, and loads it anew, in less than that between two runs."""
 FAREWELL_S = 0.5
 """What workers have to end by themselves, unless a pool gives them more."""
 
@@ -41,6 +43,7 @@ class Pool:
 
     Args:
         idle_s: Seconds without a job after which the workers are let go; None for never.
+        learns: They are kept for longer from when a run has missed them, see `idle_after_miss`.
         max_calls: Calls after which a worker is replaced; None for never.
         initializer: Called in each worker first.
         spread: Workers among which the cores are shared out for native libraries.
@@ -52,6 +55,7 @@ class Pool:
         self,
         *,
         idle_s: float | None,
+        learns: bool = False,
         max_calls: int | None = None,
         initializer: Initializer | None = None,
         spread: int | None = None,
@@ -61,6 +65,7 @@ class Pool:
         self.farewell_s = farewell_s
         self.closed = False
         self._idle_s = idle_s
+        self._least_idle_s = idle_s if learns else None
         self._max_calls = max_calls
         self._initializer = initializer
         self._spread = spread
@@ -72,6 +77,7 @@ class Pool:
         self._jobs: dict[int, Job] = {}
         self._rounds: list[Job] = []  # the jobs, the one that was served last at the end
         self._idle_since = 0.0
+        self._let_go_idle = False
         self._watched = False
 
     def ready(self) -> int:
@@ -92,12 +98,26 @@ class Pool:
         background."""
         with self._lock:
             job.wanted = max(job.wanted, workers)
-            job.began_at = time.perf_counter()
+            if not self._jobs:
+                self._awake()
             if job.id not in self._jobs:
+                job.began_at = time.perf_counter()
                 self._jobs[job.id] = job
                 self._rounds.append(job)
         self._hire(job)
         self._in_background(partial(self._equip, job))
+
+    def _awake(self) -> None:
+        """After an idle time: if workers were let go too soon, have the next ones wait for longer; if they
+        were not, see that they are not out of date."""
+        gap_s = time.monotonic() - self._idle_since
+        if self._let_go_idle and self._least_idle_s is not None:
+            self._idle_s = _control.idle_after_miss(gap_s, self._least_idle_s)
+        self._let_go_idle = False
+        if self._idle_s is not None and self._workers and gap_s > EDIT_S:
+            if edited_since(min(worker.began_epoch_s for worker in self._workers)):
+                for worker in self._workers:
+                    worker.end()
 
     @staticmethod
     def _in_background(work: Callable[[], None]) -> None:
@@ -111,11 +131,10 @@ class Pool:
         GIL, it takes ten times as long."""
         with self._hiring:
             while (
-                job.wanted > len([w for w in self._workers if w.is_alive()])
+                job.wanted > len([w for w in self._workers if w.is_alive() and not w.retired])
                 and not self.closed
                 and not job.over
             ):
-                job.cold = True
                 if self._add_worker():
                     break
 
@@ -135,7 +154,6 @@ class Pool:
         why: str | None = None
         with self._hiring:
             while why is None and self._lacks_worker(job):
-                job.cold = True
                 why = self._add_worker()
         if why is None:
             return
@@ -280,7 +298,10 @@ class Pool:
                 return
             job.loaded.append(worker)
             self._deal()
-        job.say_ready(time.perf_counter() - job.began_at)
+        fresh = (
+            worker.began_at >= job.began_at
+        )  # else it was there already, and says nothing of a start
+        job.say_ready(time.perf_counter() - worker.began_at if fresh else None)
 
     def refused(self, worker: Worker, job_id: int, error: BaseException, text: str) -> None:
         """A worker cannot load a function, or its initializer failed."""
@@ -377,7 +398,7 @@ class Pool:
                 if rest_s <= 0:
                     for worker in self._workers:
                         worker.end()
-                    self._watched = False
+                    self._let_go_idle, self._watched = True, False
                     return
             time.sleep(rest_s)
 

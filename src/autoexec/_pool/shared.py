@@ -8,9 +8,9 @@ import os
 from .pool import Pool
 
 IDLE_S = 1.0
-"""Seconds for which the workers of a run wait for the next, unless the environment variable
-`AUTOEXEC_IDLE_SECONDS` says otherwise. A start takes 60 ms and is hidden behind items that run
-meanwhile, so there is little to be gained by keeping 20 MB a worker for longer."""
+"""Seconds for which the workers of a run wait for the next: longer only in programs that were seen to come
+back later, see `_control.idle_after_miss`; and just so long as the environment variable
+`AUTOEXEC_IDLE_SECONDS` says, if it is set."""
 
 _pools: dict[tuple[int | None, int | None], Pool] = {}
 """By what sets their workers apart: see `get`."""
@@ -29,17 +29,21 @@ def get(spread: int | None = None, native_threads: int | None = None) -> Pool:
     if pool is not None and pool.held():
         return Pool(idle_s=0.0, spread=spread, native_threads=native_threads)
     if pool is None or pool.closed:
-        pool = Pool(idle_s=_idle_s(), spread=spread, native_threads=native_threads)
+        given_s = _given_s()
+        idle_s = IDLE_S if given_s is None else given_s
+        pool = Pool(
+            idle_s=idle_s, learns=given_s is None, spread=spread, native_threads=native_threads
+        )
         _pools[key] = pool
         atexit.register(pool.shutdown)
     return pool
 
 
-def _idle_s() -> float:
+def _given_s() -> float | None:
     try:
         return max(0.0, float(os.environ["AUTOEXEC_IDLE_SECONDS"]))
     except (KeyError, ValueError):
-        return IDLE_S
+        return None
 
 
 def warm() -> int:

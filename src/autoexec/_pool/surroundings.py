@@ -78,6 +78,28 @@ def _levels() -> dict[str, int] | None:
     return {name: logger.level for name, logger in loggers.items() if logger.level or not name}
 
 
+def edited_since(epoch_s: float) -> bool:
+    """Whether a module of the user's that is loaded here was written after that time of day: workers that
+    are older may have the old one. Takes 0.2 ms for a thousand modules, of which installed ones are not
+    looked at."""
+    from sysconfig import get_paths  # 2 ms
+
+    installed = tuple(get_paths().values())
+    files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+    return any(
+        _written_s(file) > epoch_s
+        for file in files
+        if isinstance(file, str) and not file.startswith(installed)
+    )
+
+
+def _written_s(file: str) -> float:
+    try:
+        return os.stat(file).st_mtime
+    except (OSError, ValueError):
+        return 0.0
+
+
 def hear(kind: str, what: bytes) -> None:
     """Pass on what a worker logged or warned of, to whoever listens in this process."""
     if kind == "warning":

@@ -62,6 +62,10 @@ class Worker:
         self._slots = list(range(SLOTS))
         self._stopping: dict[int, tuple[int, BaseException]] = {}  # number -> position, error
         self._told: dict[str, Any] | None = None
+        self.began_at = time.perf_counter()
+        """When its start began."""
+        self.began_epoch_s = time.time()
+        """The time of day of that."""
         self._spawned = spawn(environment)
         self._process = self._spawned.process
         _host.own_children.add(self._process.pid)

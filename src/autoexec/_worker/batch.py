@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from contextlib import nullcontext
 
+from .. import _place
 from .._call import run_chunk
 from .._chunk import Chunk
 from .._errors import NotPicklable
@@ -128,10 +130,12 @@ def run_batch(
     Returns:
         An `Answer`, pickled.
     """
-    if not batch.alone:
-        return _run(fn, items, batch, begin, wanted)
-    with _turn:
-        return _run(fn, items, batch, begin, wanted)
+    mark = _place.in_batch.set(True)
+    try:
+        with _turn if batch.alone else nullcontext():
+            return _run(fn, items, batch, begin, wanted)
+    finally:
+        _place.in_batch.reset(mark)
 
 
 _turn = threading.Lock()

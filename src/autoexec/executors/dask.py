@@ -188,8 +188,10 @@ class DaskEngine:
 
     def _claim(self, number: int) -> bool:
         """Whether nobody has begun a batch, and nobody will."""
-        ask = self._client.scheduler.autoexec_claim
+        if self._client.status != "running":  # by whom it is used
+            raise self._is_down(f"the Client is {self._client.status}")
         try:
+            ask = self._client.scheduler.autoexec_claim
             what = {"run": self._run, "number": number}
             return bool(self._client.sync(ask, callback_timeout=CLAIM_S, **what))
         except Exception:  # nobody there who knows

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextvars
 import threading
+import time
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import Any
@@ -19,6 +20,11 @@ from .. import _thread_cache
 from .._call import run_chunk
 from .._chunk import Block, Chunk
 from .._types import Sink
+
+START_S = 0.002
+"""Seconds for which the driver starts threads for what it sends; each thread then starts the next. A start
+lasts until the new thread has had the GIL: 224 of them beside calls that compute took 1.8 s, in which the
+driver heard of nothing and could not change its mind."""
 
 
 class ThreadsExecutor:
@@ -31,9 +37,10 @@ class ThreadsExecutor:
         self._idle = threading.Semaphore(0)
         self._limit = 0
         self._started = 0
-        self._lock = threading.Lock()  # for what is announced of a chunk, and for giving it up
+        self._wanted = 0  # threads that are yet to be started
+        self._lock = threading.Lock()  # for these, what is announced of a chunk, and giving it up
         self._given_up: set[Chunk] = set()
-        self._abandoned = False
+        self._abandoned = self._closed = False
         self._context = contextvars.copy_context()
 
     def open(self, workers: int) -> None:
@@ -42,24 +49,38 @@ class ThreadsExecutor:
 
     def submit(self, chunks: Sequence[Chunk]) -> None:
         """Queue the chunks, and start a thread for each that no idle thread will take."""
+        wanted = 0
         for chunk in chunks:
             self._todo.put(chunk)
             # A thread that has just sent its last block may not have said yet that it is idle;
             # then one more is started than needed, but never more than the limit.
-            if not self._idle.acquire(blocking=False) and self._started < self._limit:
-                self._start()
+            wanted += not self._idle.acquire(blocking=False)
+        if wanted:
+            with self._lock:
+                self._wanted += wanted
+            until = time.perf_counter() + START_S
+            while self._start() and time.perf_counter() < until:
+                pass
 
-    def _start(self) -> None:
+    def _start(self) -> bool:
+        """Start one of the threads that are wanted; whether there was one to start."""
+        with self._lock:
+            self._wanted = min(self._wanted, self._limit - self._started)
+            if self._wanted <= 0 or self._closed:
+                return False
+            self._wanted -= 1
+            self._started += 1
         context = self._context.copy()
         try:
             _thread_cache.start(lambda: context.run(self._serve), "autoexec-thread")
-        except RuntimeError:
-            # No more threads: the system's limit, or the interpreter is ending.
+        except RuntimeError:  # no more threads: the system's limit, or the interpreter is ending
+            with self._lock:
+                self._started -= 1
+                self._wanted, self._limit = 0, max(1, self._started)
             if not self._started:
                 self._serve_here()
-            self._limit = max(1, self._started)
-        else:
-            self._started += 1
+            return False
+        return True
 
     def _serve_here(self) -> None:
         """Run what waits on the caller's thread: there is no other."""
@@ -69,6 +90,7 @@ class ThreadsExecutor:
             run_chunk(self._fn, chunk, self._emit)
 
     def _serve(self) -> None:
+        self._start()
         while (chunk := self._todo.get()) is not None and not self._abandoned:
             run_chunk(self._fn, chunk, self._emit)
             if chunk in self._given_up:
@@ -100,9 +122,9 @@ class ThreadsExecutor:
             self._given_up.add(chunk)
             chunk.recall()
             self._started -= 1
+            self._wanted += not self._todo.empty()  # they may all wait for this very thread
             self._sink(blocks)
-        if not self._todo.empty():  # they may all wait for this very thread
-            self._start()
+        self._start()
 
     def close(self, *, abandon: bool) -> None:
         """Let the threads go; with `abandon` those that still run a call go after it."""
@@ -110,5 +132,7 @@ class ThreadsExecutor:
             self._abandoned = True  # a thread may have taken a chunk that it has not begun
             while not self._todo.empty():
                 self._todo.get_nowait()
+        with self._lock:
+            self._closed = True  # none is started from here on
         for _ in range(self._started):
             self._todo.put(None)

@@ -1,0 +1,45 @@
+"""What the clocks show of calls under way."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from autoexec import _clocks
+from autoexec._chunk import Chunk
+from autoexec._clocks import look, thread_cpu_ns
+from autoexec._types import Running
+
+
+@pytest.mark.skipif(not hasattr(time, "pthread_getcpuclockid"), reason="no clocks of threads")
+def test_the_clock_of_a_thread_can_be_read_by_another() -> None:
+    clock = time.pthread_getcpuclockid(threading.get_ident())
+    read: list[int | None] = []
+    thread = threading.Thread(target=lambda: read.append(thread_cpu_ns(clock)))
+    thread.start()
+    thread.join()
+    assert read[0] is not None
+    assert 0 < read[0] <= time.thread_time_ns()
+
+
+def test_a_clock_that_is_none_shows_nothing() -> None:
+    assert thread_cpu_ns(987_654) is None
+
+
+def test_without_such_clocks_nothing_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(time, "clock_gettime_ns", raising=False)
+    assert thread_cpu_ns(0) is None
+
+
+def test_a_look_shows_the_clocks_of_this_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    # That of children runs on while an earlier test's are waited for.
+    monkeypatch.setattr(_clocks, "child_cpu_s", lambda: 0.25)
+    running = [Running(Chunk(0, [1], "threads", "threads"), 0.1, 0.05, 0.0, runnable=False)]
+    before = time.perf_counter()
+    seen = look(running, late_s=0.001, returned=2, new_child=True)
+    assert before <= seen.now_s <= time.perf_counter()
+    assert (seen.running, seen.late_s, seen.returned) == (running, 0.001, 2)
+    assert seen.new_child
+    assert seen.child_cpu_s == 0.25
