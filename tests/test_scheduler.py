@@ -16,10 +16,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import examples
 
-from autoexec._actions import Done, Inspect, Open, Progress, Recall, Send, Stop, Take, Wait, Weigh
+from autoexec._actions import (
+    Done,
+    Inspect,
+    Open,
+    Peek,
+    Progress,
+    Recall,
+    Send,
+    Stop,
+    Take,
+    Wait,
+    Weigh,
+)
 from autoexec._chunk import Block, Chunk, Clocks
 from autoexec._errors import DeadlineExceeded, ItemTimeout, NotPicklable, NotSent
 from autoexec._evidence import Overlap
+from autoexec._launch import WAVE, WAVE_S
 from autoexec._options import Settings, validate
 from autoexec._scheduler import FAMILIAR_S, Scheduler
 from autoexec._types import Broken, Costs, Host, Kind, Look, Payload, Ready, Running
@@ -69,6 +82,7 @@ class Play:
         self.is_async = self.options.get("backend") == "asyncio"
         self.stopped: list[int] = []
         self.here: list[int] = []
+        self.peeked_at = -1.0
         host = Host(self.cores, True, False, False, None, COSTS)
         self.scheduler = Scheduler(
             host,
@@ -123,6 +137,11 @@ class Play:
                 self.stop(chunk, error)
             case Inspect():
                 self.scheduler.inspected(None, may_change=False)
+            case Peek(chunks):
+                assert self.now >= self.peeked_at + WAVE_S - 1e-9
+                self.peeked_at = self.now
+                running = [self.look_at(chunk) for chunk in chunks if chunk in self.running]
+                self.scheduler.peeked(running, self.now)
             case Weigh():
                 self.scheduler.weighed(Payload(100, 10, 10, 1e-6, None))
             case Wait(seconds, watch, here):
@@ -593,6 +612,24 @@ def test_calls_of_a_function_that_is_known_to_wait_are_watched_once_they_take_lo
     assert not wait.watch
     assert wait.seconds == pytest.approx(FAMILIAR_S - 0.001)
     assert scheduler._waiting(FAMILIAR_S).watch
+
+
+def test_what_computes_behind_what_waits_is_not_started_all_at_once() -> None:
+    waiting, computing = Call(wait_s=0.03, cpu_s=1e-5), Call(cpu_s=0.02)
+    play = Play([waiting] * 150 + [computing] * 250, {"backend": "threads", "max_workers": 256})
+    most = 0
+    begin = play.begin
+
+    def note(chunk: Chunk) -> None:
+        nonlocal most
+        begin(chunk)
+        most = max(most, sum(one.first >= 150 for one in play.running))
+
+    play.begin = note  # type: ignore[method-assign]
+    play.run()
+    assert play.results == list(range(400))
+    assert play.most_at_once > 100
+    assert most <= WAVE
 
 
 @pytest.mark.parametrize("backend", ["auto", "threads", "processes", "asyncio"])

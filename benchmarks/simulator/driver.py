@@ -12,6 +12,7 @@ from autoexec._actions import (
     Done,
     Inspect,
     Open,
+    Peek,
     Progress,
     Recall,
     Send,
@@ -21,6 +22,7 @@ from autoexec._actions import (
     Weigh,
 )
 from autoexec._chunk import Block, Chunk
+from autoexec._clocks import mean_spent_s
 from autoexec._host import COSTS
 from autoexec._options import Settings
 from autoexec._run import LOOK_S
@@ -126,6 +128,8 @@ class Drive:
                 running = self.lanes.running
                 started = [(c, running[c].done + 1 if c in running else 0) for c in chunks]
                 scheduler.progressed(started, self.machine.now)
+            case Peek(chunks):
+                scheduler.peeked(self._glance(chunks), self.machine.now)
             case Stop():
                 raise AssertionError("no workload here has a time limit")
             case Inspect():
@@ -207,15 +211,19 @@ class Drive:
         machine.parent.at(machine.now, machine.work)
         new_child = bool(found) and not self.scheduler.profiler.done and machine.children > 0
         cpu_s = machine.parent.cpu - machine.driver_cpu
-        threads = [
-            self.lanes.running[chunk].thread for chunk in here if chunk in self.lanes.running
-        ]
-        spent = [thread.clocks()[0] for thread in threads if thread is not None]
-        spent_s = sum(spent) / len(spent) if spent else 0.0
-        returned = self._returned
+        returned, spent_s = self._returned, mean_spent_s(self._glance(here))
         return Look(
             machine.now, late, found, cpu_s, machine.child_cpu, new_child, returned, spent_s
         )
+
+    def _glance(self, chunks: Sequence[Chunk]) -> list[Running]:
+        found: list[Running] = []
+        for chunk in chunks:
+            one = self.lanes.running.get(chunk)
+            if one is not None and one.thread is not None:
+                elapsed_s, cpu_s = self.machine.now - one.began, one.thread.clocks()[0]
+                found.append(Running(chunk, elapsed_s, cpu_s, 0.0, False))
+        return found
 
     def _dispatch(self, event: Event) -> int:
         if isinstance(event, Ready):

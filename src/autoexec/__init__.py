@@ -66,6 +66,7 @@ The map of the package, from the top down; each module imports only from those b
     _timeline      who ran what when: for Perfetto, and as SVG
     _ledger        what is written down of a run for its report
     _memory        how many calls memory has room for; pure
+    _launch        how many waiting calls are started at once; pure
     _lanes         what is in flight where
     _wording       times and counts in words
     _host          the only reader of facts about the machine -> Host

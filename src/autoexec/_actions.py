@@ -47,6 +47,12 @@ class Gauge(NamedTuple):
     """See what memory is held and left, and say `gauged`."""
 
 
+class Peek(NamedTuple):
+    """See how long the calls of these chunks have run, and computed, so far, and say `peeked`."""
+
+    chunks: Sequence[Chunk]
+
+
 class Stop(NamedTuple):
     """Give up the call that a chunk is in, with this error."""
 
@@ -83,4 +89,6 @@ class Done(NamedTuple):
     error: BaseException | None
 
 
-Action = Take | Open | Inspect | Send | Recall | Progress | Gauge | Stop | Weigh | Wait | Done
+Action = (
+    Take | Open | Inspect | Send | Recall | Progress | Gauge | Peek | Stop | Weigh | Wait | Done
+)

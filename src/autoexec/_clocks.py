@@ -28,7 +28,7 @@ def look(
     late_s: float | None,
     returned: int,
     new_child: bool = False,
-    spent_s: float = 0.0,
+    here: Sequence[Chunk] = (),
 ) -> Look:
     """A look with the clocks of this moment filled in; call it on the driver's thread."""
     return Look(
@@ -39,20 +39,28 @@ def look(
         child_cpu_s=child_cpu_s(),
         new_child=new_child,
         returned=returned,
-        spent_s=spent_s,
+        spent_s=mean_spent_s(glance(here[:: 1 + len(here) // SAMPLED])),
     )
 
 
-def mean_spent_s(chunks: Sequence[Chunk]) -> float:
-    """What the calls that chunks are in have computed so far, in the mean; 0 if that is not known."""
-    chunks = chunks[:: 1 + len(chunks) // SAMPLED]
-    spent = [
-        cpu_ns - began.cpu_ns
-        for chunk in chunks
-        if chunk.count == 1 and (began := chunk.began) is not None and chunk.clock_id is not None
-        if not chunk.finished and (cpu_ns := thread_cpu_ns(chunk.clock_id)) is not None
-    ]
-    return 1e-9 * sum(spent) / len(spent) if spent else 0.0
+def glance(chunks: Sequence[Chunk]) -> list[Running]:
+    """How long the calls that chunks are in have run, and computed, as far as that is known, by clocks
+    that are read without letting go of the GIL."""
+    found: list[Running] = []
+    for chunk in chunks:
+        began, clock_id = chunk.began, chunk.clock_id
+        if chunk.count > 1 or chunk.finished or began is None or clock_id is None:
+            continue
+        cpu_ns, now_ns = thread_cpu_ns(clock_id), time.perf_counter_ns()
+        if cpu_ns is not None:
+            elapsed_s, cpu_s = 1e-9 * (now_ns - began.wall_ns), 1e-9 * (cpu_ns - began.cpu_ns)
+            found.append(Running(chunk, elapsed_s, cpu_s, 0.0, False))
+    return found
+
+
+def mean_spent_s(seen: Sequence[Running]) -> float:
+    """CPU seconds of calls so far in the mean; 0 of none."""
+    return sum(one.cpu_s for one in seen) / max(1, len(seen))
 
 
 def running(chunks: Sequence[Chunk]) -> list[Running]:

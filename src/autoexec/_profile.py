@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ._chunk import Block, Chunk
 from ._classify import COMPUTES
@@ -114,6 +114,7 @@ class Profiler:
         self._new_child = False
         self._running_wait_s = self._running_cpu_s = self._running_seen_s = 0.0
         self._spent_s = 0.0  # what calls that run side by side have computed so far
+        self._most_spent_s = 0.0  # the same of one of those that were begun last
         self._seen: dict[Chunk, Running] = {}
         self._watched: Running | None = None  # the call that is watched by itself
         self._provisional = True
@@ -405,7 +406,23 @@ class Profiler:
             mean = alone
         cpu_s = mean.mean + self._longer(self._running_cpu_s, mean)
         # A hundred that compute for 8 ms after others that waited end one second later, all at once.
-        return max(cpu_s, self._spent_s) if self._spent_s > max(OTHER * cpu_s, GAP_S) else cpu_s
+        return max(cpu_s, self._spent_s) if self._is_other(self._spent_s, cpu_s) else cpu_s
+
+    @staticmethod
+    def _is_other(spent_s: float, cpu_s: float) -> bool:
+        return spent_s > max(OTHER * cpu_s, GAP_S)
+
+    def peek(self, seen: Sequence[Running]) -> None:
+        """Account for what the calls that were begun last have computed so far."""
+        spent_s = [one.cpu_s for one in seen]
+        self._most_spent_s = max(spent_s, default=0.0)
+        if spent_s:
+            self._spent_s = max(self._spent_s, sum(spent_s) / len(spent_s))
+
+    @property
+    def others_compute(self) -> bool:
+        """Whether one of these computes for longer than those before them."""
+        return self._is_other(self._most_spent_s, self._cpu.mean)
 
     @staticmethod
     def _longer(running: float, mean: _RunningMean) -> float:

@@ -20,6 +20,7 @@ from ._actions import (
     Gauge,
     Inspect,
     Open,
+    Peek,
     Progress,
     Recall,
     Send,
@@ -239,7 +240,9 @@ class Run:
             known = self._records.known(self.scheduler.taken, items)
         self.scheduler.took(items, ended, error, known)
 
-    def _do(self, action: Inspect | Open | Send | Recall | Progress | Gauge | Stop | Weigh) -> None:
+    def _do(
+        self, action: Inspect | Open | Send | Recall | Progress | Gauge | Peek | Stop | Weigh
+    ) -> None:
         scheduler = self.scheduler
         match action:
             case Open(lane, workers):
@@ -256,6 +259,8 @@ class Run:
                 scheduler.progressed(started, self._clock())
             case Gauge():
                 scheduler.gauged(_host.read_memory(), self._clock())
+            case Peek(chunks):
+                scheduler.peeked(_clocks.glance(chunks), self._clock())
             case Stop(chunk, error):
                 self._executor(chunk.lane).stop(chunk, error)
             case Inspect(loop_bound):
@@ -381,8 +386,7 @@ class Run:
         # While the first call waits: for a child process, perhaps, which is not like waiting.
         first = bool(running) and not self.scheduler.profiler.done and not self._had_children
         new_child = first and _host.has_child_since(self._boot_s)
-        spent_s = _clocks.mean_spent_s(here)
-        self.scheduler.looked(_clocks.look(running, late_s, self._returned, new_child, spent_s))
+        self.scheduler.looked(_clocks.look(running, late_s, self._returned, new_child, here))
         self._returned = 0
         self._looked = self._clock()
 

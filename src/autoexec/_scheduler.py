@@ -20,7 +20,7 @@ from operator import itemgetter
 from typing import Any
 
 from . import _control
-from ._actions import Action, Done, Gauge, Inspect, Open, Recall, Send, Take, Wait, Weigh
+from ._actions import Action, Done, Gauge, Inspect, Open, Peek, Recall, Send, Take, Wait, Weigh
 from ._buffer import PATIENCE, Buffer
 from ._chunk import Block, Chunk
 from ._dealer import WATCHED, Dealer
@@ -29,6 +29,7 @@ from ._errors import short_repr
 from ._evidence import Gain
 from ._intake import Intake
 from ._lanes import LOCAL, Lanes
+from ._launch import Launch
 from ._ledger import Ledger
 from ._limits import Limits
 from ._memory import Watch
@@ -39,7 +40,20 @@ from ._priors import Prior
 from ._profile import BEAT_S, Profiler
 from ._rate import Rate
 from ._routes import REMOTE
-from ._types import Broken, Host, Kind, Lane, Look, Memory, Payload, Plan, Profile, Ready, Settled
+from ._types import (
+    Broken,
+    Host,
+    Kind,
+    Lane,
+    Look,
+    Memory,
+    Payload,
+    Plan,
+    Profile,
+    Ready,
+    Running,
+    Settled,
+)
 
 LONGEST_WAIT_S = 0.5
 FIRST_WATCH_S = 0.25
@@ -95,6 +109,7 @@ class Scheduler:
         self.retries = self._outcomes.retries
         self.settled = self._outcomes.settled
         self._lanes = Lanes()
+        self._launch = Launch(host.cores)
         self._pace = Pace(now)
         self._dealer = Dealer(
             settings,
@@ -160,6 +175,14 @@ class Scheduler:
         """A wait ended, or the run begins."""
         self.profiler.look(look, self._lanes.local)
         self._pace.fresh |= self._lanes.count > 0  # before the first call there is nothing to see
+
+    def peeked(self, seen: Sequence[Running], now: float) -> None:
+        """So long the calls have run, and computed, that were started last."""
+        self.profiler.peek(seen)
+        computing = self.profiler.others_compute
+        self._launch.looked(seen, now, computing=computing)
+        if computing:
+            self._pace.review_soon()
 
     def ready(self, event: Ready) -> None:
         """A lane can be used at full width."""
@@ -331,6 +354,7 @@ class Scheduler:
 
     def _sending(self, now: float) -> Action | None:
         intake, dealer, plan = self._intake, self._dealer, self.plan
+        self._launch.held_back = False
         # An item before the end may come after one behind it: those that come back are in no order.
         while intake.count and self.window.ends_before(intake.first()):
             intake.drop()
@@ -345,6 +369,12 @@ class Scheduler:
                 room = self.memory.most(name, room, self._lanes, intake.count)
             if room <= 0 or (intake.ended and not intake.count):
                 continue
+            if name == "threads" and plan.waiting:
+                room = self._launch.room(room)
+                if self._launch.held_back and now >= self._launch.look_from:
+                    return Peek(self._launch.wave)
+                if not room:
+                    continue
             size = dealer.size(name, plan)
             slots = room + len(self._lanes[name].in_flight)
             if self._buffer is not None:
@@ -359,6 +389,8 @@ class Scheduler:
             while intake.count and len(chunks) < room:
                 chunks.append(dealer.cut(name, size, plan, now))
             self._rate.started(len(chunks))
+            if name == "threads" and plan.waiting:
+                self._launch.started(chunks, now)
             return Send(name, chunks, check=check and chunks[0].count == 1)
         return None
 
@@ -417,6 +449,8 @@ class Scheduler:
     def _waiting(self, now: float) -> Wait:
         """Wait for a beat while the heartbeat has something to tell, else until something is due."""
         running = self._lanes.on("threads")
+        if self._launch.held_back:
+            return Wait(max(0.0, self._launch.look_from - now), (), here=())
         if watch := self._to_watch(running, now):
             return Wait(BEAT_S, watch, here=running)
         until = min(now + LONGEST_WAIT_S, self._limits.next_look(bool(self._lanes.count)))

@@ -1,0 +1,102 @@
+"""How many waiting calls are started at once."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import examples
+
+from autoexec._chunk import Chunk, Clocks
+from autoexec._launch import LONGEST_S, WAVE, WAVE_S, Launch
+from autoexec._types import Running
+
+CORES = 2
+
+
+def begun(count: int) -> list[Chunk]:
+    """Calls that threads have got to."""
+    chunks = [unbegun() for _ in range(count)]
+    for chunk in chunks:
+        chunk.began = Clocks(0, 0, 0)
+    return chunks
+
+
+def unbegun() -> Chunk:
+    return Chunk(0, [0], "threads", "threads")
+
+
+def test_after_a_wave_there_is_a_look_before_the_next() -> None:
+    launch = Launch(CORES)
+    assert launch.room(100) == WAVE
+    assert launch.held_back
+    launch.started(begun(WAVE), 1.0)
+    assert launch.room(100) == 0
+    assert launch.look_from == 1.0 + WAVE_S
+    launch.looked([], launch.look_from, computing=False)
+    assert launch.room(100) == WAVE
+
+
+def test_few_calls_are_not_held_back() -> None:
+    launch = Launch(CORES)
+    assert launch.room(WAVE) == WAVE
+    assert not launch.held_back
+
+
+def test_while_those_before_them_compute_no_more_are_started_than_there_are_cores() -> None:
+    launch = Launch(CORES)
+    launch.started(begun(WAVE), 0.0)
+    launch.looked([], 1.0, computing=True)
+    assert launch.room(100) == CORES
+    launch.started(begun(CORES), 1.0)
+    launch.looked([], 2.0, computing=False)
+    assert launch.room(100) == WAVE
+
+
+def test_calls_that_have_ended_make_room() -> None:
+    launch = Launch(CORES)
+    wave = begun(WAVE)
+    launch.started(wave, 0.0)
+    for chunk in wave[:3]:
+        chunk.finished = True
+    assert launch.room(100) == 3
+
+
+def test_calls_that_have_not_begun_to_wait_leave_no_room() -> None:
+    launch = Launch(CORES)
+    wave = begun(WAVE)
+    launch.started(wave, 0.0)
+    computing = [Running(chunk, 0.0003, 0.0002, 0.0, False) for chunk in wave[:5]]
+    waiting = [Running(chunk, 0.0003, 0.0001, 0.0, False) for chunk in wave[5:]]
+    launch.looked(computing + waiting, 1.0, computing=False)
+    assert launch.room(100) == 3
+
+
+def test_calls_that_no_thread_gets_to_are_looked_at_more_and_more_rarely() -> None:
+    launch = Launch(CORES)
+    launch.started([unbegun() for _ in range(WAVE)], 0.0)
+    pauses = []
+    now = launch.look_from
+    for _ in range(10):
+        launch.looked([], now, computing=False)
+        assert launch.room(1) == 0
+        pauses.append(round(launch.look_from - now, 9))
+        now = launch.look_from
+    assert pauses == sorted(pauses)
+    assert WAVE_S < pauses[0] < pauses[-1] <= LONGEST_S
+
+
+@given(st.lists(st.tuples(st.integers(1, 100), st.booleans(), st.integers(0, WAVE)), max_size=20))
+@examples(100)
+def test_no_more_than_a_wave_are_ever_on_their_way(steps: list[tuple[int, bool, int]]) -> None:
+    launch, now = Launch(CORES), 0.0
+    for wanted, computing, begin in steps:
+        room = launch.room(wanted)
+        assert 0 <= room <= min(wanted, WAVE)
+        assert launch.held_back == (room < wanted)
+        launch.started([unbegun() for _ in range(room)], now)
+        assert len(launch.wave) <= WAVE
+        for chunk in launch.wave[:begin]:
+            chunk.began = Clocks(0, 0, 0)
+        now = launch.look_from
+        launch.looked([], now, computing=computing)
+        assert launch.look_from > now
