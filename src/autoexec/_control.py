@@ -46,7 +46,7 @@ LONGEST_IDLE_S = 120.0
 have imported) is not worth 0.1 to 0.2 s of a start for any longer."""
 
 
-def idle_after_miss(gap_s: float, least_s: float) -> float:
+def idle_after_miss(gap_s: float, kept_s: float) -> float:
     """Seconds for which idle workers are kept from now on, where a run came too late to find them.
 
     Twice the gap that they would have had to last: who calls every half a minute (a notebook, a job queue)
@@ -54,9 +54,9 @@ def idle_after_miss(gap_s: float, least_s: float) -> float:
 
     Args:
         gap_s: Seconds between the end of the run before and this one.
-        least_s: What they are kept for where nothing was missed.
+        kept_s: What they are kept for until now.
     """
-    return least_s if gap_s > LONGEST_IDLE_S else min(max(least_s, 2 * gap_s), LONGEST_IDLE_S)
+    return kept_s if gap_s > LONGEST_IDLE_S else max(kept_s, min(2 * gap_s, LONGEST_IDLE_S))
 
 
 def block_size(wall_s: float, blocks: int, remaining: int | None) -> int:

@@ -65,7 +65,7 @@ class Pool:
         self.farewell_s = farewell_s
         self.closed = False
         self._idle_s = idle_s
-        self._least_idle_s = idle_s if learns else None
+        self._learns = learns
         self._max_calls = max_calls
         self._initializer = initializer
         self._spread = spread
@@ -111,8 +111,8 @@ class Pool:
         """After an idle time: if workers were let go too soon, have the next ones wait for longer; if they
         were not, see that they are not out of date."""
         gap_s = time.monotonic() - self._idle_since
-        if self._let_go_idle and self._least_idle_s is not None:
-            self._idle_s = _control.idle_after_miss(gap_s, self._least_idle_s)
+        if self._let_go_idle and self._learns and self._idle_s is not None:
+            self._idle_s = _control.idle_after_miss(gap_s, self._idle_s)
         self._let_go_idle = False
         if self._idle_s is not None and self._workers and gap_s > EDIT_S:
             if edited_since(min(worker.began_epoch_s for worker in self._workers)):
