@@ -28,6 +28,7 @@ from autoexec._pickling import (
     loads,
     pack,
     pack_function,
+    pack_plain,
     size_of,
     unpack,
 )
@@ -608,3 +609,31 @@ def test_code_that_travels_by_value_still_says_which_file_it_is_from(packs: Any)
     arrived = unpack(wire) if packs is pack_function else loads(wire)
     assert arrived.__code__.co_filename == arrived().__code__.co_filename == __file__
     assert arrived()() == "<dynamic-code>"
+
+
+plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+
+
+@given(st.lists(plain) | st.lists(st.lists(plain).map(tuple), min_size=1))
+@examples(60)
+def test_plain_items_travel_in_one_piece(items: list[Any]) -> None:
+    packed = pack_plain(items)
+    assert isinstance(packed, bytes)
+    assert loads(packed) == items
+
+
+@pytest.mark.parametrize(
+    "other", [[1], {}, b"", object(), Stubborn(), (1, (2,)), (1, []), type("Text", (str,), {})("a")]
+)
+def test_items_that_may_fail_or_be_changed_travel_one_by_one(other: Any) -> None:
+    assert pack_plain([other, other]) is None
+    assert pack_plain([1, "a", other]) is None
+    assert pack_plain([(1, other)]) is None
+
+
+def test_much_that_is_plain_is_not_copied_into_its_frame() -> None:
+    text = "x" * LARGE_BYTES
+    packed = pack_plain([text, text])
+    assert isinstance(packed, pickle.PickleBuffer)
+    assert len(packed.raw()) < 1.5 * LARGE_BYTES  # the same text is sent once
+    assert loads(bytes(packed)) == [text, text]

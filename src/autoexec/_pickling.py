@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import pickle
 import threading
+from itertools import chain
 
 from ._errors import NotPicklable, short_repr
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 PROTOCOL = 5
 _NUMBERS = frozenset((int, float, bool, type(None)))
+_PLAIN = _NUMBERS | {str}
 LARGE_BYTES = 1 << 16
 """A buffer of this size or more is not copied: one more buffer costs 5 µs, as copying 64 kB does."""
 
@@ -46,6 +48,22 @@ def pack(value: Any) -> Wire:
     if not buffers and len(data) < LARGE_BYTES:
         return data
     return pickle.PickleBuffer(data), buffers
+
+
+def pack_plain(items: list[Any]) -> bytes | pickle.PickleBuffer | None:
+    """Pickle items in one piece, if they are such as cannot fail on their way, nor be changed when they are
+    there: texts and numbers, or tuples of them. None if they are not.
+
+    They need not be read one by one for an error to have its item, nor kept apart. 4,000 texts of 27 kB, of
+    which each was pickled by itself and then copied into its frame, took the sender 0.2 s.
+    """
+    kinds = set(map(type, items))
+    if kinds == {tuple}:
+        kinds = set(map(type, chain.from_iterable(items)))
+    if not kinds <= _PLAIN:
+        return None
+    data = pickle.dumps(items, PROTOCOL)
+    return data if len(data) < LARGE_BYTES else pickle.PickleBuffer(data)
 
 
 def pack_function(fn: Any) -> Wire:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .. import _control, _host, _thread_cache
 from .._chunk import Block, Chunk
 from .._errors import NotPicklable, NotSent
-from .._pickling import pack
+from .._pickling import pack, pack_plain
 from .._types import Broken
 from .job import Job, unstarted
 from .surroundings import edited_since, environment, surroundings
@@ -262,8 +262,12 @@ class Pool:
     def _give(self, worker: Worker, job: Job, chunk: Chunk) -> None:
         if not job.admit(chunk):
             return
+        items = chunk.items
+        if job.host is None and len(items) > 1 and (plain := pack_plain(items)) is not None:
+            self._hand_over(worker, job, chunk, plain, len(items))
+            return
         wires: list[Any] = []
-        for item in chunk.items:
+        for item in items:
             try:
                 wires.append(pack(item))
             except NotPicklable as refused:
@@ -274,7 +278,10 @@ class Pool:
                 error.__cause__ = refused.__cause__
                 job.sink([Block(chunk, [], error, 0.0, 0.0, 0.0, False), unstarted(chunk)])
                 return
-        worker.give(job, chunk, wires)
+        self._hand_over(worker, job, chunk, wires, len(wires))
+
+    def _hand_over(self, worker: Worker, job: Job, chunk: Chunk, items: Any, count: int) -> None:
+        worker.give(job, chunk, items, count)
         if self._max_calls and worker.calls >= self._max_calls:
             self._replace(worker)
 

@@ -132,15 +132,22 @@ class Worker:
             self._told = now
             self.tell("surroundings", now)
 
-    def give(self, job: Job, chunk: Chunk, wires: list[Any]) -> None:
-        """Let it run a chunk after those that it has."""
+    def give(self, job: Job, chunk: Chunk, items: Any, count: int) -> None:
+        """Let it run a chunk after those that it has.
+
+        Args:
+            job: Whose it is.
+            chunk: The chunk.
+            items: As they travel: each pickled by itself, or all in one piece.
+            count: How many these are; the rest of the chunk comes back.
+        """
         self._count += 1
         slot = self._slots.pop()
         self._given[self._count] = _Given(chunk, job, slot)
-        self.calls += len(wires)
+        self.calls += count
         chunk.pid = self.pid
         chunk.noted = partial(self._spawned.journal.started, slot, self._count)
-        self.tell("chunk", job.id, self._count, slot, chunk.budget_s, wires)
+        self.tell("chunk", job.id, self._count, slot, chunk.budget_s, items)
 
     # --- Hearing it ---------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import time
 
 from .._call import run_chunk
 from .._chunk import Block, Chunk
-from .._pickling import pack, unpack
+from .._pickling import loads, pack, unpack
 from .outlet import end_group, flush_prints, message_of
 
 TYPE_CHECKING = False  # type checkers take it for that of `typing`
@@ -24,6 +24,10 @@ a core that others could use, and nothing is lost by waiting, since the journal 
 _NONE = Chunk(0, [], "processes", "processes")
 
 
+def _as_it_is(item: Any) -> Any:
+    return item
+
+
 class Alone:
     """Calls one after another, on the main thread."""
 
@@ -32,34 +36,42 @@ class Alone:
         self._out = out
         self._journal = journal
 
-    def run(self, number: int, slot: int, budget_s: float, items: list[Wire]) -> None:
+    def run(self, number: int, slot: int, budget_s: float, items: list[Wire] | bytes) -> None:
         """Run a chunk, and send what came of it every few milliseconds.
 
         The items of each such part are a chunk of their own, which is recalled when it is time.
         """
+        # In one piece: see `pack_plain`.
+        given, read = (loads(items), _as_it_is) if isinstance(items, bytes) else (items, unpack)
         until = time.perf_counter() + budget_s if budget_s else None
         done = 0
-        while done < len(items):
-            done = self._run_part(number, slot, items, done, until)
-            if done < len(items) and until is not None and time.perf_counter() > until:
+        while done < len(given):
+            done = self._run_part(number, slot, given, read, done, until)
+            if done < len(given) and until is not None and time.perf_counter() > until:
                 # Too long for what was expected: others may have nothing to do meanwhile.
                 self._send(number, Block(_NONE, [], None, 0.0, 0.0, 0.0, True))
                 return
 
     def _run_part(
-        self, number: int, slot: int, items: list[Wire], done: int, until: float | None
+        self,
+        number: int,
+        slot: int,
+        items: list[Any],
+        read: Callable[[Any], Any],
+        done: int,
+        until: float | None,
     ) -> int:
         journal, clock, fn = self._journal, time.perf_counter, self._fn
         part = Chunk(0, items, "processes", "processes", done)
         announce_at = clock() + ANNOUNCE_S
         position = done
 
-        def call(item: Wire) -> Wire:
+        def call(item: Any) -> Wire:
             # Reading an item and pickling its result happen within the call, so that what goes
             # wrong with either, a crash included, is that item's error.
             nonlocal position
             journal.start(slot, number, position + 1)
-            result = pack(fn(unpack(item)))
+            result = pack(fn(read(item)))
             kept = type(result) is bytes and journal.keep(position, result)
             position += 1
             if not kept or clock() > announce_at or journal.halted:
