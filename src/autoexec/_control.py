@@ -64,7 +64,7 @@ def block_size(wall_s: float, blocks: int, remaining: int | None) -> int:
 
     Args:
         wall_s: Mean seconds of a call.
-        blocks: Blocks that have been run, an earlier run counting as one. The first is one call,
+        blocks: Blocks that have been run, an earlier run counting as two. The first is one call,
             which is not like the rest; the second aims at 2 ms, the others at 20.
         remaining: Items left, or None if that is not known.
     """

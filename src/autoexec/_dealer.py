@@ -166,7 +166,7 @@ class Dealer:
                 return 1
             if beside:  # in pieces like those of the workers, so that all end together
                 return self._shared_size("processes", plan, wall_s)
-            blocks = self._profiler.blocks + self._profiler.expects
+            blocks = self._profiler.blocks + 2 * self._profiler.expects
             return _control.block_size(wall_s, blocks, self._intake.remaining)
         if name == "external" and self._settings.timeout is not None:
             return 1  # how far a longer one has come is not seen
