@@ -595,6 +595,24 @@ def test_for_threads_that_keep_every_core_busy_the_next_calls_are_ready() -> Non
     assert dealer.room("threads", plan) == 2
 
 
+def test_within_processes_calls_wait_for_one_to_end() -> None:
+    play = Play([Call(wait_s=0.02, cpu_s=0.005)] * 1000, {"backend": "hybrid", "max_workers": 64})
+    scheduler, dealer = play.scheduler, play.scheduler._dealer
+    scheduler._lanes["hybrid"].workers = 2
+    plan = scheduler.plan
+    assert dealer.room("hybrid", plan) == 64  # so far nobody knows how long they take
+    scheduler.took(list(range(1000)), True)
+    chunk = Chunk(0, [0], "hybrid", "hybrid")
+    scheduler.profiler.add(
+        Block(chunk, [None], None, 0.025, 0.005, 0.0, True), local=False, crowd=1
+    )
+    assert dealer.room("hybrid", plan) == 64 + 20  # 50 ms of computing for each
+    scheduler._intake.take(980)
+    assert dealer.room("hybrid", plan) == 64 + 5  # ever fewer towards the end
+    scheduler.profiler.is_async = True
+    assert dealer.room("hybrid", plan) == 64  # tasks do not wait for each other
+
+
 def test_calls_of_a_function_that_is_known_to_wait_are_watched_once_they_take_longer() -> None:
     play = Play([Call(wait_s=0.002)] * 8)
     scheduler = play.scheduler

@@ -27,6 +27,9 @@ WATCHED = 4
 SURE_S = 0.01
 """A first call that has waited for less is joined by a few others only: it may be about to start a
 child process (which 32 at once made nine times slower), and takes 1 to 5 ms to get there."""
+ROUND_TRIP_S = 0.05
+"""What it takes until the next item is there, where a call has ended beside ten others that compute: who sends
+the outcome, and who reads the next chunk, wait for the GIL of that process, for which five are before them."""
 KEPT_S = 0.001
 """The longest chunk of a run with a journal: what has ended in one that is not over is lost with the
 process. With 5 ms, a kill cost one to three finished calls of 1 ms. Dispatch one by one takes 0.1 ms."""
@@ -80,6 +83,7 @@ class Dealer:
             return int(min(capacity - len(lane.in_flight), self._calls_left() / plan.width))
         elif name == "hybrid":
             capacity = capacity * lane.workers // min(self._host.cores, capacity)
+            capacity += self._queued_there(capacity, lane.workers)
         else:
             if plan.route in REMOTE and self._calls_left() <= 0:
                 return 0
@@ -98,6 +102,16 @@ class Dealer:
         seen = self._profiler.confirmed or self._profiler.busy >= OVERLAPS
         sure = seen and not self._pace.probing
         return sure and plan.route == "threads" and plan.kind is Kind.CPU_FREE
+
+    def _queued_there(self, capacity: int, workers: int) -> int:
+        """Items that wait within workers, which run so many calls side by side, for one of these to end. Not
+        tasks, which would all be begun."""
+        profiler, rest = self._profiler, self._intake.remaining
+        if profiler.is_async or not profiler.known or self._settings.max_per_second is not None:
+            return 0
+        enough = workers * math.ceil(ROUND_TRIP_S / max(profiler.cpu_s, 1e-3))
+        # Ever fewer, so that all workers end together.
+        return min(capacity, enough, capacity if rest is None else rest // 4)
 
     def _calls_left(self) -> float:
         """Calls that may start beside those here and those in the batches of a cluster."""
@@ -139,6 +153,8 @@ class Dealer:
             if name == "processes" and chunk.count > 1:
                 chunk.budget_s = _control.overrun_s(chunk.expected_s)
         self._lanes.add(chunk)
+        if name == "hybrid":  # those that wait there for one to end do not share its GIL
+            chunk.crowd = min(chunk.crowd, -(-plan.capacities[name] // self._host.cores))
         return chunk
 
     # --- Sizes ------------------------------------------------------------------------------------

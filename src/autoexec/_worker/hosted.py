@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from queue import Empty, SimpleQueue
+
 from .._chunk import Chunk
 from .._pickling import pack, unpack
 from .outlet import flush_prints, message_of
@@ -20,6 +23,10 @@ class Hosted:
     """Calls side by side, on an executor within this process: threads, or an event loop.
 
     The parent says which, by a class that is read here, since this side knows no executors.
+
+    Outcomes are sent by a thread of its own, which takes along all that there are. Who writes to the pipe lets
+    go of the GIL, and is after all others that want it: where each call sent its own, and held the lock of the
+    way out meanwhile, the parent heard of the first fifty calls of 5 ms after 0.2 s, all at once.
     """
 
     def __init__(
@@ -28,6 +35,8 @@ class Hosted:
         self._out = out
         self._journal = journal
         self._numbers: dict[Chunk, int] = {}
+        self._outcomes: SimpleQueue[Any] = SimpleQueue()
+        threading.Thread(target=self._send, name="autoexec-sender", daemon=True).start()
         calls = _portable_calls(fn, journal, getattr(host, "asynchronous", False))
         self._executor = host(calls, self._sink)
         self._executor.open(width)
@@ -43,8 +52,21 @@ class Hosted:
     def _sink(self, event: Any) -> None:
         for block in event:
             number = self._numbers.pop(block.chunk) if block.last else self._numbers[block.chunk]
-            self._out.send(message_of(number, block))
-        flush_prints()
+            self._outcomes.put(message_of(number, block))
+
+    def _send(self) -> None:
+        while (message := self._outcomes.get()) is not None:
+            messages = [message]
+            while (more := self._next()) is not None:
+                messages.append(more)
+            flush_prints()  # before it is known that a call has ended
+            self._out.send(*messages)
+
+    def _next(self) -> Any:
+        try:
+            return self._outcomes.get_nowait()
+        except Empty:
+            return None
 
     def stop(self, number: int) -> None:
         """Give up the call that a chunk is in."""
@@ -55,6 +77,7 @@ class Hosted:
     def close(self) -> None:
         """Let go of the executor."""
         self._executor.close(abandon=True)
+        self._outcomes.put(None)
 
 
 def _portable_calls(

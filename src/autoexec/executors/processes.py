@@ -46,7 +46,10 @@ class ProcessesExecutor:
         processes = workers
         if self._job.host is not None:
             processes = min(_host.cores(), workers)
-            self._job.width = self._job.depth = min(SLOTS, -(-workers // processes))
+            self._job.width = min(SLOTS, -(-workers // processes))
+            # As many again may wait there: who comes back to this process for the next item waits for
+            # the GIL of the worker, twice, and for that of this one.
+            self._job.depth = min(SLOTS, 2 * self._job.width)
         self._pool.begin(self._job, processes)
 
     def submit(self, chunks: Sequence[Chunk]) -> None:
