@@ -282,6 +282,23 @@ def test_more_free_memory_never_means_fewer_calls(
     assert budget(seen, 0.9) <= budget(freer, 0.9)
 
 
+def test_what_two_take_that_were_sent_and_one_of_which_ended_between_two_looks_is_not_that_of_one() -> (
+    None
+):
+    watch = Watch(GB, 0.0)
+    for lanes, held in ((Lanes(), 50), (lanes_with({"threads": 1}), 150), (Lanes(), 50)):
+        watch.gauged(memory(held * MB), lanes, 0.0)
+        for chunk in lanes.chunks():
+            watch.ended(chunk, 1, here=1)
+    both = lanes_with({"threads": 2})
+    watch.ended(both.chunks()[0], 1, here=2)  # it was alone when it was sent
+    both.remove(both.chunks()[0])
+    watch.gauged(memory(250 * MB), both, 0.1)
+    use = watch.use()
+    assert use is not None
+    assert use.call_bytes == 100 * MB
+
+
 def test_where_nothing_is_told_nothing_is_held_back() -> None:
     watch = Watch(1 << 20, 0.0)
     watch.gauged(None, Lanes(), 0.0)

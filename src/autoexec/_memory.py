@@ -288,11 +288,18 @@ class Watch:
         if self.bounds:
             self.look_at = 0.0
 
-    def ended(self, chunk: Chunk, calls: int) -> None:
-        """So many calls of a chunk have ended."""
+    def ended(self, chunk: Chunk, calls: int, here: int = 0) -> None:
+        """So many calls of a chunk have ended.
+
+        Args:
+            chunk: The chunk.
+            calls: How many.
+            here: What was in flight in this process until now. Others may have been sent after it, and
+                before the next look.
+        """
         remote = chunk.lane in REMOTE
         if not remote:
-            self._here = max(self._here, chunk.crowd)
+            self._here = max(self._here, chunk.crowd, here)
             self._none_ended = self._none_ended and not calls
         else:
             self._workers[chunk.pid] = max(self._workers.get(chunk.pid, 0), chunk.crowd)

@@ -276,8 +276,8 @@ class Scheduler:
         calls = len(block.values) + (block.error is not None)
         self.ran[chunk.route] += calls - again
         self.calls_s += block.wall_s
-        self.memory.ended(chunk, calls)
         local, crowd = chunk.lane in LOCAL, self._lanes.crowd(chunk)
+        self.memory.ended(chunk, calls, self._lanes.here if self.memory.bounds else 0)
         self.profiler.add(block, local=local, crowd=crowd)
         self.profiler.done -= again  # it was a call, but the item has no outcome yet
         if local and crowd == 1 and self._pace.probing:
