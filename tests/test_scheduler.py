@@ -609,8 +609,23 @@ def test_within_processes_calls_wait_for_one_to_end() -> None:
     assert dealer.room("hybrid", plan) == 64 + 20  # 50 ms of computing for each
     scheduler._intake.take(980)
     assert dealer.room("hybrid", plan) == 64 + 5  # ever fewer towards the end
+    uneven = plan._replace(capacities={"hybrid": 63})  # 32 in each would be one too many
+    assert dealer.room("hybrid", uneven) == 63
     scheduler.profiler.is_async = True
     assert dealer.room("hybrid", plan) == 64  # tasks do not wait for each other
+
+
+def test_calls_are_not_held_back_where_there_are_none() -> None:
+    play = Play([Call(wait_s=1.0)] * 4, {"backend": "threads", "max_workers": 100})
+    scheduler = play.scheduler
+    scheduler.took(list(range(4)), False)
+    scheduler.plan = scheduler.plan._replace(waiting=True)
+    scheduler.taking = True  # from a slow input
+    while not isinstance(action := scheduler.next_action(0.0), Wait):
+        play.do(action)
+    assert len(play.running) == 4
+    assert not scheduler._launch.held_back
+    assert action.seconds > 0.005
 
 
 def test_calls_of_a_function_that_is_known_to_wait_are_watched_once_they_take_longer() -> None:

@@ -82,8 +82,10 @@ class Dealer:
                 return 0
             return int(min(capacity - len(lane.in_flight), self._calls_left() / plan.width))
         elif name == "hybrid":
-            capacity = capacity * lane.workers // min(self._host.cores, capacity)
-            capacity += self._queued_there(capacity, lane.workers)
+            processes = min(self._host.cores, capacity)
+            whole = capacity % processes == 0  # else each runs one more than its share of the limit
+            capacity = capacity * lane.workers // processes
+            capacity += self._queued_there(capacity, lane.workers) if whole else 0
         else:
             if plan.route in REMOTE and self._calls_left() <= 0:
                 return 0
@@ -106,9 +108,11 @@ class Dealer:
     def _queued_there(self, capacity: int, workers: int) -> int:
         """Items that wait within workers, which run so many calls side by side, for one of these to end. Not
         tasks, which would all be begun."""
-        profiler, rest = self._profiler, self._intake.remaining
-        if profiler.is_async or not profiler.known or self._settings.max_per_second is not None:
+        profiler, settings, rest = self._profiler, self._settings, self._intake.remaining
+        if profiler.is_async or not profiler.known:
             return 0
+        if settings.max_per_second is not None or settings.memory_limit is not None:
+            return 0  # what is there can be held back no more
         enough = workers * math.ceil(ROUND_TRIP_S / max(profiler.cpu_s, 1e-3))
         # Ever fewer, so that all workers end together.
         return min(capacity, enough, capacity if rest is None else rest // 4)

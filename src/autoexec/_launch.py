@@ -39,14 +39,16 @@ class Launch:
         """When that makes sense."""
         self.wave: Sequence[Chunk] = []
         """What was started since the last look, or had not begun by then."""
+        self.computing = False
+        """One of the last wave was seen to compute for longer than was believed."""
         self._cores = cores
-        self._size = WAVE
         self._pause_s = WAVE_S
 
     def room(self, wanted: int) -> int:
         """How many of so many calls may be started now."""
         self.wave = [chunk for chunk in self.wave if not chunk.finished]
-        left = max(0, self._size - len(self.wave))
+        most = self._cores if self.computing else WAVE
+        left = max(0, most - len(self.wave))
         self.held_back = left < wanted
         return min(wanted, left)
 
@@ -66,7 +68,7 @@ class Launch:
             computing: One was seen to compute for longer than was believed.
         """
         self.held_back = False
-        self._size = self._cores if computing else WAVE
+        self.computing = computing
         busy = {one.chunk for one in seen if one.cpu_s > BUSY * one.elapsed_s}
         self.wave = [chunk for chunk in self.wave if chunk.began is None or chunk in busy]
         self._pause_s = min(2 * self._pause_s, LONGEST_S)

@@ -62,7 +62,10 @@ def pack_plain(items: list[Any]) -> bytes | pickle.PickleBuffer | None:
         kinds = set(map(type, chain.from_iterable(items)))
     if not kinds <= _PLAIN:
         return None
-    data = pickle.dumps(items, PROTOCOL)
+    try:
+        data = pickle.dumps(items, PROTOCOL)
+    except MemoryError:  # which of them is to blame is found one by one
+        return None
     return data if len(data) < LARGE_BYTES else pickle.PickleBuffer(data)
 
 

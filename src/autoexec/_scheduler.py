@@ -179,9 +179,10 @@ class Scheduler:
     def peeked(self, seen: Sequence[Running], now: float) -> None:
         """So long the calls have run, and computed, that were started last."""
         self.profiler.peek(seen)
-        computing = self.profiler.others_compute
+        computing, before = self.profiler.others_compute, self._launch.computing
         self._launch.looked(seen, now, computing=computing)
-        if computing:
+        self._pace.fresh = True
+        if computing and not before:
             self._pace.review_soon()
 
     def ready(self, event: Ready) -> None:
@@ -369,14 +370,14 @@ class Scheduler:
                 room = self.memory.most(name, room, self._lanes, intake.count)
             if room <= 0 or (intake.ended and not intake.count):
                 continue
-            if name == "threads" and plan.waiting:
-                room = self._launch.room(room)
+            slots = room + len(self._lanes[name].in_flight)
+            if name == "threads" and plan.waiting and intake.count:
+                room = self._launch.room(min(room, intake.count))
                 if self._launch.held_back and now >= self._launch.look_from:
                     return Peek(self._launch.wave)
                 if not room:
                     continue
             size = dealer.size(name, plan)
-            slots = room + len(self._lanes[name].in_flight)
             if self._buffer is not None:
                 size = self._buffer.chunk(size, slots, self.profiler.wall_s)
             if not intake.count:
@@ -449,8 +450,9 @@ class Scheduler:
     def _waiting(self, now: float) -> Wait:
         """Wait for a beat while the heartbeat has something to tell, else until something is due."""
         running = self._lanes.on("threads")
+        here = running if len(running) > 1 else ()
         if self._launch.held_back:
-            return Wait(max(0.0, self._launch.look_from - now), (), here=())
+            return Wait(max(0.0, self._launch.look_from - now), (), here=here)
         if watch := self._to_watch(running, now):
             return Wait(BEAT_S, watch, here=running)
         until = min(now + LONGEST_WAIT_S, self._limits.next_look(bool(self._lanes.count)))
@@ -471,7 +473,7 @@ class Scheduler:
             several = chunk.count > 1 or self.plan.route == "inline"  # or holds up several
             if chunk.expected_s is not None and several and not chunk.recalled:
                 until = min(until, chunk.sent_s + _control.overrun_s(chunk.expected_s))
-        return Wait(max(BEAT_S, until - now), (), here=running if len(running) > 1 else ())
+        return Wait(max(BEAT_S, until - now), (), here=here)
 
     def _to_watch(self, running: Sequence[Chunk], now: float) -> Sequence[Chunk]:
         """Calls that the heartbeat has something to tell of."""

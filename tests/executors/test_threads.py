@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from queue import SimpleQueue
 from typing import Any
 
@@ -56,3 +57,30 @@ def test_none_is_started_beyond_the_limit() -> None:
         assert blocks.get(timeout=20)[0].error is None
     executor.close(abandon=False)
     assert len(threads_seen) <= 3
+
+
+@pytest.mark.timeout(30)
+def test_what_comes_after_calls_that_were_given_up_does_not_wait_for_their_threads() -> None:
+    heed, blocks = threading.Event(), SimpleQueue[Any]()
+    executor = ThreadsExecutor(lambda hangs: heed.wait(20) if hangs else hangs, blocks.put)
+    executor.open(2)
+    # Those that wait for a thread: who takes one afterwards says that it is idle all the same.
+    executor.submit([Chunk(i, [False], "threads", "threads") for i in range(8)])
+    for _ in range(8):
+        blocks.get(timeout=20)
+    hanging = [Chunk(8 + i, [True], "threads", "threads") for i in range(2)]
+    executor.submit(hanging)
+    try:
+        until = time.monotonic() + 20
+        for chunk in hanging:
+            while chunk.partial is None:
+                assert time.monotonic() < until
+                time.sleep(0.001)
+            executor.stop(chunk, TimeoutError())
+            blocks.get(timeout=20)
+        executor.submit([Chunk(10 + i, [False], "threads", "threads") for i in range(2)])
+        for _ in range(2):
+            assert blocks.get(timeout=20)[0].chunk.first >= 10
+    finally:
+        heed.set()
+        executor.close(abandon=True)

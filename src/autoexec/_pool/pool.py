@@ -253,11 +253,11 @@ class Pool:
         able = [worker for worker in job.loaded if not (worker.retired or worker.dead)]
         if not able:
             return None
-        worker = min(able, key=Worker.load)
+        worker = min(able, key=lambda worker: (worker.load_before(job), worker.load()))
         # A second chunk, which spares a worker the wait for the next, is dealt only once all
         # workers are up: else it would be in a queue while one that comes up has nothing to do.
         most = job.depth if len(able) >= job.wanted or job.width > 1 else 1
-        return worker if worker.load() < most else None
+        return worker if worker.load_before(job) < most else None
 
     def _give(self, worker: Worker, job: Job, chunk: Chunk) -> None:
         if not job.admit(chunk):

@@ -84,13 +84,19 @@ def edited_since(epoch_s: float) -> bool:
     looked at."""
     from sysconfig import get_paths  # 2 ms
 
-    installed = tuple(get_paths().values())
-    files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
-    return any(
-        _written_s(file) > epoch_s
-        for file in files
-        if isinstance(file, str) and not file.startswith(installed)
-    )
+    paths = get_paths()
+    names = ("stdlib", "platstdlib", "purelib", "platlib")
+    installed = tuple(os.path.join(paths[name], "") for name in names)
+    files = map(_file_of, list(sys.modules.values()))
+    return any(_written_s(file) > epoch_s for file in files if not file.startswith(installed))
+
+
+def _file_of(module: object) -> str:
+    try:  # not by its attribute: some would be imported by that
+        file = object.__getattribute__(module, "__dict__").get("__file__")
+    except Exception:  # anything may stand there
+        return ""
+    return file if isinstance(file, str) else ""
 
 
 def _written_s(file: str) -> float:

@@ -112,6 +112,12 @@ class Worker:
         """Chunks that it has not finished."""
         return len(self._given)
 
+    def load_before(self, job: Job) -> int:
+        """Those that one more of a job would wait behind: calls that run side by side do not hold up others."""
+        if job.host is not None:
+            return len(self._given)
+        return sum(given.job.host is None for given in list(self._given.values()))
+
     def load_of(self, job: Job) -> int:
         """Those of one job."""
         return sum(given.job is job for given in list(self._given.values()))
@@ -261,9 +267,9 @@ class Worker:
             if given.chunk is not chunk:
                 continue
             if given.job.host is not None:
-                started = self._spawned.journal.started(given.slot, number)
-                self._stopping[number] = started - 1, error
-                self._give_up_within(number, given)
+                if running := self._spawned.journal.running(given.slot, number):
+                    self._stopping[number] = running - 1, error
+                    self._give_up_within(number, given)
             else:
                 self._end_in(number, given, error)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from queue import Empty, SimpleQueue
 
 from .._chunk import Chunk
 from .._pickling import pack, unpack
-from .outlet import flush_prints, message_of
+from .outlet import end_group, flush_prints, message_of
 
 TYPE_CHECKING = False  # type checkers take it for that of `typing`
 if TYPE_CHECKING:
@@ -52,21 +53,29 @@ class Hosted:
     def _sink(self, event: Any) -> None:
         for block in event:
             number = self._numbers.pop(block.chunk) if block.last else self._numbers[block.chunk]
-            self._outcomes.put(message_of(number, block))
+            message = message_of(number, block)
+            if all(type(value) is bytes for value in block.values):
+                self._outcomes.put(message)
+            else:  # the very memory of a result, which the next call on this thread may write to
+                flush_prints()
+                self._out.send(message)
 
     def _send(self) -> None:
-        while (message := self._outcomes.get()) is not None:
-            messages = [message]
-            while (more := self._next()) is not None:
-                messages.append(more)
-            flush_prints()  # before it is known that a call has ended
-            self._out.send(*messages)
-
-    def _next(self) -> Any:
         try:
-            return self._outcomes.get_nowait()
-        except Empty:
-            return None
+            while messages := self._next_outcomes():
+                flush_prints()  # before it is known that a call has ended
+                self._out.send(*messages)
+                del messages  # who waits for the next must not keep results alive
+        except BaseException:  # nobody else sends them, and the parent would wait for ever
+            end_group()
+
+    def _next_outcomes(self) -> list[Any]:
+        """All that there are, after a wait for the first; none at the end."""
+        found = [self._outcomes.get()]
+        with contextlib.suppress(Empty):
+            while True:
+                found.append(self._outcomes.get_nowait())
+        return [message for message in found if message is not None]
 
     def stop(self, number: int) -> None:
         """Give up the call that a chunk is in."""
@@ -86,10 +95,14 @@ def _portable_calls(
     async def call_async(noted: tuple[int, int, int, Wire]) -> Wire:
         journal.start(*noted[:3])
         result = fn(unpack(noted[3]))
-        return pack(await result if hasattr(result, "__await__") else result)
+        packed = pack(await result if hasattr(result, "__await__") else result)
+        journal.end(*noted[:3])
+        return packed
 
     def call(noted: tuple[int, int, int, Wire]) -> Wire:
         journal.start(*noted[:3])
-        return pack(fn(unpack(noted[3])))
+        packed = pack(fn(unpack(noted[3])))
+        journal.end(*noted[:3])  # it does not take any longer, however late that is heard
+        return packed
 
     return call_async if asynchronous else call

@@ -123,6 +123,10 @@ class ThreadsExecutor:
             chunk.recall()
             self._started -= 1
             self._wanted += not self._todo.empty()  # they may all wait for this very thread
+            # A thread that has taken a chunk which waited for it says that it is idle all the same: what
+            # is sent next must not wait for such a one, now that there are fewer than there may be.
+            while self._idle.acquire(blocking=False):
+                pass
             self._sink(blocks)
         self._start()
 
