@@ -620,6 +620,8 @@ def test_calls_are_not_held_back_where_there_are_none() -> None:
     scheduler = play.scheduler
     scheduler.took(list(range(4)), False)
     scheduler.plan = scheduler.plan._replace(waiting=True)
+    scheduler.profiler.expects = True
+    scheduler.profiler._wall.add(1.0)
     scheduler.taking = True  # from a slow input
     while not isinstance(action := scheduler.next_action(0.0), Wait):
         play.do(action)
