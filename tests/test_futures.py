@@ -14,6 +14,7 @@ import textwrap
 import threading
 import time
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Future
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from autoexec import NotPicklable, RemoteTraceback, WorkerDied
+from autoexec import NotPicklable, RemoteTraceback, WorkerDied, run_parallel
 from autoexec._futures import InitializerFailed, NoWorkers, ProcessPoolExecutor
 
 WAIT_S = 60.0
@@ -865,3 +866,13 @@ def test_no_worker_outlives_its_program(tmp_path: Path) -> None:
 def test_partial_functions_and_methods_can_be_called(executor: ProcessPoolExecutor) -> None:
     assert executor.submit(functools.partial(pow, 2), 5).result(WAIT_S) == 32
     assert executor.submit("a,b".split, ",").result(WAIT_S) == ["a", "b"]
+
+
+def test_a_run_that_uses_it_counts_calls_for_the_end_of_a_worker_one_by_one() -> None:
+    with ProcessPoolExecutor(1, max_tasks_per_child=2) as executor:
+        pids = run_parallel(pid_of_worker, range(12), backend=executor)
+    assert max(Counter(pids).values()) <= 2
+
+
+def pid_of_worker(_: int) -> int:
+    return os.getpid()

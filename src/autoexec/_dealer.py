@@ -176,8 +176,8 @@ class Dealer:
             return 1
         if self._settings.max_per_second is not None:
             return 1  # the calls of one chunk start as fast as they can
-        if name == "processes" and self._settings.max_tasks_per_child and given == "auto":
-            return 1  # a worker is replaced between chunks
+        if given == "auto" and self._replaces_workers(name):
+            return 1  # which it does between chunks
         if name == "threads" and plan.route in REMOTE:
             return 1  # a sample
         beside = name == "threads" and plan.route == "processes"
@@ -195,6 +195,12 @@ class Dealer:
         # Also where calls wait: 50,000 of 1 µs on threads took 6 s instead of 25 ms where they went
         # one by one, since beside 30 others each seemed to wait for 60 µs.
         return self._shared_size(name, plan, wall_s)
+
+    def _replaces_workers(self, name: Lane) -> bool:
+        """Whether a lane has a worker end after so many calls."""
+        if name == "external":  # as the standard library's executor has it, too
+            return getattr(self._settings.backend, "_max_tasks_per_child", None) is not None
+        return name == "processes" and bool(self._settings.max_tasks_per_child)
 
     def _shared_size(self, name: Lane, plan: Plan, wall_s: float) -> int:
         profile = self._profile()

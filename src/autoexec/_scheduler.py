@@ -320,6 +320,7 @@ class Scheduler:
             self._limits.action(now, self._lanes.chunks)
             or self._inspecting()  # before opening, since no worker need be started in vain
             or self._opening()  # before weighing, since workers take longer to start than that
+            or self._sending_here(now)
             or self._weighing(now)
             or self._sending(now)
             or self._recalling(now)
@@ -352,6 +353,12 @@ class Scheduler:
                 lane.opened = workers
                 return Open(name, workers)
         return None
+
+    def _sending_here(self, now: float) -> Action | None:
+        """Have calls go on here while it is found what they would carry, which may take the import of
+        cloudpickle: 80 ms in which nothing ran."""
+        leaving = self._leaving() and not self._lanes.workers(*_PROCESSES)
+        return self._sending(now) if leaving and self.profiler.payload is None else None
 
     def _sending(self, now: float) -> Action | None:
         intake, dealer, plan = self._intake, self._dealer, self.plan
