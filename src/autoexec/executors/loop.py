@@ -235,8 +235,10 @@ class LoopExecutor(TasksExecutor):
             self._loop.call_soon_threadsafe(self._closing.set)
         except RuntimeError:  # the loop's thread has ended already
             return
-        # A task may refuse to be cancelled, or a call may block the loop: the thread is a daemon.
-        self._thread.join(timeout=CLOSE_S if abandon else None)
+        # A task may refuse to be cancelled, or a call may block the loop: the thread is a daemon. As the
+        # interpreter ends, from 3.14 on none may be waited for.
+        with contextlib.suppress(RuntimeError):
+            self._thread.join(timeout=CLOSE_S if abandon else None)
 
 
 def _check_descriptors() -> None:
