@@ -422,6 +422,33 @@ def test_a_first_call_that_others_joined_took_less_than_its_wall_time(watch: Wat
     assert elapsed_s <= watch.profile.wall_s < 4 * elapsed_s
 
 
+@pytest.mark.parametrize(
+    ("cpus", "queued_s", "took_s"),
+    [
+        pytest.param(0.97, 0.0, 60 * MS, id="the process was busy all the time"),
+        pytest.param(0.55, 25 * MS, 60 * MS, id="it wanted to be, and others had the cores"),
+        pytest.param(0.1, 0.0, 400 * MS, id="it had nothing to do: they wait"),
+    ],
+)
+def test_first_calls_that_end_in_a_crowd_are_judged_by_how_busy_that_was(
+    watch: Watch, cpus: float, queued_s: float, took_s: float
+) -> None:
+    watch.beats(30, computing=0.0)  # before the others begin to compute
+    watch.overlapped(400 * MS, cpus)
+    watch.ran(440 * MS, 15 * MS, queued_s=queued_s, crowd=24, watched=True)
+    assert watch.profile.wall_s == pytest.approx(took_s, rel=0.2)
+
+
+def test_calls_in_another_process_may_wait_for_their_neighbours_there(watch: Watch) -> None:
+    for _ in range(2):
+        watch.ran(20 * MS, 10 * MS)
+    watch.overlapped(50 * MS, cpus=0.0)  # nothing is done in this one meanwhile
+    watch.ran(200 * MS, 10 * MS, local=False, crowd=16)
+    assert watch.profile.wall_s < 60 * MS
+    watch.ran(600 * MS, 10 * MS, local=False, crowd=16)
+    assert watch.profile.wall_s > 100 * MS
+
+
 def test_only_calls_in_this_process_weigh_as_evidence(watch: Watch) -> None:
     watch.ran(10 * MS)
     watch.ran(40 * MS, local=False, crowd=4)

@@ -116,6 +116,7 @@ class Run:
         self._before: dict[Chunk, Any] = {}
         self._returned = 0  # calls since the last look
         self._looked = 0.0
+        self._here: Sequence[Chunk] = ()  # under way in this process as the last wait began
         self._clock = time.perf_counter
         self.started = self._clock()
         self.scheduler = Scheduler(
@@ -273,8 +274,12 @@ class Run:
 
     def hear(self) -> None:
         """Take note of what has happened so far."""
+        if self._here and not self._inbox.empty() and self._clock() > self._looked + LOOK_S:
+            self._look((), None, self._here)
         while not self._inbox.empty():
-            self._returned += self._dispatch(self._inbox.get())
+            event = self._inbox.get()
+            self._returned += calls_of(event)
+            self._dispatch(event)
 
     def leave(self) -> None:
         """From any thread: the results are not wanted any more."""
@@ -364,14 +369,17 @@ class Run:
         before = self._clock()
         event = self._next_event(seconds)
         late = None
-        if event is not None:
-            self._returned += self._dispatch(event)
-        elif watched:
+        if event is None and watched:
             # Time spent ready but without a core is a busy machine, not a busy GIL.
             waiting = (queued_ns() - queued) * 1e-9
             late = max(0.0, self._clock() - before - seconds - waiting)
+        self._here = here
+        # Before what has happened is told: how busy the process was says how to take a call's time.
+        self._returned += 0 if event is None else calls_of(event)
         if watched or (here and self._clock() > self._looked + LOOK_S):
             self._look(watched, late, here)
+        if event is not None:
+            self._dispatch(event)
 
     def _next_event(self, seconds: float) -> Event | Pulled | None:
         try:
@@ -390,8 +398,8 @@ class Run:
         self._returned = 0
         self._looked = self._clock()
 
-    def _dispatch(self, event: Event | Pulled) -> int:
-        """Tell the scheduler. Returns how many calls returned."""
+    def _dispatch(self, event: Event | Pulled) -> None:
+        """Tell the scheduler."""
         match event:
             case Ready():
                 if event.start_s is not None:
@@ -404,8 +412,6 @@ class Run:
                 self._took(*self._source.collected())
             case _:
                 self._settle(event)
-                return sum(len(block.values) + (block.error is not None) for block in event)
-        return 0
 
     def _settle(self, blocks: Sequence[Block]) -> None:
         for block in blocks:
@@ -437,6 +443,13 @@ class Run:
             changed and f"{changed} is not as it was before a call",
             of_item=changed is not None and changed.startswith("its item"),
         )
+
+
+def calls_of(event: Event | Pulled) -> int:
+    """How many calls have returned, by what was heard."""
+    if isinstance(event, (Ready, Broken, Pulled)):
+        return 0
+    return sum(len(block.values) + (block.error is not None) for block in event)
 
 
 class Left(BaseException):
