@@ -198,7 +198,8 @@ def _by_value() -> Any:
 
         from cloudpickle import Pickler  # type: ignore[import-untyped]
 
-        reduce = Pickler.dispatch_table[CodeType]
+        known: Any = Pickler.dispatch_table  # a view: what is registered later is in it, too
+        reduce = known[CodeType]
 
         def reduce_code(code: CodeType) -> tuple[Any, ...]:
             make, parts = reduce(code)
@@ -208,7 +209,7 @@ def _by_value() -> Any:
                 for part, wrong in zip(parts, unnamed, strict=True)
             )
 
-        table = ChainMap({CodeType: reduce_code}, Pickler.dispatch_table)
+        table: ChainMap[Any, Any] = ChainMap({CodeType: reduce_code}, known)
         _pickler_by_value = type("ByValue", (Pickler,), {"dispatch_table": table})
     return _pickler_by_value
 

@@ -8,8 +8,6 @@ not begun runs on another, which is Dask's own doing.
 
 from __future__ import annotations
 
-from functools import partial
-
 import distributed
 from distributed.utils import sync
 
@@ -85,7 +83,7 @@ def run_claimed(run: str, fn: bytes, items: Items, batch: Batch) -> bytes:
         fn,
         items,
         batch,
-        begin=partial(sync, worker.loop, ask, run=run, number=batch.number),
+        begin=lambda: bool(sync(worker.loop, ask, run=run, number=batch.number)),
         wanted=lambda: _is_wanted(worker, key),
     )
 
