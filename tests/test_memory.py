@@ -24,7 +24,6 @@ from autoexec._chunk import Chunk
 from autoexec._lanes import Lanes
 from autoexec._memory import (
     ALONE,
-    REMOTE,
     SAFE,
     SPARE,
     Calls,
@@ -35,7 +34,7 @@ from autoexec._memory import (
     learn,
     room,
 )
-from autoexec._routes import Lane
+from autoexec._routes import PROCESSES, Lane
 from autoexec._types import Held, Memory
 
 GB = 10**9
@@ -149,7 +148,7 @@ class World:
         self.base = base
         self.call = call
         self.lanes = Lanes()
-        self.pids = list(range(1, workers + 1)) if lane in REMOTE else []
+        self.pids = list(range(1, workers + 1)) if lane in PROCESSES else []
         self.lanes[lane].workers = len(self.pids)
         self.taken: dict[Chunk, float] = {}  # share of what it will take
         self.peaks = {pid: self.now(pid) for pid in [0, *self.pids]}
@@ -237,7 +236,7 @@ def lanes_with(counts: Mapping[Lane, int]) -> Lanes:
     for lane, count in counts.items():
         for i in range(count):
             chunk = Chunk(0, [0], lane, lane)
-            chunk.pid = i % 4 if lane in REMOTE else 0
+            chunk.pid = i % 4 if lane in PROCESSES else 0
             lanes.add(chunk)
     return lanes
 

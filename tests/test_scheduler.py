@@ -378,7 +378,7 @@ class TestRoutes:
         play = Play([Call(cpu_s=0.004)] * 300, processes_break=True).run()
         assert play.processes == []
         assert play.results == list(range(300))
-        assert "told to break" in play.scheduler.history[-1][1].reason
+        assert "told to break" in play.scheduler.planner.history[-1][1].reason
 
     @pytest.mark.parametrize("on_error", ["skip", "return"])
     def test_failed_calls_are_called_once_too(self, on_error: str) -> None:
@@ -530,7 +530,7 @@ class TestProcessesThatWereAskedFor:
         assert play.error is None
         assert play.results == list(range(30))
         assert play.processes == []
-        reason = play.scheduler.history[-1][1].reason
+        reason = play.scheduler.planner.history[-1][1].reason
         assert "told to break" in reason
         assert "in this process" in reason
 
@@ -540,8 +540,8 @@ class TestProcessesThatWereAskedFor:
 
 def test_a_prediction_for_an_unknown_number_of_items_is_not_compared() -> None:
     calls = [Call(wait_s=0.02)] * 2000
-    assert Play(calls).run().scheduler.decided_s > 0
-    assert Play(calls, known_length=False).run().scheduler.decided_s == 0
+    assert Play(calls).run().scheduler.planner.decided_s > 0
+    assert Play(calls, known_length=False).run().scheduler.planner.decided_s == 0
 
 
 def test_the_slowest_calls_and_all_spans_are_written_down() -> None:
@@ -563,9 +563,9 @@ def test_calls_that_no_thread_has_begun_come_back_for_the_processes() -> None:
     chunks = [scheduler._dealer.cut("threads", 1, plan, 0.0) for _ in range(20)]
     for chunk in chunks[:8]:
         chunk.began = Clocks(1, 0, 0)
-    scheduler.plan = plan._replace(route="hybrid", capacities={"threads": 4, "hybrid": 8})
+    scheduler.planner.plan = plan._replace(route="hybrid", capacities={"threads": 4, "hybrid": 8})
     recalled: list[Chunk] = []
-    while isinstance(action := scheduler._recalling(0.01), Recall):
+    while isinstance(action := scheduler.feed.recall(scheduler.plan, 0.01), Recall):
         action.chunk.recall()
         recalled.append(action.chunk)
     assert recalled == chunks[:7:-1]  # none that has begun; those behind them first
@@ -619,21 +619,21 @@ def test_calls_are_not_held_back_where_there_are_none() -> None:
     play = Play([Call(wait_s=1.0)] * 4, {"backend": "threads", "max_workers": 100})
     scheduler = play.scheduler
     scheduler.took(list(range(4)), False)
-    scheduler.plan = scheduler.plan._replace(waiting=True)
+    scheduler.planner.plan = scheduler.plan._replace(waiting=True)
     scheduler.profiler.expects = True
     scheduler.profiler._wall.add(1.0)
-    scheduler.taking = True  # from a slow input
+    scheduler.feed.taking = True  # from a slow input
     while not isinstance(action := scheduler.next_action(0.0), Wait):
         play.do(action)
     assert len(play.running) == 4
-    assert not scheduler._launch.held_back
+    assert not scheduler.feed.launch.held_back
 
 
 def test_calls_of_a_function_that_is_known_to_wait_are_watched_once_they_take_longer() -> None:
     play = Play([Call(wait_s=0.002)] * 8)
     scheduler = play.scheduler
     scheduler.took(list(range(8)), True)
-    scheduler.plan = scheduler.plan._replace(
+    scheduler.planner.plan = scheduler.plan._replace(
         route="threads", capacities={"threads": 8}, waiting=True
     )
     for _ in range(8):

@@ -106,7 +106,7 @@ def test_after_a_slow_pull_what_is_in_flight_is_waited_for_but_not_for_long() ->
     while not isinstance(action, Take):
         action = act(scheduler, 0.0)
     scheduler.took(["item"], ended=False)
-    scheduler.pulled(2.0, 2.0)  # it took two seconds, and it is two o'clock
+    scheduler.feed.pulled(2.0, 2.0)  # it took two seconds, and it is two o'clock
     assert isinstance(act(scheduler, 2.0), Send)
     wait = act(scheduler, 2.0)
     assert isinstance(wait, Wait)
@@ -116,10 +116,10 @@ def test_after_a_slow_pull_what_is_in_flight_is_waited_for_but_not_for_long() ->
 
 def test_it_asks_for_no_items_while_some_are_on_their_way() -> None:
     scheduler = streaming({"backend": "threads"}, None)
-    scheduler.taking = True
+    scheduler.feed.taking = True
     actions = [act(scheduler, 0.0) for _ in range(3)]
     assert isinstance(actions[-1], Wait)
-    scheduler.taking = False
+    scheduler.feed.taking = False
     assert isinstance(act(scheduler, 0.0), Take)
 
 
@@ -132,9 +132,9 @@ def test_results_that_the_caller_has_yet_to_take_count() -> None:
     assert isinstance(send, Send)
     scheduler.heard([Block(send.chunks[0], [1], None, 0.01, 0.0, 0.0, True)], 0.01)
     scheduler.window.take()
-    scheduler.held = 2
+    scheduler.feed.held = 2
     assert isinstance(act(scheduler, 0.02), Wait)
-    scheduler.held = 1
+    scheduler.feed.held = 1
     assert act(scheduler, 0.02) == Take(1)
 
 

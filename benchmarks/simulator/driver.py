@@ -106,7 +106,9 @@ class Drive:
         assert self.results == len(self.workload.calls), "an item was lost"
         scheduler = self.scheduler
         ran = dict(scheduler.ran)
-        return Played(self.machine.now, scheduler.history, ran, scheduler.at_once, self.actions)
+        return Played(
+            self.machine.now, scheduler.planner.history, ran, scheduler.at_once, self.actions
+        )
 
     def _do(self, action: Action) -> None:
         scheduler = self.scheduler

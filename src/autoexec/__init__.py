@@ -30,6 +30,8 @@ The map of the package, from the top down; each module imports only from those b
     _pool/         worker processes, and the supervision of them
     _worker/       the far side of a process
     _scheduler     a state machine without I/O: what happened goes in, what to do comes out
+    _feed          what is taken, sent to which lane, and called back; pure
+    _planner       the plan in force, and when another takes its place; pure
     _outcomes      what becomes of items: results, failures, those to be tried again; pure
     _buffer        how many items may be between the input and the caller of an iterator; pure
     _dealer        how much goes where, in which sizes; pure

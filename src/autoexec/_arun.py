@@ -173,7 +173,7 @@ def stream_to(line: Line, run: Run) -> Done | None:
         run.begin()
         while (done := run.step()) is None:
             _send(line, run)
-            scheduler.held = line.sent - line.used
+            scheduler.feed.held = line.sent - line.used
         _send(line, run)
         if isinstance(done.error, RunAborted):
             done.error.finished = scheduler.window.waiting()

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from ._chunk import Chunk
 from ._lanes import Lanes
+from ._routes import PROCESSES
 from ._types import Held, Lane, Memory
 
 SAFE = 0.9
@@ -274,7 +275,7 @@ class Watch:
             lanes: What is in flight.
             waiting: Items that could be sent.
         """
-        remote = name in REMOTE
+        remote = name in PROCESSES
         most = self._room.workers if remote else self._room.here
         alone = self._alone[remote] > 0
         if alone:
@@ -297,7 +298,7 @@ class Watch:
             here: What was in flight in this process until now. Others may have been sent after it, and
                 before the next look.
         """
-        remote = chunk.lane in REMOTE
+        remote = chunk.lane in PROCESSES
         if not remote:
             self._here = max(self._here, chunk.crowd, here)
             self._none_ended = self._none_ended and not calls
@@ -360,15 +361,11 @@ class Watch:
         return used and used._replace(held_back=self._held_back, exceeded=self._exceeded)
 
 
-REMOTE: tuple[Lane, ...] = ("processes", "hybrid")
-"""The lanes whose calls run in worker processes."""
-
-
 def in_flight(lanes: Lanes) -> Calls:
     """The calls that are in flight, and where. Of the chunks that are with a worker which runs one
     call at a time, one runs."""
     workers = Counter(chunk.pid for chunk in lanes.on("hybrid"))
     workers.update({chunk.pid for chunk in lanes.on("processes")})
     del workers[0]  # not with any yet
-    remote = sum(len(lanes.on(name)) for name in REMOTE)
+    remote = sum(len(lanes.on(name)) for name in PROCESSES)
     return Calls(lanes.count - remote, workers, side_by_side=bool(lanes["hybrid"].workers))

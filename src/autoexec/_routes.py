@@ -11,5 +11,8 @@ Lane = Literal["inline", "threads", "processes", "asyncio", "hybrid", "external"
 """An executor behind the seam. Under `auto` the route `inline` is served by one helper thread of
 the lane `threads`, because only a call on another thread can be watched while it runs."""
 
+PROCESSES: tuple[Lane, ...] = ("processes", "hybrid")
+"""Those whose calls run in other processes of this machine."""
+
 REMOTE: tuple[Lane, ...] = ("dask", "ray")
 """Those of a cluster, to which items go in batches."""

@@ -157,9 +157,9 @@ class Run:
         """Coroutines run on this loop, which another thread than the one that drives the run is in;
         else on one of their own."""
         self._loop = loop
-        self.scheduler.main_goes_on()
+        self.scheduler.planner.main_goes_on()
         if self._awaited:
-            self.scheduler.stay_here("coroutines run on the event loop of the caller")
+            self.scheduler.planner.stay_here("coroutines run on the event loop of the caller")
         self._source.belong_to(loop, self._inbox.put)
 
     def begin(self) -> None:
@@ -176,7 +176,9 @@ class Run:
         """Take the whole of an input whose results will all be held anyway: whether a journal belongs
         to it is to be known before anything starts."""
         length = self._source.length
-        while not (self._stream or length is None or self.scheduler.taking or self.scheduler.ended):
+        while not (
+            self._stream or length is None or self.scheduler.feed.taking or self.scheduler.ended
+        ):
             self.perform(Take(length))
 
     def step(self) -> Done | None:
@@ -228,12 +230,12 @@ class Run:
         before = self._clock()
         taken = self._source.take(action.most)
         if taken is None:
-            self.scheduler.taking = True
+            self.scheduler.feed.taking = True
             return
         self._took(*taken)
         if self._stream and self.may_block:
             now = self._clock()
-            self.scheduler.pulled(now, now - before)
+            self.scheduler.feed.pulled(now, now - before)
 
     def _took(self, items: list[Any], ended: bool, error: BaseException | None) -> None:
         known: Sequence[Settled] = ()
@@ -333,7 +335,7 @@ class Run:
                 ):  # it was said, or something else ended the run
                     self._records.close()
         if self._learns:
-            _priors.learn(self.fn, self.scheduler.prior())
+            _priors.learn(self.fn, self.scheduler.planner.prior())
 
     def _let_go(self, *, abandon: bool) -> None:
         for executor in list(self._executors.values()):
@@ -408,7 +410,9 @@ class Run:
             case Broken():
                 self.scheduler.broken(event)
             case Pulled():
-                self.scheduler.taking = self._source.pulling  # first, since it may end meanwhile
+                self.scheduler.feed.taking = (
+                    self._source.pulling
+                )  # first, since it may end meanwhile
                 self._took(*self._source.collected())
             case _:
                 self._settle(event)
@@ -468,7 +472,7 @@ def refuse_second_import() -> None:
 def report_of(run: Run) -> Report:
     """What a run has done so far, and why."""
     scheduler = run.scheduler
-    profile, plan = scheduler.final_profile(), scheduler.history[-1][1]
+    profile, plan = scheduler.planner.final_profile(), scheduler.planner.history[-1][1]
     return Report(
         function=run.name,
         items=scheduler.done,
@@ -481,15 +485,15 @@ def report_of(run: Run) -> Report:
         kind=classify(profile, run.host),
         profile=profile,
         plan=plan,
-        history=tuple(scheduler.history),
+        history=tuple(scheduler.planner.history),
         host=run.host,
-        decided_s=scheduler.decided_s,
+        decided_s=scheduler.planner.decided_s,
         slowest=scheduler.ledger.slowest(),
         deaths=len(scheduler.ledger.dead),
         recording=scheduler.ledger.recorded(),
         retries=scheduler.retries.count,
         resumed=scheduler.resumed,
         journal=run.told,
-        options=run.scheduler.settings.given,
+        options=run.scheduler.planner.settings.given,
         memory=scheduler.memory.use(),
     )

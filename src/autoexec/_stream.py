@@ -162,7 +162,7 @@ class ResultIterator(Generic[R_co]):
             portions.add(window.take())
             if portions.count and run.calls_here:
                 break
-            run.scheduler.held = portions.count
+            run.scheduler.feed.held = portions.count
             action = run.act()
             portions.add(window.take())
             if isinstance(action, Done):

@@ -1,0 +1,183 @@
+"""What is taken from the input, sent to which lane, and called back. Pure: it is told the time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from . import _control
+from ._actions import Open, Peek, Recall, Send, Take
+from ._buffer import PATIENCE, Buffer
+from ._chunk import Chunk
+from ._dealer import Dealer
+from ._intake import Intake
+from ._lanes import Lanes
+from ._launch import Launch
+from ._memory import Watch
+from ._options import Settings
+from ._profile import Profiler
+from ._rate import Rate
+from ._routes import PROCESSES
+from ._types import Plan, Running
+from ._window import Window
+
+KEPT = 4
+"""Items that run here at once since they cannot travel: a few, or none of the others can be sent
+meanwhile."""
+
+
+class Feed:
+    """Feeds the lanes.
+
+    Args:
+        settings: The options.
+        cores: How many there are.
+        dealer: Cuts the chunks.
+        intake: What came from the input and was not sent yet.
+        lanes: What is in flight.
+        window: The results so far, and where they end.
+        profiler: What was measured.
+        memory: What it bounds.
+        now: The time.
+        stream: Results leave one by one.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        cores: int,
+        dealer: Dealer,
+        *,
+        intake: Intake,
+        lanes: Lanes,
+        window: Window,
+        profiler: Profiler,
+        memory: Watch,
+        now: float,
+        stream: bool,
+    ) -> None:
+        self.held = 0
+        """Results that have left the window, and that the driver still holds for its caller."""
+        self.taking = False
+        """The driver gets items meanwhile, and will say `took`."""
+        self.pull_at = now
+        """When more are taken from an input that was slow."""
+        self.overran = False
+        """A chunk was called back since it took far longer than expected."""
+        self.launch = Launch(cores)
+        self.rate = Rate(settings.max_per_second, now)
+        self._buffer = Buffer(settings) if stream else None
+        self._dealer = dealer
+        self._intake = intake
+        self._lanes = lanes
+        self._window = window
+        self._profiler = profiler
+        self._memory = memory
+
+    def pulled(self, now: float, seconds: float) -> None:
+        """So long it took to take the last items from an input that nobody else waits for."""
+        self.pull_at = now + PATIENCE * seconds
+
+    def peeked(self, seen: Sequence[Running], now: float) -> bool:
+        """So long the calls have run, and computed, that were started last.
+
+        Returns:
+            Whether these are the first that compute for longer than those before.
+        """
+        self._profiler.peek(seen)
+        computing, before = self._profiler.others_compute, self.launch.computing
+        self.launch.looked(seen, now, computing=computing)
+        return computing and not before
+
+    def send(self, plan: Plan, now: float) -> Take | Open | Peek | Send | None:
+        """What to take or to start next, if anything."""
+        intake, dealer = self._intake, self._dealer
+        self.launch.held_back = False
+        # An item before the end may come after one behind it: those that come back are in no order.
+        while intake.count and self._window.ends_before(intake.first()):
+            intake.drop()
+        allowed = self.rate.allowed(now)
+        if allowed < 1:
+            return None
+        if intake.stays and intake.count and intake.first() in intake.stays:
+            return self._keep(plan, now)
+        for name in sorted(plan.capacities):  # processes before threads
+            room = dealer.room(name, plan)
+            if room > 0 and self._memory.bounds:
+                room = self._memory.most(name, room, self._lanes, intake.count)
+            if room <= 0 or (intake.ended and not intake.count):
+                continue
+            slots = room + len(self._lanes[name].in_flight)
+            if name == "threads" and plan.waiting and intake.count:
+                room = self.launch.room(min(room, intake.count))
+                if self.launch.held_back and now >= self.launch.look_from:
+                    return Peek(self.launch.wave)
+                if not room:
+                    continue
+            size = dealer.size(name, plan)
+            if self._buffer is not None:
+                size = self._buffer.chunk(size, slots, self._profiler.wall_s)
+            if not intake.count:
+                if most := self.may_take(room * size, size, slots, now):
+                    return Take(most)
+                continue
+            room = int(min(room, allowed))
+            check = dealer.checking(name, plan)
+            chunks: list[Chunk] = []
+            while intake.count and len(chunks) < room:
+                chunks.append(dealer.cut(name, size, plan, now))
+            self.rate.started(len(chunks))
+            if name == "threads" and plan.waiting:
+                self.launch.started(chunks, now)
+            return Send(name, chunks, check=check and chunks[0].count == 1)
+        return None
+
+    def may_take(self, wanted: int, size: int, slots: int, now: float) -> int:
+        """How many items to take from the input, if any."""
+        if self.taking or self._intake.ended or self._window.ends_before(self._intake.taken):
+            return 0
+        if self._buffer is None:
+            return wanted
+        if now < self.pull_at and self._lanes.count:
+            return 0  # see what comes of the last ones first
+        if self._profiler.done and size * slots > 1:
+            wanted *= 2  # so that the next call can be sent when one ends, whatever the input does
+        between = self._intake.taken - self._window.passed + self.held
+        return max(0, min(wanted, self._buffer.bound(size, slots) - between))
+
+    def _keep(self, plan: Plan, now: float) -> Open | Send | None:
+        """Run an item here that cannot travel."""
+        lane = self._lanes["threads"]
+        if not lane.opened:
+            lane.opened = KEPT
+            return Open("threads", KEPT)
+        if len(lane.in_flight) >= KEPT:
+            return None
+        if self._memory.bounds and not self._memory.most("threads", 1, self._lanes):
+            return None
+        self._intake.stays.discard(self._intake.first())
+        self.rate.started(1)
+        return Send("threads", [self._dealer.cut("threads", 1, plan, now)], check=False)
+
+    def recall(self, plan: Plan, now: float) -> Recall | None:
+        """What to call back, if anything."""
+        if self._crowded_out(plan):
+            for chunk in reversed(self._lanes.on("threads")):
+                if chunk.began is None and not chunk.recalled:  # none that has started
+                    return Recall(chunk)
+        for chunk in self._lanes.on("threads"):
+            if chunk.recalled or chunk.count == 1 or chunk.expected_s is None:
+                continue
+            began_s = chunk.began.wall_ns * 1e-9 if chunk.began is not None else now
+            overran = now - began_s > _control.overrun_s(chunk.expected_s)
+            # One after another is over: these items can run side by side, or elsewhere.
+            over = plan.route == "threads" or "threads" not in plan.capacities
+            if overran or (over and chunk.route == "inline"):
+                self.overran = self.overran or overran
+                return Recall(chunk)
+        return None
+
+    def _crowded_out(self, plan: Plan) -> bool:
+        """Whether more calls are on their way to threads than these should have by now, and would be
+        better off elsewhere."""
+        most = plan.capacities.get("threads", 0)
+        return plan.route in PROCESSES and len(self._lanes.on("threads")) > most

@@ -1,0 +1,214 @@
+"""The plan in force, and when and why another takes its place. Pure: it is told the time."""
+
+from __future__ import annotations
+
+from operator import itemgetter
+
+from . import _control
+from ._chunk import Chunk
+from ._decide import FIRST_LOOK_S, decide, opening
+from ._evidence import Gain
+from ._intake import Intake
+from ._lanes import Lanes
+from ._options import BackendName, Settings
+from ._pace import Pace
+from ._priors import Prior
+from ._profile import Profiler
+from ._routes import PROCESSES, REMOTE
+from ._types import Host, Kind, Plan, Profile
+
+EVEN = 1.0
+"""Coefficient of variation of the seconds of a call up to which the quickest tells what one takes alone."""
+
+
+class Planner:
+    """Decides on the figures of the moment, and keeps what was decided before.
+
+    Args:
+        host: The facts of the machine.
+        settings: The options.
+        intake: Says how many items remain.
+        lanes: What is in flight.
+        profiler: What was measured.
+        pace: When it is time to look again.
+        is_async: The function is `async def`.
+        prior: What an earlier run has shown.
+        now: The time.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        settings: Settings,
+        *,
+        intake: Intake,
+        lanes: Lanes,
+        profiler: Profiler,
+        pace: Pace,
+        is_async: bool,
+        prior: Prior | None,
+        now: float,
+    ) -> None:
+        self.settings = settings
+        self.decided_s = 0.0
+        """When `history[-1]` was last refined; 0: for an unknown number of items."""
+        self._host = host
+        self._started = now
+        self._intake = intake
+        self._lanes = lanes
+        self._profiler = profiler
+        self._pace = pace
+        self._gain: Gain | None = None
+        self._known: Profile | None = None
+        self._instead: str | None = None
+        """Why the calls run elsewhere than was asked for."""
+        length = intake.remaining
+        expected = profiler.profile(remaining=length) if prior else None
+        last = prior.route if prior else None
+        self.plan = opening(host, settings, length, is_async, expected, last)
+        self.history: list[tuple[float, Plan]] = [(0.0, self.plan)]
+        if self.plan.waiting:
+            pace.begin_ramp(self.plan, now, 0, prior.at_once if prior else None)
+        self._compare_threads(now)
+
+    # --- What changes everything --------------------------------------------------------------------
+
+    def bar_processes(self, reason: str) -> None:
+        """Worker processes cannot be used any more."""
+        self._host = self._host._replace(processes_barred=reason)
+        self._pace.review_soon()
+
+    def stay_here(self, reason: str) -> None:
+        """No call may go to another process, unless that was asked for."""
+        self._host = self._host._replace(processes_barred=reason)
+        if self.settings.route == "auto" and self.plan.route in PROCESSES:
+            self.plan = self._decide()  # an earlier run had gone there
+
+    def go_on_here(self, reason: str) -> None:
+        """What was asked for is not to be had."""
+        here: BackendName = "asyncio" if self._profiler.is_async else "inline"
+        self.settings = self.settings._replace(backend=here)
+        self._instead = f"{reason}, so the calls run in this process"
+        self.plan = self._decide()
+        self.history.append((self.history[-1][0], self.plan))
+
+    def main_goes_on(self) -> None:
+        """The main thread has other things to do than to wait for this run."""
+        self._host = self._host._replace(main_waits=False)
+
+    # --- Reviews ------------------------------------------------------------------------------------
+
+    def due(self, now: float) -> bool:
+        """Whether it is time to."""
+        early = 0 < self._profiler.blocks <= 3
+        return self.will_review() and (early or now >= self._pace.review_at)
+
+    def will_review(self) -> bool:
+        """Whether the plan is looked at again when the time for that comes. Not once all items are sent:
+        a driver that waited for it all the same, a beat at a time, took a tenth of a core."""
+        if not self._pace.fresh or self._intake.over:
+            return False
+        return self._profiler.known or self._profiler.wall_s >= FIRST_LOOK_S
+
+    def review(self, now: float) -> None:
+        """Decide anew on the figures of the moment."""
+        self._pace.reviewed(now)
+        profiler = self._profiler
+        if self._pace.should_probe(
+            self.plan,
+            now,
+            unclear=profiler.unclear,
+            busy=profiler.busy,
+            plain=profiler.waits_plainly,
+            wall_s=profiler.wall_s,
+        ):
+            profiler.restart()
+        if self._gain is not None:
+            profiler.gain = self._gain.seen(now, profiler.done) or profiler.gain
+        profile = self.profile()
+        if self.plan.waiting and self.plan.route == "threads":
+            in_flight = [now - chunk.sent_s for chunk in self._lanes.on("threads")]
+            overdue_s = profiler.overdue_s(in_flight)
+            profile = profile._replace(wall_s=profile.wall_s + overdue_s)
+        plan = self._decide(profile)
+        if plan.route != self.plan.route and self.holding_up(now)[1] is None:
+            if not self._pace.may_change_route(now):
+                return
+        if (plan.route, plan.capacities.keys()) != (self.plan.route, self.plan.capacities.keys()):
+            self.history.append((now - self._started, plan))
+            self._decided(now)
+        elif plan.kind != self.history[-1][1].kind or self._early():
+            # What was known better soon afterwards explains the route better; what holds for the
+            # last few items ("too little is left") does not.
+            self.history[-1] = (self.history[-1][0], plan)
+            self._decided(now)
+        if plan.waiting and not self.plan.waiting:
+            self._pace.begin_ramp(plan, now, self._profiler.done)
+        elif plan.waiting:
+            self._pace.widen(plan)
+        self.plan = plan
+        self._compare_threads(now)
+
+    def holding_up(self, now: float) -> tuple[float, Chunk | None]:
+        """A call that takes far longer than those before it while all others wait for it, and for how
+        long it has done so."""
+        worst: tuple[float, Chunk | None] = 0.0, None
+        if self.settings.route == "auto" and self.plan.route == "inline":
+            for chunk in self._lanes.on("threads"):
+                if chunk.expected_s is not None:
+                    over_s = now - chunk.sent_s - _control.overrun_s(chunk.expected_s)
+                    worst = max(worst, (over_s, chunk), key=itemgetter(0))
+        return worst
+
+    def _compare_threads(self, now: float) -> None:
+        """See from here on what threads gain for calls that compute, as far as that is their route."""
+        if self.plan.route != "threads" or self.plan.kind is not Kind.CPU_FREE:
+            self._gain = None
+        elif self._gain is None:
+            profile = self.profile()
+            # Of calls that were run on threads before, the mean is not what one takes alone.
+            alone_s = profile.least_s if profile.spread < EVEN else profile.wall_s
+            self._gain = Gain(now, self._profiler.done, alone_s)
+
+    def _decide(self, profile: Profile | None = None) -> Plan:
+        plan = decide(profile or self.profile(), self._host, self.settings, self.plan.route)
+        return plan if self._instead is None else plan._replace(reason=self._instead)
+
+    def _decided(self, now: float) -> None:
+        """Note when the plan was made, if what it predicts for can be compared with what comes."""
+        known = self._intake.remaining is not None
+        self.decided_s = now - self._started if known else 0.0
+
+    def _early(self) -> bool:
+        remaining = self._intake.remaining
+        return remaining is None or remaining >= self._profiler.done
+
+    # --- Figures ------------------------------------------------------------------------------------
+
+    def profile(self) -> Profile:
+        """The figures as of the last event: they are asked for several times between two."""
+        if self._known is None:
+            self._known = self.final_profile()
+        return self._known
+
+    def forget(self) -> None:
+        """Something has happened, or may have."""
+        self._known = None
+
+    def final_profile(self) -> Profile:
+        """What was measured so far."""
+        return self._profiler.profile(
+            remaining=self._intake.remaining,
+            processes_ready=bool(self._lanes.workers("processes")),
+            hybrid_ready=bool(self._lanes.workers("hybrid")),
+            cluster_threads=self._lanes.workers(*REMOTE),
+        )
+
+    def prior(self) -> Prior:
+        """What this run has shown, for the next of the same function."""
+        # What its code says is read anew: it may depend on what a closure holds. And that threads gain
+        # nothing is tried again in the run after the next, if that was not on threads.
+        profile = self.final_profile()._replace(
+            effect=self._profiler.effect, takes_turns=bool(self._profiler.takes_turns)
+        )
+        return Prior(profile, self._pace.at_once, self.history[-1][1].route)
