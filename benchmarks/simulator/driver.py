@@ -170,15 +170,17 @@ class Drive:
         event = self.inbox.popleft() if self.inbox else None
         if waited:
             self._wake(by_event=event is not None)
-        if event is not None:
-            self._returned += self._dispatch(event)
-        elif watched:
+        if event is None and watched:
             late = self.machine.now - until
+        if isinstance(event, list):
+            self._returned += sum(len(block.values) for block in event)
         if watched or (here and self.machine.now > self._looked + LOOK_S):
             self.machine.spend(LOOK_COST_S)
             self.scheduler.looked(self._look(watched, late, here))
             self._returned = 0
             self._looked = self.machine.now
+        if event is not None:
+            self._dispatch(event)
 
     def _wake(self, *, by_event: bool) -> None:
         """The caller's thread wants the GIL back: it has it when a thread stops computing, or is made
@@ -227,10 +229,10 @@ class Drive:
                 found.append(Running(chunk, elapsed_s, cpu_s, 0.0, False))
         return found
 
-    def _dispatch(self, event: Event) -> int:
+    def _dispatch(self, event: Event) -> None:
         if isinstance(event, Ready):
             self.scheduler.ready(event)
-            return 0
+            return
         assert isinstance(event, list)
         blocks: list[Block] = event
         for block in blocks:
@@ -242,4 +244,3 @@ class Drive:
             if block.chunk.lane in ("processes", "hybrid"):
                 self.machine.spend(work.receiving_s(self.workload, len(block.values)))
         self.scheduler.heard(blocks, self.machine.now)
-        return sum(len(block.values) for block in blocks)

@@ -108,6 +108,8 @@ class Lanes:
         """A chunk begins now."""
         one = self.running[chunk] = Running(chunk, process, self.machine.now)
         chunk.began = Clocks(int(self.machine.now * 1e9), 0, 0)
+        if process is self.machine.parent:
+            chunk.noted = lambda: min(chunk.count, self._passed(one) + 1)
         away, looped = process is not self.machine.parent, False
         looped = self.workload.is_async and chunk.lane in ("asyncio", "hybrid")
 
@@ -158,17 +160,27 @@ class Lanes:
         """The chunk ends after the call that is running."""
         chunk.recall()
         one = self.running.get(chunk)
-        if one is None or one.thread is None:
+        if one is None or one.thread is None or not self._in_many(one):
             return
-        phase, whole = one.thread.phase, self.workload.pure
-        if whole is None or phase.what is not whole or one.end - one.done <= 1:
-            return
-        item: int = chunk.item(one.done)
-        spent_s = one.thread.clocks()[0] - one.thread.cpu
-        stop: int = min(self.workload.reach(item, spent_s), chunk.item(0) + one.end)
+        first, item = chunk.item(0), chunk.item(one.done)
+        stop = min(first + self._passed(one) + 1, first + one.end)
         left_s = self.workload.sums[stop] - self.workload.sums[item]
         self.machine.shorten(one.thread, left_s)
         one.end = one.done + stop - item
+
+    def _in_many(self, one: Running) -> bool:
+        """Whether several calls are one phase now."""
+        whole, thread = self.workload.pure, one.thread
+        together = thread is not None and whole is not None and thread.phase.what is whole
+        return together and one.end - one.done > 1
+
+    def _passed(self, one: Running) -> int:
+        """How many of its calls have ended."""
+        if one.thread is None or not self._in_many(one):
+            return one.done
+        item: int = one.chunk.item(one.done)
+        spent_s = one.thread.clocks()[0] - one.thread.cpu
+        return min(one.end - 1, one.done + max(0, self.workload.reach(item, spent_s) - 1 - item))
 
     def _emit(self, one: Running, first: int, since: float, *, last: bool) -> None:
         machine, chunk, thread = self.machine, one.chunk, one.thread

@@ -3,13 +3,14 @@
 With w seconds of wall time per call, c of CPU, h of CPU under the GIL, d for a dispatch, R items left
 and C cores, the rest takes
 
-    inline       (R + 1/2) w
+    inline       R w + max(w / 2, e)
     threads      R / min(n / (w + d), C / (c + d), 1 / (h + d))
     processes    start + R / min(P / (w + d), C / (c + d))
     hybrid       start + R / min(P T / (w + d), C / (c + d), P / (h + P d))
 
 with P processes and, for the last, T calls at once in each. `start` is zero once workers are up, and
-is shortened by the items that run here meanwhile.
+is shortened by the items that run here meanwhile. A call that is watched by itself and has run for e
+seconds goes on for as long again; the other routes do the rest meanwhile.
 """
 
 from __future__ import annotations
@@ -90,8 +91,9 @@ def _rest(profile: Profile) -> int:
 
 
 def _inline(profile: Profile) -> Alternative:
-    # The one that is running has half of its time to go, where there are so few that it matters.
-    rest_s = (_rest(profile) + 0.5) * profile.wall_s
+    # The one that is running has half of its time to go, or as long as it has run already: nobody knows
+    # more of a first call, or of one that takes far longer than those before it.
+    rest_s = _rest(profile) * profile.wall_s + max(profile.wall_s / 2, profile.running_s)
     return Alternative("inline", 1, rest_s, f"one after another: {seconds(rest_s)}")
 
 
@@ -103,6 +105,7 @@ def _threads(profile: Profile, host: Host, settings: Settings, running: bool) ->
     rest, trip_s = _rest(profile), host.costs.thread_trip_s
     rest_s = rest / _rate(profile, host, workers, trip_s, profile.held_s)
     rest_s = max(rest_s, profile.wall_s)  # the last call takes as long as any
+    rest_s = max(rest_s, profile.running_s)
     if not running:
         rest_s += min(workers, rest) * host.costs.thread_start_s
     return Alternative("threads", workers, rest_s, f"{workers} threads: {seconds(rest_s)}")
@@ -183,11 +186,12 @@ def _lends_a_hand(host: Host, settings: Settings) -> bool:
 
 def _worthwhile(profile: Profile, host: Host) -> int:
     """Processes that pay for themselves: P of them take P s to start, one after the other, and W / P
-    for the work W that is left, which is least for P = sqrt(W / s)."""
-    if profile.processes_ready:
+    for the work W that is left, which is least for P = sqrt(W / s). Those that are up cost nothing."""
+    if host.warm:
         return host.cores
     work_s = _rest(profile) * profile.wall_s
-    return max(2, min(host.cores, math.ceil(math.sqrt(work_s / host.costs.process_spawn_s))))
+    paying = math.ceil(math.sqrt(work_s / host.costs.process_spawn_s))
+    return min(host.cores, max(2, profile.processes_ready, paying))
 
 
 def _start_s(profile: Profile, host: Host, processes: int) -> float:
@@ -203,7 +207,8 @@ def _after_start(profile: Profile, start_s: float, rate: float, meanwhile: float
     rest = float(_rest(profile))
     if rate > meanwhile:  # else there is no use in waiting
         rest = max(0.0, rest - start_s * meanwhile)
-    return start_s + max(rest / rate, profile.wall_s)
+    # The one that is running goes on meanwhile.
+    return max(profile.running_s, start_s + max(rest / rate, profile.wall_s))
 
 
 def _hybrid(

@@ -108,8 +108,8 @@ def decide(profile: Profile, host: Host, settings: Settings, current: Route | No
 def _ready(route: Route, profile: Profile) -> bool:
     """Whether items can go where they should."""
     if route == "processes":
-        return profile.processes_ready and may_leave(profile)
-    return route != "hybrid" or (profile.hybrid_ready and may_leave(profile))
+        return profile.processes_ready > 0 and may_leave(profile)
+    return route != "hybrid" or (profile.hybrid_ready > 0 and may_leave(profile))
 
 
 def _meanwhile(plan: Plan, profile: Profile, host: Host) -> Mapping[Lane, int]:

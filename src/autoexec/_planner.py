@@ -199,8 +199,8 @@ class Planner:
         """What was measured so far."""
         return self._profiler.profile(
             remaining=self._intake.remaining,
-            processes_ready=bool(self._lanes.workers("processes")),
-            hybrid_ready=bool(self._lanes.workers("hybrid")),
+            processes_ready=self._lanes.workers("processes"),
+            hybrid_ready=self._lanes.workers("hybrid"),
             cluster_threads=self._lanes.workers(*REMOTE),
         )
 

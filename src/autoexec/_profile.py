@@ -467,8 +467,8 @@ class Profiler:
         self,
         *,
         remaining: int | None,
-        processes_ready: bool = False,
-        hybrid_ready: bool = False,
+        processes_ready: int = 0,
+        hybrid_ready: int = 0,
         cluster_threads: int = 0,
     ) -> Profile:
         """The figures so far."""
@@ -499,4 +499,5 @@ class Profiler:
             processes_ready=processes_ready,
             hybrid_ready=hybrid_ready,
             cluster_threads=cluster_threads,
+            running_s=self._running_s,
         )

@@ -51,6 +51,8 @@ from ._types import (
 LONGEST_WAIT_S = 0.5
 FIRST_WATCH_S = 0.25
 """A first call is watched no longer than this once it was judged: what it waits for is clear."""
+LATER = 0.125
+"""Share of the time that it has run for after which it is looked at again, if all others wait for it."""
 FAMILIAR_S = 0.005
 """A call of which an earlier run has shown that it waits is watched once it takes longer: to look at one
 costs 0.1 ms when it has just begun, and a web handler that maps eight calls of 2 ms did so four times."""
@@ -356,7 +358,20 @@ class Scheduler:
             several = chunk.count > 1 or self.plan.route == "inline"  # or holds up several
             if chunk.expected_s is not None and several and not chunk.recalled:
                 until = min(until, chunk.sent_s + _control.overrun_s(chunk.expected_s))
-        return Wait(max(BEAT_S, until - now), (), here=here)
+        last = self._holds_up_all(running, now)
+        for chunk in last:
+            until = min(until, now + LATER * (now - chunk.sent_s))
+        return Wait(max(BEAT_S, until - now), last, here=here)
+
+    def _holds_up_all(self, running: Sequence[Chunk], now: float) -> Sequence[Chunk]:
+        """The call that all others wait for, if it is the first, or takes far longer than those before it:
+        it is looked at now and then, however long it takes, as it may be time to have them run elsewhere."""
+        if self.planner.settings.route != "auto" or self.plan.route != "inline" or self._intake.over:
+            return ()
+        if not self.profiler.done:
+            return running[:1]
+        chunk = self.planner.holding_up(now)[1]
+        return (chunk,) if chunk else ()
 
     def _to_watch(self, running: Sequence[Chunk], now: float) -> Sequence[Chunk]:
         """Calls that the heartbeat has something to tell of."""

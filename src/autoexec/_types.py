@@ -186,10 +186,14 @@ class Profile(NamedTuple):
     may_change: bool = True
     """Its code stores to objects that it has not made itself, as far as that was looked at."""
     payload: Payload | None = None
-    processes_ready: bool = False
-    hybrid_ready: bool = False
+    processes_ready: int = 0
+    """Worker processes that are up."""
+    hybrid_ready: int = 0
+    """The same of those with several calls at once in each."""
     cluster_threads: int = 0
     """Threads of a cluster that take batches; 0 while it is not known to have any."""
+    running_s: float = 0.0
+    """Seconds that the call which is watched by itself has run so far; 0 if there is none."""
 
     @property
     def wait_s(self) -> float:
