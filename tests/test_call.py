@@ -471,3 +471,22 @@ def test_a_function_goes_by_the_name_it_was_defined_with(fn: Callable[..., Any],
 
 def test_an_object_that_has_every_attribute_has_a_name() -> None:
     assert name_of(Endless())
+
+
+def test_what_a_recalled_chunk_has_not_started_can_be_had_before_its_call_ends() -> None:
+    items = list(range(10))
+    chunk, regained = Chunk(0, items, "threads", "threads", 2), list[Any]()
+
+    def call(item: int) -> int:
+        if item == 5:
+            chunk.recall()
+            regained.extend(chunk.cut())
+        return item
+
+    blocks: list[Block] = []
+    run_chunk(call, chunk, blocks.append)
+    assert (blocks[0].values, regained) == ([2, 3, 4, 5], [6, 7, 8, 9])
+    assert chunk.items == [2, 3, 4, 5]
+    chunk.done = 4
+    assert not chunk.cut()
+    assert not chunk.rest()

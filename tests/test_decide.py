@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import Executor
 from typing import Any
 
@@ -473,6 +474,32 @@ def test_items_go_on_here_until_enough_calls_were_compared() -> None:
     figures = profile(20 * MS, 20 * MS, gil_share=1.0, processes_ready=True)
     unsure = decide(figures._replace(checks=1), HOST, AUTO, "processes")
     assert unsure.capacities == {"threads": 1, "processes": HOST.cores}
+
+
+def test_of_two_long_calls_the_second_does_not_wait_for_the_first() -> None:
+    # The first has run for half a second, and nobody knows how long it still takes.
+    seen = profile(0.5, 0.5, calls=0, gil_share=1.0, remaining=1, elapsed_s=0.5, running_s=0.5)
+    assert decide(seen, HOST, AUTO, "inline").route == "processes"
+    # One that is known to be half over is soon done.
+    known = profile(20 * MS, 20 * MS, calls=9, gil_share=1.0, remaining=1, checks=2)
+    assert decide(known, HOST, AUTO, "inline").route == "inline"
+
+
+def test_what_others_wait_for_counts_as_long_as_it_has_run() -> None:
+    few = profile(1 * MS, 1 * MS, calls=9, gil_share=1.0, remaining=40, checks=2)
+    assert decide(few, HOST, AUTO, "inline").route == "inline"
+    held_up = few._replace(running_s=1.0, elapsed_s=1.0, wall_s=40 * MS, cpu_s=40 * MS)
+    assert decide(held_up, HOST, AUTO, "inline").route == "processes"
+
+
+@given(computing(), st.integers(2, 128))
+@examples(100)
+def test_no_more_workers_are_started_than_pay_for_it(figures: Profile, cores: int) -> None:
+    host = HOST._replace(cores=cores)
+    ready = figures._replace(remaining=1, processes_ready=2)
+    plan = decide(ready, host, AUTO, "processes")
+    spent = max(2, math.ceil(math.sqrt(ready.wall_s / host.costs.process_spawn_s)))
+    assert plan.capacities.get("processes", 0) <= min(cores, spent)
 
 
 def test_where_the_main_thread_only_waits_its_process_takes_the_place_of_a_worker() -> None:

@@ -77,3 +77,35 @@ def test_a_trial_of_fewer_ends_though_no_call_returns() -> None:
     assert pace.trial_until(elsewhere) == math.inf, "where no round is counted none is broken off"
     count(pace, pace.trial_until(plan(256)) + 0.001, done)
     assert limit(pace) > tried
+
+
+def stalls_at(pace: Pace, in_flight: int, cpu_s: float = 1e-4) -> float:
+    return pace.stalls_at(plan(256), in_flight, wall_s=1e-4, cpu_s=cpu_s)
+
+
+def test_while_as_many_wait_as_may_and_none_comes_back_more_are_let_in() -> None:
+    pace = Pace(0.0)
+    pace.begin_ramp(plan(256), 0.0, 0)
+    assert stalls_at(pace, FIRST_THREADS) == math.inf, "so far nobody knows how long they take"
+    pace.heard(0.02)
+    count(pace, 0.02, 20)
+    assert stalls_at(pace, FIRST_THREADS - 1) == math.inf
+    assert stalls_at(pace, FIRST_THREADS, cpu_s=0.01) == math.inf, "they would all compute here"
+    at = stalls_at(pace, FIRST_THREADS)
+    assert 0.02 < at < 0.05
+    pace.stalled(plan(256), at)
+    assert limit(pace) == 2 * FIRST_THREADS
+    assert stalls_at(pace, 2 * FIRST_THREADS) > at
+
+
+def probes(pace: Pace, *, plain: bool = False, aged: bool = False) -> bool:
+    figures: dict[str, Any] = {"unclear": 100, "busy": 1.0, "wall_s": 0.001}
+    return pace.should_probe(plan(256), 1.0, plain=plain, aged=aged, **figures)
+
+
+def test_some_are_run_alone_unless_one_has_run_for_longer_than_turns_explain() -> None:
+    pace = Pace(0.0)
+    assert not probes(pace, aged=True)
+    assert not pace.probing
+    assert probes(pace)
+    assert pace.probing

@@ -5,13 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import examples, magnitudes, shares
 
-from autoexec._ramp import EVEN, FIRST_PROBE, GAIN, LEAP, Ramp, Round, patience_s, ramp
+from autoexec._ramp import (
+    EVEN,
+    FIRST_PROBE,
+    GAIN,
+    LEAP,
+    Ramp,
+    Round,
+    patience_s,
+    ramp,
+    stall_s,
+    stalled,
+)
 
 Served = Callable[[int], Round]
 """What a round shows, by the number of calls at once."""
@@ -136,3 +148,32 @@ def test_a_ceiling_that_rises_is_used() -> None:
     states = search(4, 5, server(10**6), 3)
     assert (states[-1].limit, states[-1].phase) == (5, "capped")
     assert ramp(states[-1], server(10**6)(5), 256).limit == 10
+
+
+def test_where_none_comes_back_more_are_let_in_and_stay() -> None:
+    found = search(32, 256, server(16), 8)[-1]
+    more = stalled(found, 256)
+    assert more.limit == 2 * found.limit
+    few = Round(found.rate / 10, 0.1, 1e-4, 0.1)  # no measure: it depends on which calls they were
+    assert ramp(more, few, 256).limit == more.limit
+    assert stalled(more, 256).limit == 4 * found.limit
+    assert stalled(Ramp(200), 256).limit == 256
+
+
+def test_a_search_that_was_stalled_goes_on_from_there() -> None:
+    more = stalled(Ramp(32), 256)
+    assert (more.phase, more.limit) == ("up", 64)
+    flat = search(more.limit, 256, server(1000), 1)[-1]
+    assert flat.limit > more.limit
+    kept = ramp(more._replace(best=32, rate=100.0), Round(90.0, 0.1, 1e-4, 0.1), 256)
+    assert kept.limit == more.limit, "no fewer than waited at once while none came back"
+
+
+@given(rounds(), st.integers(1, 256), st.sampled_from(["up", "down", "settled", "capped"]))
+@examples(200)
+def test_a_stall_is_longer_than_a_server_needs_for_those_it_serves_at_once(
+    seen: Round, limit: int, phase: Any
+) -> None:
+    state = Ramp(limit, phase, best=limit, rate=seen.rate)
+    assert stall_s(state, seen) > max(seen.least_s, 1 / seen.rate)
+    assert stall_s(Ramp(limit), seen._replace(rate=0.0)) == math.inf

@@ -159,6 +159,8 @@ class Play:
         (self.processes if chunk.lane == "processes" else self.here).extend(chunk.items)
         chunk.began = Clocks(int(self.now * 1e9), 0, 0)
         self.running[chunk] = self.now
+        if chunk.lane == "threads":
+            chunk.noted = lambda: self.started(chunk)
         there = sum(one.lane == "processes" for one in self.running)
         calling = sum(min(one.width, one.count) for one in self.running if one.lane != "processes")
         calling += min(there, self.scheduler.plan.workers)
@@ -553,6 +555,23 @@ def test_the_slowest_calls_and_all_spans_are_written_down() -> None:
     assert slowest.seconds == pytest.approx(0.5)
     assert ledger.recording is not None
     assert sorted(s.first for s in ledger.recording.spans) == list(range(200))
+
+
+def test_a_second_long_call_does_not_wait_for_the_first() -> None:
+    play = Play([Call(cpu_s=3.0)] * 2).run()
+    assert play.now < 4.0
+
+
+def test_the_others_do_not_wait_for_one_that_takes_far_longer() -> None:
+    play = Play([Call(cpu_s=0.001)] * 20 + [Call(cpu_s=5.0)] * 2 + [Call(cpu_s=0.001)] * 20).run()
+    assert play.now < 7.0
+
+
+def test_where_one_call_in_twenty_waits_for_long_many_of_these_wait_at_once() -> None:
+    rare = [Call(wait_s=0.1) if i % 20 == 7 else Call(cpu_s=5e-5) for i in range(1500)]
+    play = Play(rare).run()
+    assert play.most_at_once > 32
+    assert play.now < 0.6  # 7.5 one after another
 
 
 def test_calls_that_no_thread_has_begun_come_back_for_the_processes() -> None:

@@ -33,7 +33,8 @@ class Chunk:
     Its items are `source[start:]`, so that the long rest of a list need not be copied. `todo` is
     the iterator over them that the executor uses up; `recall` moves it to its end from outside,
     which stops the run after the current item and costs the items before it nothing. How far it
-    came is then what its blocks say, so there is no race between asking and running.
+    came is then what its blocks say, so there is no race between asking and running. Its items are those
+    before `start + count`, once it was `cut`.
     """
 
     __slots__ = (
@@ -87,7 +88,10 @@ class Chunk:
     @property
     def items(self) -> list[Any]:
         """The items, as a list."""
-        return self.source[self.start :] if self.start else self.source
+        end = self.start + self.count
+        return (
+            self.source[self.start : end] if self.start or end < len(self.source) else self.source
+        )
 
     def item(self, position: int) -> Any:
         """The item at a position from the start of the chunk."""
@@ -95,7 +99,8 @@ class Chunk:
 
     def rest(self) -> list[Any]:
         """The items that have no outcome yet."""
-        return self.source[self.start + self.done :] if self.done < self.count else []
+        end = self.start + self.count
+        return self.source[self.start + self.done : end] if self.done < self.count else []
 
     def started(self) -> int:
         """How many of its items have been started."""
@@ -109,6 +114,17 @@ class Chunk:
         """Ask for the items that have not started; they come back with the last block."""
         self.recalled = True
         self.todo.__setstate__(len(self.source))  # type: ignore[attr-defined]
+
+    def cut(self) -> list[Any]:
+        """The items of a recalled chunk that have not started, and now will not: they are no longer of it.
+
+        Only of one that a thread of this process runs, which has a GIL: so none is taken from `todo` while
+        that is moved to its end. What is read here may be one too many, never too few.
+        """
+        kept = max(self.started(), self.arrived, self.done)
+        rest = self.source[self.start + kept : self.start + self.count]
+        self.count = min(self.count, kept)
+        return rest
 
 
 class Block:

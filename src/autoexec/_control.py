@@ -37,6 +37,9 @@ meanwhile: below it, waiting is what they do."""
 PROBE_GAIN = 1.5
 """Calls at a time that must have come of many at once: small files that took 20 µs each alone seemed to
 wait for 200 beside nine others, and four at a time would have been gained if they had."""
+AGED = 10.0
+"""Times what all calls under way take one after another for which one of them has run, if it is not taking
+turns with them: beside six other programs on two cores each takes four times as long."""
 PROBE_CALLS = 3
 """How many: the first replaces what was known, and is replaced by the second."""
 

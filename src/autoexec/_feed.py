@@ -17,7 +17,7 @@ from ._options import Settings
 from ._profile import Profiler
 from ._rate import Rate
 from ._routes import PROCESSES
-from ._types import Plan, Running
+from ._types import Host, Plan, Running
 from ._window import Window
 
 KEPT = 4
@@ -30,7 +30,7 @@ class Feed:
 
     Args:
         settings: The options.
-        cores: How many there are.
+        host: Cores, and whether there is a GIL.
         dealer: Cuts the chunks.
         intake: What came from the input and was not sent yet.
         lanes: What is in flight.
@@ -44,7 +44,7 @@ class Feed:
     def __init__(
         self,
         settings: Settings,
-        cores: int,
+        host: Host,
         dealer: Dealer,
         *,
         intake: Intake,
@@ -63,9 +63,11 @@ class Feed:
         """When more are taken from an input that was slow."""
         self.overran = False
         """A chunk was called back since it took far longer than expected."""
-        self.launch = Launch(cores)
+        self.launch = Launch(host.cores)
         self.rate = Rate(settings.max_per_second, now)
         self._buffer = Buffer(settings) if stream else None
+        self._recalled: list[Chunk] = []
+        self._in_step = host.gil
         self._dealer = dealer
         self._intake = intake
         self._lanes = lanes
@@ -173,8 +175,17 @@ class Feed:
             over = plan.route == "threads" or "threads" not in plan.capacities
             if overran or (over and chunk.route == "inline"):
                 self.overran = self.overran or overran
+                self._recalled.append(chunk)
                 return Recall(chunk)
         return None
+
+    def regain(self) -> None:
+        """Have the items again of chunks that were called back, as far as they were not started: the call
+        that runs may take very much longer."""
+        for chunk in self._recalled:
+            if self._in_step and not chunk.finished and (rest := chunk.cut()):
+                self._intake.give_back(chunk.first + chunk.count, rest)
+        self._recalled.clear()
 
     def _crowded_out(self, plan: Plan) -> bool:
         """Whether more calls are on their way to threads than these should have by now, and would be

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from . import _control
 from ._evidence import OVERLAPS
-from ._ramp import FIRST_TASKS, FIRST_THREADS, Ramp, Round, patience_s, ramp
+from ._ramp import FIRST_TASKS, FIRST_THREADS, Ramp, Round, patience_s, ramp, stall_s, stalled
 from ._types import Kind, Plan, Profile
 
 FIRST_STAY_S = 0.005
@@ -16,6 +16,8 @@ FIRST_STAY_S = 0.005
 swing to and fro for ever."""
 LEAST_ROUND = 16
 """Calls by which a number of calls at once is judged, however few these are."""
+STUCK_S = 0.05
+"""More calls are let in where none comes back, as long as those that run compute no more than this together."""
 LONGEST_ROUND = 30
 """Times the mean of a call that a round goes on for the sake of one that has not ended, as it may never."""
 
@@ -36,6 +38,7 @@ class Pace:
         self._ramp: Ramp | None = None
         self._round_from, self._round_calls = now, 0
         self._trial_calls = 0
+        self._heard_at = now
 
     # --- Reviews ------------------------------------------------------------------------------------
 
@@ -43,6 +46,11 @@ class Pace:
         """Something has happened that may change everything."""
         self.fresh = True
         self.review_at = self._stay_until = 0.0
+
+    def heard(self, now: float) -> None:
+        """Calls have returned."""
+        self.fresh = True
+        self._heard_at = now
 
     def reviewed(self, now: float) -> None:
         """The plan was looked at."""
@@ -135,18 +143,52 @@ class Pace:
             return math.inf
         return self._round_from + patience_s(self._ramp, self._trial_calls)
 
+    def stalls_at(self, plan: Plan, in_flight: int, wall_s: float, cpu_s: float) -> float:
+        """When it has been too long that no call came back, though as many run as may.
+
+        Args:
+            plan: The plan in force.
+            in_flight: Calls in this process that have not ended.
+            wall_s: Seconds of the quickest call so far.
+            cpu_s: What a call computes: as many more of what is begun here are done here.
+        """
+        state = self._ramp
+        if state is None or not self.ramping(plan) or self.probing or in_flight < state.limit:
+            return math.inf
+        if state.limit >= plan.workers or cpu_s * state.limit > STUCK_S:
+            return math.inf
+        elapsed_s = max(1e-9, self._heard_at - self._round_from)
+        seen = Round(self._trial_calls / elapsed_s, wall_s, wall_s, 0.0)
+        return self._heard_at + stall_s(state, seen)
+
+    def stalled(self, plan: Plan, now: float) -> None:
+        """That is now."""
+        assert self._ramp is not None
+        self._ramp = stalled(self._ramp, plan.workers)
+        self._heard_at = now
+
     # --- Calls alone ----------------------------------------------------------------------------------
 
     def should_probe(
-        self, plan: Plan, now: float, *, unclear: int, busy: float, plain: bool, wall_s: float
+        self,
+        plan: Plan,
+        now: float,
+        *,
+        unclear: int,
+        busy: float,
+        plain: bool,
+        aged: bool,
+        wall_s: float,
     ) -> bool:
         """Whether to run a few calls alone now, because threads are so busy, or so little comes of
         them, that no wall time can be believed: what waited at first may compute now, and taking
         turns looks like waiting. Not where they plainly wait: to have 100 requests end, and run three
-        alone, cost a sixth of the time of 600."""
+        alone, cost a sixth of the time of 600. Nor where one is so `aged` that no turns explain it: where
+        one call in twenty waits for 100 ms, it cost half of the time to have those end."""
         crowded = plan.route == "threads" and plan.workers > 1 and not self.probing
         gain = self._ramp.rate * wall_s if self._ramp and self._ramp.rate else math.inf
         fine = (busy < _control.PROBE_BUSY or plain) and gain >= _control.PROBE_GAIN
+        fine = fine or aged
         if plan.kind is Kind.CPU_FREE:
             fine = busy >= OVERLAPS
         if not crowded or fine or unclear <= _control.PROBE_AFTER or now < self._probe_at:

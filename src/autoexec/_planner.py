@@ -120,13 +120,14 @@ class Planner:
             unclear=profiler.unclear,
             busy=profiler.busy,
             plain=profiler.waits_plainly,
+            aged=self._lanes.oldest_s(now) > _control.AGED * self._lanes.here * profiler.wall_s,
             wall_s=profiler.wall_s,
         ):
             profiler.restart()
         if self._gain is not None:
             profiler.gain = self._gain.seen(now, profiler.done) or profiler.gain
         profile = self.profile()
-        if self.plan.waiting and self.plan.route == "threads":
+        if self.plan.route == "threads":
             in_flight = [now - chunk.sent_s for chunk in self._lanes.on("threads")]
             overdue_s = profiler.overdue_s(in_flight)
             profile = profile._replace(wall_s=profile.wall_s + overdue_s)

@@ -254,7 +254,7 @@ class Profiler:
         """Seconds of a call in a crowd that its neighbours are no excuse for: while nobody computed,
         it would have, unless it waited for something of its own. 0 where the process was busy, since
         then a machine that has no time for it looks the same."""
-        idle = self._idle if local else 1.0  # how busy a worker was, nobody has seen
+        idle = self.idle if local else 1.0  # how busy a worker was, nobody has seen
         if idle < IDLE:
             return 0.0
         gap_s = self._clear_s(block) - block.cpu_s
@@ -266,7 +266,7 @@ class Profiler:
         return (block.cpu_s + waited_s) / calls
 
     @property
-    def _idle(self) -> float:
+    def idle(self) -> float:
         """Share of the time in which nobody computed, nor wanted to, while calls overlapped."""
         # Whose calls wait for cores has them wait for the GIL of one that does, too: for that there is
         # no clock.
@@ -410,6 +410,11 @@ class Profiler:
         return self._wall.mean + self._longer(self._running_s, self._wall)
 
     @property
+    def least_s(self) -> float:
+        """Seconds of the quickest call; infinite before there is one."""
+        return self._least
+
+    @property
     def cpu_s(self) -> float:
         """The same of its CPU time."""
         if self._cpu.n == 0:
@@ -457,7 +462,7 @@ class Profiler:
         """What calls in flight, of which each has taken so many seconds so far, add to the mean: the
         quick ones of a mixture have returned long before. 0 where the process is busy, since then they
         may be waiting for each other."""
-        idle = self._idle
+        idle = self.idle
         if idle < IDLE:
             return 0.0
         mean, n = self._wall.mean, min(self._wall.n, MEMORY_BLOCKS)

@@ -6,6 +6,9 @@
     settled  from time to time twice as many are tried
     capped   at the ceiling, which may rise
 
+Where all calls that may run at once wait and none comes back for long (a cache that misses one time in
+twenty), more are let in at once, and whether that was of use is for the next round to say.
+
 The manner is that of congestion control: nobody says how many the other side can serve.
 """
 
@@ -39,6 +42,13 @@ FIRST_STEP = 4
 that differ look like calls that wait for each other."""
 FALLS = 0.6
 """Share of the known throughput below which a round says that the other side has changed."""
+STALL_S = 0.002
+"""The least time without an outcome that tells anything."""
+STALL_CALLS = 2.0
+"""The same in times of the quickest call: a server that serves sixteen at once may answer all of them at the
+same time, again and again."""
+STALL_GAPS = 4.0
+"""The same in times that passed between two outcomes so far."""
 FIRST_PROBE = 8
 """Rounds after which twice as many are tried, and twice as many rounds later again."""
 
@@ -68,6 +78,8 @@ class Ramp(NamedTuple):
     """Successful calls a second with those."""
     wall_s: float = math.inf
     """Seconds that a call took in the round before."""
+    floor: int = 1
+    """No fewer are tried: as many waited at once, while none came back."""
     rounds: int = 0
     """Since it settled."""
     probe_at: int = FIRST_PROBE
@@ -93,8 +105,31 @@ def patience_s(state: Ramp, calls: int) -> float:
     return (calls + state.limit) / (KEEPS * state.rate)
 
 
+def stall_s(state: Ramp, seen: Round) -> float:
+    """Seconds without any outcome, though as many calls run as may, after which these are of another kind
+    than those that came back.
+
+    Args:
+        state: Where the search stands.
+        seen: The round so far.
+    """
+    rate = seen.rate or state.rate
+    if not rate:
+        return math.inf
+    return max(STALL_S, STALL_CALLS * seen.least_s, STALL_GAPS / rate)
+
+
+def stalled(state: Ramp, ceiling: int) -> Ramp:
+    """The search where that has happened: twice as many, and no fewer than that from now on. What comes of
+    them a second is no measure, as it depends on how many of the quick ones are among them."""
+    limit = min(2 * max(state.limit, state.best), ceiling)
+    found = state._replace(limit=limit, floor=limit, rounds=0)
+    return found if state.phase == "up" else found._replace(phase="settled", best=limit, rate=0.0)
+
+
 def _up(state: Ramp, seen: Round, ceiling: int) -> Ramp:
     if seen.rate < GAIN * state.rate:
+        state = state._replace(best=max(state.best, state.floor))
         if state.probe_at > FIRST_PROBE:  # a mere probe: fewer were tried before
             return state._replace(limit=state.best, phase="settled")
         return _fewer(state, seen)
@@ -115,7 +150,7 @@ def _capped(state: Ramp, seen: Round, ceiling: int) -> Ramp:
 
 def _fewer(state: Ramp, seen: Round) -> Ramp:
     """Try as few as should do; or settle on the best, if that is about it or cannot be told."""
-    enough = max(1, math.ceil(SPARE * state.rate * seen.least_s))
+    enough = max(state.floor, math.ceil(SPARE * state.rate * seen.least_s))
     if seen.spread > EVEN or enough > 0.7 * state.best:
         return state._replace(limit=state.best, phase="settled", rounds=0)
     return state._replace(limit=enough, phase="down")
@@ -132,6 +167,6 @@ def _settled(state: Ramp, seen: Round, ceiling: int) -> Ramp:
     if seen.rate < FALLS * state.rate:  # it serves fewer now, or the calls are others
         return _fewer(state._replace(rate=seen.rate, best=state.limit, probe_at=FIRST_PROBE), seen)
     if state.rounds < state.probe_at or state.limit >= ceiling:
-        return state._replace(rate=(state.rate + seen.rate) / 2)
-    later = state._replace(best=state.limit, rounds=0, probe_at=2 * state.probe_at)
+        return state._replace(rate=(state.rate + seen.rate) / 2 if state.rate else seen.rate)
+    later = state._replace(best=state.limit, floor=1, rounds=0, probe_at=2 * state.probe_at)
     return later._replace(limit=min(2 * state.limit, ceiling), phase="up")

@@ -109,7 +109,7 @@ class Scheduler:
         )
         self.feed = Feed(
             settings,
-            host.cores,
+            host,
             self._dealer,
             intake=self._intake,
             lanes=self._lanes,
@@ -145,7 +145,7 @@ class Scheduler:
         for block in blocks:
             self.ledger.add(block, now)  # before its items are counted as done
             self._settle(block, now)
-        self._pace.fresh = True
+        self._pace.heard(now)
         self._count_round(now)
 
     def _count_round(self, now: float) -> None:
@@ -158,6 +158,13 @@ class Scheduler:
                 oldest_s=self._lanes.oldest_s(now),
                 profile=self.planner.final_profile,
             )
+
+    def _stalls_at(self) -> float:
+        """When more waiting calls are let in, as none has come back for so long."""
+        if not self._intake.count or not self._pace.ramping(self.plan):
+            return math.inf
+        profiler = self.profiler
+        return self._pace.stalls_at(self.plan, self._lanes.here, profiler.least_s, profiler.cpu_s)
 
     def looked(self, look: Look) -> None:
         """A wait ended, or the run begins."""
@@ -267,6 +274,7 @@ class Scheduler:
         """The next thing for the driver to do."""
         self.planner.forget()
         self._intake.wake(now)
+        self.feed.regain()
         if self._outcomes.error is not None:
             # Given away: an inline call's traceback leads back to this object, in a cycle.
             error, self._outcomes.error = self._outcomes.error, None
@@ -281,6 +289,8 @@ class Scheduler:
             return Done(self._limits.exceeded(self.profiler.done, self._intake.length))
         if now > self._pace.trial_until(self.plan):
             self._count_round(now)
+        if now >= self._stalls_at():
+            self._pace.stalled(self.plan, now)
         if now >= self.memory.look_at:
             self.memory.look_at = math.inf  # until it is said
             return Gauge()
@@ -350,7 +360,7 @@ class Scheduler:
             until = min(until, self.memory.look_at)
         if self.feed.pull_at > now:
             until = min(until, self.feed.pull_at)
-        until = min(until, self._pace.trial_until(self.plan))
+        until = min(until, self._pace.trial_until(self.plan), self._stalls_at())
         if running and self._dealer.watching():
             later = (self._watch_at(chunk) for chunk in running if chunk.watched)
             until = min(until, min((at for at in later if at > now), default=until))
@@ -366,7 +376,11 @@ class Scheduler:
     def _holds_up_all(self, running: Sequence[Chunk], now: float) -> Sequence[Chunk]:
         """The call that all others wait for, if it is the first, or takes far longer than those before it:
         it is looked at now and then, however long it takes, as it may be time to have them run elsewhere."""
-        if self.planner.settings.route != "auto" or self.plan.route != "inline" or self._intake.over:
+        if (
+            self.planner.settings.route != "auto"
+            or self.plan.route != "inline"
+            or self._intake.over
+        ):
             return ()
         if not self.profiler.done:
             return running[:1]
