@@ -99,6 +99,14 @@ def test_the_first_error_is_told_with_its_item(folder: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a signal")
+def test_who_sends_numbers_is_told_that_lines_are_text(folder: Path) -> None:
+    ended = command(folder, "1\n2\n", "math:sqrt")
+    assert ended.returncode == 1
+    assert "pass --input json" in ended.stderr
+    assert command(folder, "1\n4\n", "math:sqrt", "--input", "json").stdout == "1.0\n2.0\n"
+    assert "--input" not in command(folder, "one\n", "math:sqrt").stderr
+
+
 def test_ctrl_c_says_what_was_written(folder: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "autoexec", "run", "user_calls:wait", "--backend", "threads"],

@@ -42,6 +42,15 @@ def _is_json(text: str) -> bool:
     return True
 
 
+def is_number(text: str) -> bool:
+    """Whether a line might be meant as one."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _parsed(text: str, number: int) -> Any:
     try:
         return json.loads(text)

@@ -13,7 +13,7 @@ from .._errors import AutoexecError
 from .._options import BackendName, OnError, validate
 from .._wording import count
 from . import FAILED, FINE, INTERRUPTED, UsageError
-from .lines import FORMATS, Encoded, EncodedAsync, failure_line, read
+from .lines import FORMATS, Encoded, EncodedAsync, failure_line, is_number, read
 
 HELP = "run a function over the lines of standard input"
 ABOUT = """\
@@ -145,6 +145,7 @@ class Command:
         self._report = report
         self._written = 0
         self._failed = 0
+        self._numbers = False  # a line that went as text might have been meant as one
 
     def run(self, source: IO[str], out: IO[str]) -> int:
         """Read, call, write. Returns the exit code."""
@@ -161,6 +162,10 @@ class Command:
             return FAILED
         except Exception as error:
             _print(error)
+            if self._numbers and isinstance(error, TypeError):
+                self._say(
+                    "Lines are text, also those that are numbers: for these pass --input json."
+                )
             self._say(self._progress())
             return FAILED
         return FAILED if self._failed else FINE
@@ -168,7 +173,7 @@ class Command:
     def _write_all(self, source: IO[str], out: IO[str]) -> None:
         from .. import Failure, iter_parallel
 
-        results = iter_parallel(self._fn, read(source, self._how), **self._options)
+        results = iter_parallel(self._fn, self._items(source), **self._options)
         for result in results:
             if isinstance(result, Failure):
                 self._failed += 1
@@ -183,6 +188,11 @@ class Command:
             self._say(f"{self._failed:,} of {results.report.items:,} items failed")
         if self._report:
             self._say(str(results.report))
+
+    def _items(self, source: IO[str]) -> Iterator[Any]:
+        for item in read(source, self._how):
+            self._numbers = self._numbers or (isinstance(item, str) and is_number(item))
+            yield item
 
     def _progress(self) -> str:
         return f"{count(self._written, 'result')} written"
