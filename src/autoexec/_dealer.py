@@ -212,6 +212,8 @@ class Dealer:
         trip_s = costs.thread_trip_s if name == "threads" else costs.process_trip_s
         if name == "processes" and "threads" in plan.capacities:
             trip_s = max(trip_s, _control.BESIDE_TRIP_S)
+        elif name == "threads" and plan.kind is Kind.CPU_FREE:
+            trip_s = max(trip_s, _control.CROWDED_TRIP_S)
         return _control.chunk_size(
             wall_s,
             trip_s,
