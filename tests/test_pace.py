@@ -17,7 +17,9 @@ def plan(workers: int) -> Plan:
 
 
 def count(pace: Pace, now: float, done: int, **figures: Any) -> None:
-    seen: dict[str, Any] = {"in_flight": 0, "oldest_s": 0.0, "profile": lambda: WAITS} | figures
+    oldest_s = figures.pop("oldest_s", 0.0)
+    seen: dict[str, Any] = {"in_flight": 0, "profile": lambda: WAITS} | figures
+    seen["oldest_s"] = lambda _: oldest_s
     pace.count_round(plan(256), now, done=done, **seen)
 
 
@@ -80,7 +82,9 @@ def test_a_trial_of_fewer_ends_though_no_call_returns() -> None:
 
 
 def stalls_at(pace: Pace, in_flight: int, cpu_s: float = 1e-4) -> float:
-    return pace.stalls_at(plan(256), in_flight, wall_s=1e-4, cpu_s=cpu_s)
+    if not pace.full(plan(256), in_flight):
+        return math.inf
+    return pace.stalls_at(wall_s=1e-4, cpu_s=cpu_s)
 
 
 def test_while_as_many_wait_as_may_and_none_comes_back_more_are_let_in() -> None:

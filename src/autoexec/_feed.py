@@ -166,7 +166,7 @@ class Feed:
             for chunk in reversed(self._lanes.on("threads")):
                 if chunk.began is None and not chunk.recalled:  # none that has started
                     return Recall(chunk)
-        for chunk in self._lanes.on("threads"):
+        for chunk in self._lanes.longer:
             if chunk.recalled or chunk.count == 1 or chunk.expected_s is None:
                 continue
             began_s = chunk.began.wall_ns * 1e-9 if chunk.began is not None else now
@@ -191,4 +191,4 @@ class Feed:
         """Whether more calls are on their way to threads than these should have by now, and would be
         better off elsewhere."""
         most = plan.capacities.get("threads", 0)
-        return plan.route in PROCESSES and len(self._lanes.on("threads")) > most
+        return plan.route in PROCESSES and len(self._lanes["threads"].in_flight) > most

@@ -29,6 +29,12 @@ class Lanes(dict[Lane, LaneState]):
     def __init__(self) -> None:
         self.count = 0
         """Chunks in flight."""
+        self.local = 0
+        """Those of them that share this process's GIL and can be watched."""
+        self.here = 0
+        """These, and the tasks in it."""
+        self.longer: dict[Chunk, None] = {}
+        """Those on threads with more than one item."""
         self._last_local: Chunk | None = None
         self.local_peak = 1
         """The most chunks that were in flight in this process at once."""
@@ -44,7 +50,11 @@ class Lanes(dict[Lane, LaneState]):
         self[chunk.lane].in_flight[chunk] = None
         self.count += 1
         self.peak = max(self.peak, self.count)
+        self.here += chunk.lane in HERE
         if chunk.lane in LOCAL:
+            self.local += 1
+            if chunk.count > 1 and chunk.lane == "threads":
+                self.longer[chunk] = None
             chunk.crowd = self.local
             self.local_peak = max(self.local_peak, chunk.crowd)
             self._last_local = chunk
@@ -56,7 +66,10 @@ class Lanes(dict[Lane, LaneState]):
         """A chunk is over."""
         chunk.finished = True
         del self[chunk.lane].in_flight[chunk]
+        self.longer.pop(chunk, None)
         self.count -= 1
+        self.local -= chunk.lane in LOCAL
+        self.here -= chunk.lane in HERE
 
     def crowd(self, chunk: Chunk) -> int:
         """How many, itself included, may have shared an interpreter with a chunk while it ran."""
@@ -64,16 +77,6 @@ class Lanes(dict[Lane, LaneState]):
             return chunk.crowd
         # One that was alone when it was sent, and none was sent since, was alone all the time.
         return 1 if chunk.crowd == 1 and self._last_local is chunk else self.local_peak
-
-    @property
-    def local(self) -> int:
-        """Those of them that share this process's GIL and can be watched."""
-        return sum(len(self[name].in_flight) for name in LOCAL if name in self)
-
-    @property
-    def here(self) -> int:
-        """These, and the tasks in it."""
-        return sum(len(self[name].in_flight) for name in HERE if name in self)
 
     def workers(self, *names: Lane) -> int:
         """Worker processes that are up, or threads of a cluster."""

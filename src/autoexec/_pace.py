@@ -104,7 +104,7 @@ class Pace:
         *,
         done: int,
         in_flight: int,
-        oldest_s: float,
+        oldest_s: Callable[[float], float],
         profile: Callable[[], Profile],
     ) -> None:
         """After as many calls as the limit allows at once, see whether it should be another.
@@ -115,8 +115,8 @@ class Pace:
             done: Calls that have succeeded so far.
             in_flight: Calls in this process that have not ended.
             oldest_s: Seconds since the first of these began.
-            profile: What calls are like; asked when a round may be over, not for each call of it,
-                which took a quarter of the driver's time.
+            profile: What calls are like. Both are asked when a round may be over, not for each call of
+                it, which took a quarter of the driver's time.
         """
         assert self._ramp is not None
         # More of the round before, so it is not under way yet; or calls that run alone.
@@ -131,7 +131,7 @@ class Pace:
         if elapsed_s <= 0 or not (enough or failing):
             return
         figures = profile()
-        if not failing and elapsed_s < min(oldest_s, LONGEST_ROUND * figures.wall_s):
+        if not failing and elapsed_s < min(oldest_s(now), LONGEST_ROUND * figures.wall_s):
             return
         seen = Round(calls / elapsed_s, figures.wall_s, figures.least_s, figures.spread)
         self._ramp = ramp(self._ramp, seen, plan.workers)
@@ -143,19 +143,22 @@ class Pace:
             return math.inf
         return self._round_from + patience_s(self._ramp, self._trial_calls)
 
-    def stalls_at(self, plan: Plan, in_flight: int, wall_s: float, cpu_s: float) -> float:
+    def full(self, plan: Plan, in_flight: int) -> bool:
+        """Whether as many calls run in this process as may now, though the plan allows more."""
+        state = self._ramp
+        if state is None or in_flight < state.limit or state.limit >= plan.workers:
+            return False
+        return self.ramping(plan) and not self.probing
+
+    def stalls_at(self, wall_s: float, cpu_s: float) -> float:
         """When it has been too long that no call came back, though as many run as may.
 
         Args:
-            plan: The plan in force.
-            in_flight: Calls in this process that have not ended.
             wall_s: Seconds of the quickest call so far.
             cpu_s: What a call computes: as many more of what is begun here are done here.
         """
         state = self._ramp
-        if state is None or not self.ramping(plan) or self.probing or in_flight < state.limit:
-            return math.inf
-        if state.limit >= plan.workers or cpu_s * state.limit > STUCK_S:
+        if state is None or cpu_s * state.limit > STUCK_S:
             return math.inf
         elapsed_s = max(1e-9, self._heard_at - self._round_from)
         seen = Round(self._trial_calls / elapsed_s, wall_s, wall_s, 0.0)

@@ -155,16 +155,15 @@ class Scheduler:
                 now,
                 done=self.profiler.done - self._outcomes.failures,
                 in_flight=self._lanes.here,
-                oldest_s=self._lanes.oldest_s(now),
+                oldest_s=self._lanes.oldest_s,
                 profile=self.planner.final_profile,
             )
 
     def _stalls_at(self) -> float:
         """When more waiting calls are let in, as none has come back for so long."""
-        if not self._intake.count or not self._pace.ramping(self.plan):
+        if not self._intake.count or not self._pace.full(self.plan, self._lanes.here):
             return math.inf
-        profiler = self.profiler
-        return self._pace.stalls_at(self.plan, self._lanes.here, profiler.least_s, profiler.cpu_s)
+        return self._pace.stalls_at(self.profiler.least_s, self.profiler.cpu_s)
 
     def looked(self, look: Look) -> None:
         """A wait ended, or the run begins."""
@@ -364,9 +363,9 @@ class Scheduler:
         if running and self._dealer.watching():
             later = (self._watch_at(chunk) for chunk in running if chunk.watched)
             until = min(until, min((at for at in later if at > now), default=until))
-        for chunk in running:
-            several = chunk.count > 1 or self.plan.route == "inline"  # or holds up several
-            if chunk.expected_s is not None and several and not chunk.recalled:
+        # Chunks of several, and what holds up several.
+        for chunk in running if self.plan.route == "inline" else self._lanes.longer:
+            if chunk.expected_s is not None and not chunk.recalled:
                 until = min(until, chunk.sent_s + _control.overrun_s(chunk.expected_s))
         last = self._holds_up_all(running, now)
         for chunk in last:
