@@ -37,6 +37,11 @@ SPARE_TASKS = 5
 """The same of tasks, of which none waits there: until one that has ended is replaced, as many more go on. With
 twice as many, 600 that wait for 20 ms and compute for 3 took 1.44 s on two processes, with four times 1.22,
 with eight 1.10."""
+TURN_S = 0.02
+"""What it takes until a task that has ended is replaced, where the loop is busy: outcomes are announced after
+5 ms, who hears of them waits 5 ms for the GIL, and what is sent for a turn of the loop. 2,000 coroutines that
+wait for 30 ms and compute for 0.3 left the loop idle for a quarter of the time with twice as many at once as
+that alone asks for."""
 THREAD_CEILING = 256
 """Default limit of waiting calls at once: it protects the other side, and threads beyond it gain
 little (a 20 ms wait is then 12,800 calls a second, more than one GIL can make)."""
@@ -79,7 +84,7 @@ def _tasks(profile: Profile, host: Host, settings: Settings) -> Alternative:
     workers = settings.max_workers or TASK_CEILING
     if settings.route == "auto" and profile.calls:
         # No more than keep the loop busy: what has started on it cannot go elsewhere.
-        workers = min(workers, _enough(profile, 1 / max(1e-9, profile.cpu_s)))
+        workers = min(workers, _enough(profile.wall_s + TURN_S, 1 / max(1e-9, profile.cpu_s)))
     rest_s = _rest(profile) / _rate(profile, host, workers, host.costs.task_trip_s, profile.cpu_s)
     return Alternative("asyncio", workers, rest_s, f"up to {workers} tasks: {seconds(rest_s)}")
 
@@ -132,12 +137,12 @@ def _thread_count(profile: Profile, host: Host, settings: Settings, kind: Kind) 
         return min(settings.max_workers or host.cores, ceiling) if explicit else 1
     held_s = profile.held_s if host.gil else 0.0
     reached = min(host.cores / max(1e-9, profile.cpu_s), 1 / max(1e-9, held_s))
-    return min(ceiling, _enough(profile, reached))
+    return min(ceiling, _enough(profile.wall_s, reached))
 
 
-def _enough(profile: Profile, rate: float) -> int:
+def _enough(wall_s: float, rate: float) -> int:
     """Calls at once that reach so many a second: twice the least, as they do not arrive evenly."""
-    return max(1, math.ceil(2 * profile.wall_s * rate))
+    return max(1, math.ceil(2 * wall_s * rate))
 
 
 def _why_one_thread(profile: Profile, host: Host, settings: Settings) -> str:
