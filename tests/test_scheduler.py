@@ -240,7 +240,8 @@ class Play:
         until = self.now + seconds
         held = any(self.computes_held(chunk) for chunk in self.running)
         if self.events and self.events[0][0] <= until:
-            self.now, _, what = heapq.heappop(self.events)
+            at, _, what = heapq.heappop(self.events)
+            self.now = max(self.now, at)  # a wait that ended late may have gone past it
             match what:
                 case Ready():
                     self.scheduler.ready(what)

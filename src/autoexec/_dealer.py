@@ -158,7 +158,8 @@ class Dealer:
                 chunk.budget_s = _control.overrun_s(chunk.expected_s)
         self._lanes.add(chunk)
         if name == "hybrid":  # those that wait there for one to end do not share its GIL
-            chunk.crowd = min(chunk.crowd, -(-plan.capacities[name] // self._host.cores))
+            width = self._lanes[name].width = -(-plan.capacities[name] // self._host.cores)
+            chunk.crowd = min(chunk.crowd, width)
         return chunk
 
     # --- Sizes ------------------------------------------------------------------------------------

@@ -21,6 +21,10 @@ class LaneState:
         """Chunks at once that it was opened for."""
         self.workers = 0
         """Worker processes that are up."""
+        self.width = 1
+        """Calls at once in each, those left out that wait there for one to end."""
+        self.most = 1
+        """The most that each was given so far, those included."""
 
 
 class Lanes(dict[Lane, LaneState]):
@@ -61,6 +65,7 @@ class Lanes(dict[Lane, LaneState]):
         elif chunk.lane in ("asyncio", "hybrid"):  # those before it in the same interpreter
             lane = self[chunk.lane]
             chunk.crowd = -(-len(lane.in_flight) // max(1, lane.workers))
+            lane.most = max(lane.most, chunk.crowd)
 
     def remove(self, chunk: Chunk) -> None:
         """A chunk is over."""
@@ -73,6 +78,8 @@ class Lanes(dict[Lane, LaneState]):
 
     def crowd(self, chunk: Chunk) -> int:
         """How many, itself included, may have shared an interpreter with a chunk while it ran."""
+        if chunk.lane == "hybrid":  # the first that a worker was sent was alone only then
+            return max(chunk.crowd, min(self["hybrid"].most, self["hybrid"].width))
         if chunk.lane not in LOCAL:
             return chunk.crowd
         # One that was alone when it was sent, and none was sent since, was alone all the time.

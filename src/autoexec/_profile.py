@@ -119,6 +119,9 @@ class Profiler:
         self._spent_s = 0.0  # what calls that run side by side have computed so far
         self._most_spent_s = 0.0  # the same of one of those that were begun last
         self._seen: dict[Chunk, Running] = {}
+        self._cold: dict[
+            int, int
+        ] = {}  # calls of each worker process that began before any had ended
         self._watched: Running | None = None  # the call that is watched by itself
         self._provisional = True
         self._below = 0
@@ -198,6 +201,8 @@ class Profiler:
         if self.is_async and block.chunk.lane in ("asyncio", "hybrid"):
             self._measured_task(block, crowd)
             return
+        if not local and crowd > 1 and self._is_cold(block, calls, crowd):
+            return
         self._look_at_queue(block, calls)
         watched = self._watched is not None and self._watched.chunk is block.chunk
         clear = crowd <= 1 or not self._crowded(block, calls, crowd)
@@ -222,6 +227,13 @@ class Profiler:
         self._least = min(self._least, block.wall_s / calls)
         self._cpu.add(cpu_s)
         self._quickest_s = math.inf if clear else min(self._quickest_s, block.wall_s / calls)
+
+    def _is_cold(self, block: Block, calls: int, crowd: int) -> bool:
+        """Whether these are among the first calls of a worker which runs many side by side: they import what
+        they need, all at once and each behind the others, and tell nothing of those after them."""
+        cold = self._cold.get(block.pid, crowd)
+        self._cold[block.pid] = cold - calls
+        return cold > 0 and self._wall.n > 0
 
     def _look_at_queue(self, block: Block, calls: int) -> None:
         """See how long calls wait for a core. A thread that was blocked has waited for one for a moment,

@@ -1,0 +1,52 @@
+"""What is in flight where, and who shares an interpreter with whom."""
+
+from __future__ import annotations
+
+from autoexec._chunk import Chunk
+from autoexec._lanes import Lanes
+
+
+def sent(lanes: Lanes, lane: str, count: int) -> list[Chunk]:
+    chunks = [Chunk(i, [i], lane, lane) for i in range(count)]  # type: ignore[arg-type]
+    for chunk in chunks:
+        lanes.add(chunk)
+    return chunks
+
+
+def test_the_counts_are_those_of_what_is_in_flight() -> None:
+    lanes = Lanes()
+    threads, tasks, away = (
+        sent(lanes, "threads", 3),
+        sent(lanes, "asyncio", 2),
+        sent(lanes, "processes", 4),
+    )
+    assert (lanes.count, lanes.local, lanes.here, lanes.peak) == (9, 3, 5, 9)
+    for chunk in (threads[0], tasks[0], away[0]):
+        lanes.remove(chunk)
+    assert (lanes.count, lanes.local, lanes.here, lanes.peak) == (6, 2, 3, 9)
+
+
+def test_chunks_of_several_on_threads_are_known() -> None:
+    lanes = Lanes()
+    several = Chunk(0, [1, 2], "threads", "threads")
+    for chunk in (
+        several,
+        Chunk(2, [3], "threads", "threads"),
+        Chunk(3, [4, 5], "processes", "processes"),
+    ):
+        lanes.add(chunk)
+    assert list(lanes.longer) == [several]
+    lanes.remove(several)
+    assert not lanes.longer
+
+
+def test_the_first_call_that_a_worker_was_sent_is_not_alone_in_it() -> None:
+    lanes = Lanes()
+    lanes["hybrid"].workers, lanes["hybrid"].width = 2, 8
+    chunks = sent(lanes, "hybrid", 10)
+    assert [lanes.crowd(chunk) for chunk in chunks] == [5] * 10
+    for chunk in chunks[1:]:
+        lanes.remove(chunk)
+    assert lanes.crowd(chunks[0]) == 5  # it has had them beside it
+    sent(lanes, "hybrid", 40)
+    assert lanes.crowd(chunks[0]) == 8  # the others wait there for one to end
