@@ -168,3 +168,8 @@ class Block:
         share; 0 if nobody knows."""
         self.pid: int = 0
         """The worker process that ran it; 0: this process, or one of somebody else's."""
+
+    @property
+    def calls(self) -> int:
+        """How many calls it is the outcome of."""
+        return len(self.values) + (self.error is not None)

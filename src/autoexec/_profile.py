@@ -119,9 +119,8 @@ class Profiler:
         self._spent_s = 0.0  # what calls that run side by side have computed so far
         self._most_spent_s = 0.0  # the same of one of those that were begun last
         self._seen: dict[Chunk, Running] = {}
-        self._cold: dict[
-            int, int
-        ] = {}  # calls of each worker process that began before any had ended
+        # Calls of each worker process that began before any had ended.
+        self._cold: dict[int, int] = {}
         self._watched: Running | None = None  # the call that is watched by itself
         self._provisional = True
         self._below = 0
@@ -184,7 +183,7 @@ class Profiler:
             local: They ran in this process.
             crowd: Dispatches, this one included, that may have shared its interpreter.
         """
-        calls = len(block.values) + (block.error is not None)
+        calls = block.calls
         if block.last:
             self._seen.pop(block.chunk, None)
         if not calls:
@@ -324,9 +323,8 @@ class Profiler:
         for 0.37; beside two other programs on two cores 0.6 s, of which it was so for 0.34, and wanted to
         be for all.)
         """
-        idle = (
-            0.5  # nobody has looked: the geometric mean, wrong by the same factor whichever is true
-        )
+        # Nobody has looked: the geometric mean, which is wrong by the same factor whichever is true.
+        idle = 0.5
         if self._overlap.was_seen:
             wanted = 1 + block.queued_s / block.cpu_s if block.cpu_s else 1.0
             idle = max(0.0, 1 - self._overlap.busy * wanted)

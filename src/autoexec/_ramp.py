@@ -7,7 +7,7 @@
     capped   at the ceiling, which may rise
 
 Where all calls that may run at once wait and none comes back for long (a cache that misses one time in
-twenty), more are let in at once, and whether that was of use is for the next round to say.
+twenty), more are let in at once, and no fewer are tried from there on.
 
 The manner is that of congestion control: nobody says how many the other side can serve.
 """

@@ -410,9 +410,8 @@ class Run:
             case Broken():
                 self.scheduler.broken(event)
             case Pulled():
-                self.scheduler.feed.taking = (
-                    self._source.pulling
-                )  # first, since it may end meanwhile
+                # First, since it may end meanwhile.
+                self.scheduler.feed.taking = self._source.pulling
                 self._took(*self._source.collected())
             case _:
                 self._settle(event)
@@ -453,7 +452,7 @@ def calls_of(event: Event | Pulled) -> int:
     """How many calls have returned, by what was heard."""
     if isinstance(event, (Ready, Broken, Pulled)):
         return 0
-    return sum(len(block.values) + (block.error is not None) for block in event)
+    return sum(block.calls for block in event)
 
 
 class Left(BaseException):

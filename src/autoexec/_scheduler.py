@@ -250,7 +250,7 @@ class Scheduler:
         if not self.profiler.done and block.values and chunk.lane in LOCAL:
             self._outcomes.refuse_coroutine(block.values[0])
         again = self._outcomes.add(block, now)
-        calls = len(block.values) + (block.error is not None)
+        calls = block.calls
         self.ran[chunk.route] += calls - again
         self.calls_s += block.wall_s
         local, crowd = chunk.lane in LOCAL, self._lanes.crowd(chunk)

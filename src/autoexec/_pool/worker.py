@@ -213,7 +213,7 @@ class Worker:
         chunk, job, slot = self._given[number]
         self._messages += job.host is None  # the others are not noted in the journal
         blocks = self._signed(_blocks(chunk, values, *rest))
-        chunk.arrived += sum(len(block.values) + (block.error is not None) for block in blocks)
+        chunk.arrived += sum(block.calls for block in blocks)
         if blocks[-1].error is not None:
             blocks[-1].error = self._reason(number, chunk.arrived - 1) or blocks[-1].error
         if last:

@@ -103,7 +103,7 @@ class ThreadsExecutor:
             chunk = block.chunk
             if chunk not in self._given_up:
                 self._sink([block])
-                chunk.arrived += len(block.values) + (block.error is not None)
+                chunk.arrived += block.calls
                 chunk.partial = None
 
     def stop(self, chunk: Chunk, error: BaseException) -> None:
