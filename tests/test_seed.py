@@ -123,6 +123,8 @@ def test_a_numbered_chunk_shows_plain_items_to_all_but_its_executor() -> None:
     assert list(chunk.todo) == [(5, "a"), (6, "b")]
     chunk.done = 1
     assert chunk.rest() == ["b"]
+    chunk.recall()
+    assert chunk.cut() == ["b"]
 
 
 def test_numpy_and_random_are_not_imported_for_it() -> None:

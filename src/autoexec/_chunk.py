@@ -97,10 +97,13 @@ class Chunk:
         """The item at a position from the start of the chunk."""
         return self.source[self.start + position]
 
+    def between(self, first: int, end: int) -> list[Any]:
+        """The items from one position to before another."""
+        return self.source[self.start + first : self.start + end]
+
     def rest(self) -> list[Any]:
         """The items that have no outcome yet."""
-        end = self.start + self.count
-        return self.source[self.start + self.done : end] if self.done < self.count else []
+        return self.between(self.done, self.count)
 
     def started(self) -> int:
         """How many of its items have been started."""
@@ -122,7 +125,7 @@ class Chunk:
         that is moved to its end. What is read here may be one too many, never too few.
         """
         kept = max(self.started(), self.arrived, self.done)
-        rest = self.source[self.start + kept : self.start + self.count]
+        rest = self.between(kept, self.count)
         self.count = min(self.count, kept)
         return rest
 

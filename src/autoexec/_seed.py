@@ -108,9 +108,9 @@ class NumberedChunk(Chunk):
         """The item at a position from the start of the chunk."""
         return self.source[position][1]
 
-    def rest(self) -> list[Any]:
-        """The items that have no outcome yet."""
-        return [item for _, item in super().rest()]
+    def between(self, first: int, end: int) -> list[Any]:
+        """The items from one position to before another."""
+        return [item for _, item in super().between(first, end)]
 
 
 class Seeded:

@@ -96,6 +96,7 @@ async def cancel(form: str, backend: str, when: str) -> None:
     require(took_s < END_S, f"{when}: it took {took_s:.1f} s to cancel it")
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     require(not tasks, f"{when}: tasks outlived it: {tasks}")
+    await asyncio.sleep(0.05)  # one that was about to note that it has begun has done so
     calls = [one.index for one in notes()]
     enough.set()  # for those that are left behind on threads
     if backend == "asyncio" and not calm:
