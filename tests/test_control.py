@@ -13,12 +13,15 @@ from autoexec._control import (
     LONGEST_IDLE_S,
     PREFETCH,
     SHORT_CHUNK_S,
+    TASK_CHUNKS,
+    TASKS,
     block_size,
     chunk_size,
     idle_after_miss,
     overrun_s,
     prefetch,
     review_after,
+    tasks_size,
 )
 
 MIB = 1 << 20
@@ -217,3 +220,11 @@ def test_workers_that_were_missed_last_twice_as_long_the_next_time(
         assert longer_s >= min(2 * gap_s, LONGEST_IDLE_S)
     else:  # nobody comes back in time
         assert longer_s == kept_s
+
+
+@given(st.integers(1, 100_000))
+def test_tasks_go_in_chunks_that_leave_no_place_free_for_long(limit: int) -> None:
+    size = tasks_size(limit)
+    assert 1 <= size <= TASKS
+    assert size == 1 or TASK_CHUNKS * size <= limit
+    assert tasks_size(limit + 1) >= size

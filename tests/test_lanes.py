@@ -26,6 +26,21 @@ def test_the_counts_are_those_of_what_is_in_flight() -> None:
     assert (lanes.count, lanes.local, lanes.here, lanes.peak) == (6, 2, 3, 9)
 
 
+def test_each_task_of_a_chunk_takes_a_place_until_it_has_ended() -> None:
+    lanes = Lanes()
+    chunk = Chunk(0, [1, 2, 3], "asyncio", "asyncio")
+    lanes.add(chunk)
+    sent(lanes, "threads", 2)
+    assert (lanes.count, lanes.here, lanes.at_once, lanes["asyncio"].calls) == (3, 5, 5, 3)
+    assert chunk.crowd == 3
+    chunk.done += 2
+    lanes.ended(chunk, 2)
+    assert (lanes.count, lanes.here, lanes.at_once, lanes["asyncio"].calls) == (3, 3, 3, 1)
+    lanes.remove(chunk)  # whatever has become of the last one
+    assert (lanes.count, lanes.here, lanes.at_once, lanes["asyncio"].calls) == (2, 2, 2, 0)
+    assert lanes.peak == 5
+
+
 def test_chunks_of_several_on_threads_are_known() -> None:
     lanes = Lanes()
     several = Chunk(0, [1, 2], "threads", "threads")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
@@ -55,6 +55,13 @@ class Call:
         return self.wait_s + self.cpu_s
 
 
+class Task(NamedTuple):
+    """A call of a chunk on an event loop."""
+
+    chunk: Chunk
+    position: int
+
+
 @dataclass
 class Play:
     """A driver that plays a run."""
@@ -77,6 +84,9 @@ class Play:
         self.events: list[tuple[float, int, Any]] = []
         self.order = itertools.count()
         self.running: dict[Chunk, float] = {}
+        self.tasks: dict[Chunk, int] = {}
+        """Those of each chunk on an event loop that have not ended."""
+        self.sizes: list[int] = []
         self.results: list[Any] = []
         self.taken = 0
         self.is_async = self.options.get("backend") == "asyncio"
@@ -161,11 +171,40 @@ class Play:
         self.running[chunk] = self.now
         if chunk.lane == "threads":
             chunk.noted = lambda: self.started(chunk)
+        self.sizes.append(chunk.count)
+        if chunk.lane == "asyncio":
+            self.tasks[chunk] = chunk.count
         there = sum(one.lane == "processes" for one in self.running)
-        calling = sum(min(one.width, one.count) for one in self.running if one.lane != "processes")
+        calling = sum(
+            self.tasks.get(one, min(one.width, one.count))
+            for one in self.running
+            if one.lane != "processes"
+        )
         calling += min(there, self.scheduler.plan.workers)
         self.most_at_once = max(self.most_at_once, calling)
-        self.at(sum(self.calls[item].wall_s for item in chunk.items), chunk)
+        if chunk.lane == "asyncio":
+            for position, item in enumerate(chunk.items):
+                self.at(self.calls[item].wall_s, Task(chunk, position))
+        else:
+            self.at(sum(self.calls[item].wall_s for item in chunk.items), chunk)
+
+    def end_task(self, task: Task) -> list[Block]:
+        """One of the calls side by side of a chunk has returned."""
+        chunk = task.chunk
+        self.tasks[chunk] -= 1
+        block = self.outcome(chunk, task.position, last=not self.tasks[chunk])
+        block.position = task.position
+        if block.last:
+            del self.running[chunk], self.tasks[chunk]
+        return [block]
+
+    def outcome(self, chunk: Chunk, position: int, *, last: bool) -> Block:
+        item = chunk.item(position)
+        call = self.calls[item]
+        self.called[item] += 1
+        error = ValueError(item) if call.fails else None
+        values = [] if call.fails else [item]
+        return Block(chunk, values, error, call.wall_s, call.cpu_s, 0.0, last)
 
     def begin_what_travels(self, chunk: Chunk) -> None:
         """As the pool does it: up to the item that cannot, and that is an error once it is first."""
@@ -197,6 +236,7 @@ class Play:
         self.events = [event for event in self.events if not self.concerns(event[2], chunk)]
         heapq.heapify(self.events)
         blocks = self.end(chunk, count)
+        self.tasks.pop(chunk, None)
         self.stopped.append(chunk.item(count))
         self.called[chunk.item(count)] += 1
         for block in blocks:
@@ -206,7 +246,7 @@ class Play:
 
     @staticmethod
     def concerns(what: Any, chunk: Chunk) -> bool:
-        return what is chunk or (isinstance(what, tuple) and what[0] is chunk)
+        return what is chunk or (isinstance(what, tuple) and what[0] is chunk)  # a Task is one
 
     def cut_short(self, chunk: Chunk) -> None:
         """A recalled chunk ends after the call that is running."""
@@ -221,15 +261,7 @@ class Play:
 
     def end(self, chunk: Chunk, count: int) -> list[Block]:
         del self.running[chunk]
-        blocks = []
-        for position, item in enumerate(chunk.items[:count]):
-            call = self.calls[item]
-            self.called[item] += 1
-            error = ValueError(item) if call.fails else None
-            values = [] if call.fails else [item]
-            last = position == count - 1
-            blocks.append(Block(chunk, values, error, call.wall_s, call.cpu_s, 0.0, last))
-        return blocks
+        return [self.outcome(chunk, i, last=i == count - 1) for i in range(count)]
 
     # --- Time ---------------------------------------------------------------------------------------
 
@@ -250,6 +282,8 @@ class Play:
                 case [Block(), *_] if isinstance(what, list):
                     self.running.pop(what[0].chunk, None)
                     self.scheduler.heard(what, self.now)
+                case Task():
+                    self.scheduler.heard(self.end_task(what), self.now)
                 case (chunk, count):
                     self.scheduler.heard(self.end(chunk, count), self.now)
                 case chunk:
@@ -326,6 +360,27 @@ def test_every_run_ends_with_each_item_called_once_in_order(
     assert play.results == list(range(len(work)))
     if "max_workers" in chosen and chosen.get("backend") in ("threads", "asyncio"):
         assert play.most_at_once <= chosen["max_workers"]
+
+
+def test_tasks_go_several_in_a_chunk_where_many_may_run_at_once() -> None:
+    calls = [Call(wait_s=0.02 + 0.01 * (i % 7), fails=i % 50 == 9) for i in range(4000)]
+    play = Play(calls, {"backend": "asyncio", "on_error": "return"}).run()
+    assert (play.sizes[0], max(play.sizes)) == (1, 64)
+    assert play.called == [1] * len(calls)
+    for index, result in enumerate(play.results):
+        if index % 50 == 9:
+            assert (result.index, result.item, str(result.exception)) == (index, index, str(index))
+        else:
+            assert result == index
+    assert play.scheduler.at_once == play.most_at_once > 1000
+
+
+@pytest.mark.parametrize("option", [{"timeout": 5.0}, {"timeline": True}, {"max_workers": 40}])
+def test_tasks_go_one_by_one_where_each_is_looked_at_or_few_may_run(option: Any) -> None:
+    calls = [Call(wait_s=0.02)] * 500
+    play = Play(calls, {"backend": "asyncio"} | option).run()
+    assert max(play.sizes) == 1
+    assert play.results == list(range(500))
 
 
 def test_a_call_far_longer_than_those_before_it_holds_up_nobody() -> None:

@@ -33,6 +33,8 @@ class Running:
         self.done = 0
         self.end = chunk.count
         """It ends before this item."""
+        self.left = 0
+        """Of a chunk on an event loop: tasks that have not ended."""
 
 
 class Lanes:
@@ -74,8 +76,8 @@ class Lanes:
                 self._waiting.append(chunk)
                 self.deal(lane)
             elif lane == "asyncio":
-                machine.spend(work.TASK_TRIP_S)
-                self.begin(chunk, machine.parent)
+                machine.spend(work.TASK_TRIP_S * chunk.count)
+                self._begin_tasks(chunk)
             else:
                 self._idle, new = max(0, self._idle - 1), not self._idle
                 self._threads += new
@@ -119,6 +121,25 @@ class Lanes:
             on_end()
 
         one.thread = self.machine.start(process, steps())
+
+    def _begin_tasks(self, chunk: Chunk) -> None:
+        """All calls of a chunk begin now, on the event loop of the caller."""
+        process, now = self.machine.parent, self.machine.now
+        whole = self.running[chunk] = Running(chunk, process, now)
+        whole.left = chunk.count
+        chunk.began = Clocks(int(now * 1e9), 0, 0)
+        for position in range(chunk.count):
+            one = whole if not position else Running(chunk, process, now)
+            one.done = position
+            one.thread = self.machine.start(process, self._task(one, whole))
+
+    def _task(self, one: Running, whole: Running) -> Steps:
+        yield Phase(What.WAIT, 1e-9)
+        position, item = one.done, one.chunk.item(one.done)
+        yield from work.makes_call(self.workload, one.process, item, away=False, looped=True)
+        one.done += 1
+        whole.left -= 1
+        self._emit(one, position, one.began, last=not whole.left, task=True)
 
     def _parts(self, one: Running, away: bool, looped: bool) -> Steps:
         workload, chunk, machine = self.workload, one.chunk, self.machine
@@ -182,7 +203,9 @@ class Lanes:
         spent_s = one.thread.clocks()[0] - one.thread.cpu
         return min(one.end - 1, one.done + max(0, self.workload.reach(item, spent_s) - 1 - item))
 
-    def _emit(self, one: Running, first: int, since: float, *, last: bool) -> None:
+    def _emit(
+        self, one: Running, first: int, since: float, *, last: bool, task: bool = False
+    ) -> None:
         machine, chunk, thread = self.machine, one.chunk, one.thread
         assert thread is not None
         cpu, queued = thread.clocks()
@@ -193,6 +216,7 @@ class Lanes:
             queued_s = max(queued_s, WAKE_S)
         values = [chunk.item(i) for i in range(first, one.done)]
         block = Block(chunk, values, None, wall_s, cpu_s, queued_s, last)
+        block.position = first if task else None
         if one.process is machine.parent:
             self._sink([block])
         else:

@@ -34,7 +34,7 @@ class Chunk:
     the iterator over them that the executor uses up; `recall` moves it to its end from outside,
     which stops the run after the current item and costs the items before it nothing. How far it
     came is then what its blocks say, so there is no race between asking and running. Its items are those
-    before `start + count`, once it was `cut`.
+    before `start + count`, once it was `cut`. On an event loop its items are tasks side by side.
     """
 
     __slots__ = (
@@ -140,6 +140,7 @@ class Block:
         "error",
         "last",
         "pid",
+        "position",
         "queued_s",
         "values",
         "wall_s",
@@ -171,6 +172,13 @@ class Block:
         share; 0 if nobody knows."""
         self.pid: int = 0
         """The worker process that ran it; 0: this process, or one of somebody else's."""
+        self.position: int | None = None
+        """Where in the chunk they are, if its calls end in any order; None: behind those that were heard of."""
+
+    @property
+    def at(self) -> int:
+        """The position in the chunk of the first of them, until they are counted in it."""
+        return self.chunk.done if self.position is None else self.position
 
     @property
     def calls(self) -> int:

@@ -106,6 +106,21 @@ def chunk_size(
     return max(1, min(by_cost, by_rest, by_size))
 
 
+TASKS = 64
+"""The most tasks in one chunk: what a chunk costs, 8 µs, is a hundredth of what they do."""
+TASK_CHUNKS = 32
+"""Chunks of tasks at the least that the calls at once are made of: places are filled as one of them is free."""
+
+
+def tasks_size(limit: int) -> int:
+    """Tasks in one chunk for an event loop, all of which begin at once.
+
+    Args:
+        limit: Calls that may run at once.
+    """
+    return max(1, min(TASKS, limit // TASK_CHUNKS))
+
+
 def share_of(spread: float) -> int:
     """Chunks for each worker that the rest makes at least: more where calls vary, so that the last
     end together."""

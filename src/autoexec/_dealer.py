@@ -67,7 +67,7 @@ class Dealer:
         self._profile = profile
 
     def room(self, name: Lane, plan: Plan) -> int:
-        """Chunks that a lane can take now."""
+        """Chunks that a lane can take now; on an event loop, calls."""
         lane = self._lanes[name]
         capacity = plan.capacities[name]
         if name in ("processes", "hybrid") and not self._sure():
@@ -94,7 +94,7 @@ class Dealer:
                 capacity = min(capacity, 2 * self._host.cores)
             elif name == "threads" and self._holds_ready(plan) and lane.opened <= capacity:
                 capacity += lane.opened
-        return capacity - len(lane.in_flight)
+        return capacity - lane.calls
 
     def _holds_ready(self, plan: Plan) -> bool:
         """Whether a chunk waits for each thread: they keep every core busy, so that the driver gets one
@@ -173,10 +173,14 @@ class Dealer:
 
     def _size(self, name: Lane, plan: Plan) -> int:
         wall_s, known, given = self._profiler.wall_s, self._profiler.known, self._settings.chunksize
-        if name in ("asyncio", "hybrid") or (not known and given == "auto"):
+        if name == "hybrid" or (not known and (given == "auto" or name == "asyncio")):
             return 1
         if self._settings.max_per_second is not None:
             return 1  # the calls of one chunk start as fast as they can
+        if name == "asyncio":
+            if self._settings.timeout is not None or self._settings.timeline:
+                return 1  # each is given up, or shown, by itself
+            return _control.tasks_size(self._pace.limit(plan, plan.capacities[name]))
         if given == "auto" and self._replaces_workers(name):
             return 1  # which it does between chunks
         if name == "threads" and plan.route in REMOTE:

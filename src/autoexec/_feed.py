@@ -106,6 +106,10 @@ class Feed:
             room = dealer.room(name, plan)
             if room > 0 and self._memory.bounds:
                 room = self._memory.most(name, room, self._lanes, intake.count)
+            size = dealer.size(name, plan)
+            if name == "asyncio":  # where what a chunk takes is as much room as it has calls
+                size = 1 if self._memory.bounds else size
+                room //= size
             if room <= 0 or (intake.ended and not intake.count):
                 continue
             slots = room + len(self._lanes[name].in_flight)
@@ -115,7 +119,6 @@ class Feed:
                     return Peek(self.launch.wave)
                 if not room:
                     continue
-            size = dealer.size(name, plan)
             if self._buffer is not None:
                 size = self._buffer.chunk(size, slots, self._profiler.wall_s)
             if not intake.count:

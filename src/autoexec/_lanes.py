@@ -17,6 +17,8 @@ class LaneState:
 
     def __init__(self) -> None:
         self.in_flight: dict[Chunk, None] = {}
+        self.calls = 0
+        """Calls at once: one for each chunk, and each task of those on an event loop."""
         self.opened = 0
         """Chunks at once that it was opened for."""
         self.workers = 0
@@ -37,13 +39,15 @@ class Lanes(dict[Lane, LaneState]):
         """Those of them that share this process's GIL and can be watched."""
         self.here = 0
         """These, and the tasks in it."""
+        self.at_once = 0
+        """Calls at once on all lanes."""
         self.longer: dict[Chunk, None] = {}
         """Those on threads with more than one item."""
         self._last_local: Chunk | None = None
         self.local_peak = 1
         """The most chunks that were in flight in this process at once."""
         self.peak = 0
-        """The most on all lanes."""
+        """The most calls at once on all lanes."""
 
     def __missing__(self, name: Lane) -> LaneState:
         lane = self[name] = LaneState()
@@ -51,10 +55,11 @@ class Lanes(dict[Lane, LaneState]):
 
     def add(self, chunk: Chunk) -> None:
         """A chunk is sent."""
-        self[chunk.lane].in_flight[chunk] = None
+        lane = self[chunk.lane]
+        lane.in_flight[chunk] = None
         self.count += 1
-        self.peak = max(self.peak, self.count)
-        self.here += chunk.lane in HERE
+        self._counts(chunk, chunk.count if chunk.lane == "asyncio" else 1)
+        self.peak = max(self.peak, self.at_once)
         if chunk.lane in LOCAL:
             self.local += 1
             if chunk.count > 1 and chunk.lane == "threads":
@@ -63,9 +68,19 @@ class Lanes(dict[Lane, LaneState]):
             self.local_peak = max(self.local_peak, chunk.crowd)
             self._last_local = chunk
         elif chunk.lane in ("asyncio", "hybrid"):  # those before it in the same interpreter
-            lane = self[chunk.lane]
-            chunk.crowd = -(-len(lane.in_flight) // max(1, lane.workers))
+            chunk.crowd = -(-lane.calls // max(1, lane.workers))
             lane.most = max(lane.most, chunk.crowd)
+
+    def _counts(self, chunk: Chunk, calls: int) -> None:
+        self[chunk.lane].calls += calls
+        self.at_once += calls
+        if chunk.lane in HERE:
+            self.here += calls
+
+    def ended(self, chunk: Chunk, calls: int) -> None:
+        """So many calls of a chunk have: places for as many tasks, whatever becomes of the others."""
+        if chunk.lane == "asyncio":
+            self._counts(chunk, -calls)
 
     def remove(self, chunk: Chunk) -> None:
         """A chunk is over."""
@@ -74,7 +89,7 @@ class Lanes(dict[Lane, LaneState]):
         self.longer.pop(chunk, None)
         self.count -= 1
         self.local -= chunk.lane in LOCAL
-        self.here -= chunk.lane in HERE
+        self._counts(chunk, chunk.done - chunk.count if chunk.lane == "asyncio" else -1)
 
     def crowd(self, chunk: Chunk) -> int:
         """How many, itself included, may have shared an interpreter with a chunk while it ran."""

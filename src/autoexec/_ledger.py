@@ -98,7 +98,7 @@ class Recording:
                 pid=block.pid,
                 began_s=began - self.started,
                 seconds=wall_s,
-                first=chunk.first + chunk.done,
+                first=chunk.first + block.at,
                 calls=calls,
                 failed=block.error is not None,
                 estimated=estimated,
@@ -150,8 +150,8 @@ class Ledger:
         if not calls or wall_s / calls <= self._floor:
             return
         chunk = block.chunk
-        item = glimpse(chunk.item(chunk.done + position))
-        index = chunk.first + chunk.done + position
+        at = block.at + position
+        item, index = glimpse(chunk.item(at)), chunk.first + at
         failed = block.error is not None
         self._slow.append(Slow(index, calls, wall_s / calls, item, chunk.route, failed))
         if len(self._slow) > SLOWEST:

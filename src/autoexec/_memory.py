@@ -280,7 +280,7 @@ class Watch:
         alone = self._alone[remote] > 0
         if alone:
             most = min(most, 1) if self._ended or not lanes.count else 0
-        more = max(most - len(lanes[name].in_flight), 0 if lanes.count else 1)
+        more = max(most - lanes[name].calls, 0 if lanes.count else 1)
         self._held_back |= more < min(wanted, waiting) and not alone
         return int(min(wanted, more))
 
@@ -368,4 +368,4 @@ def in_flight(lanes: Lanes) -> Calls:
     workers.update({chunk.pid for chunk in lanes.on("processes")})
     del workers[0]  # not with any yet
     remote = sum(len(lanes.on(name)) for name in PROCESSES)
-    return Calls(lanes.count - remote, workers, side_by_side=bool(lanes["hybrid"].workers))
+    return Calls(lanes.at_once - remote, workers, side_by_side=bool(lanes["hybrid"].workers))

@@ -75,8 +75,8 @@ class Outcomes:
         Returns:
             Whether the last call is to be tried again, so that its item has no outcome yet.
         """
-        chunk = block.chunk
-        first = chunk.first + chunk.done
+        chunk, end = block.chunk, block.at + len(block.values)
+        first = chunk.first + block.at
         self.window.put_values(first, block.values)
         if self.retries.on and chunk.count == 1 and block.values:
             self.retries.settled(first)
@@ -84,13 +84,13 @@ class Outcomes:
         if block.values:
             self.last_value = block.values[-1]
         if isinstance(block.error, NotSent) and self._settings.route == "auto":
-            self._intake.stays.add(chunk.first + chunk.done)  # it comes back with the rest
+            self._intake.stays.add(chunk.first + end)  # it comes back with the rest
             block.error = None
-        again = block.error is not None and self._again(chunk, block.error, now)
+        again = block.error is not None and self._again(chunk, end, block.error, now)
         if self.settled is not None:
             self._note(block, first, None if again else block.error)
         if block.error is not None and not again:
-            self._failed(chunk, block.error, block.wall_s)
+            self._failed(chunk, end, block.error, block.wall_s)
         return again
 
     def add_unannounced(self, chunk: Chunk) -> None:
@@ -116,11 +116,11 @@ class Outcomes:
             chunk, times = block.chunk, (block.wall_s, block.began_s)
             self.settled.append(Settled(first, block.values, error, *times, chunk.lane, block.pid))
 
-    def _again(self, chunk: Chunk, error: BaseException, now: float) -> bool:
+    def _again(self, chunk: Chunk, position: int, error: BaseException, now: float) -> bool:
         """Put an item off that is to be tried again; whether it is."""
         if not self.retries.on or self.error is not None:
             return False
-        item, index = chunk.item(chunk.done), chunk.first + chunk.done
+        item, index = chunk.item(position), chunk.first + position
         try:
             wait_s = self.retries.wait_s(index, error)
         except PolicyFailed as failed:
@@ -132,8 +132,8 @@ class Outcomes:
         chunk.done += 1
         return True
 
-    def _failed(self, chunk: Chunk, error: BaseException, wall_s: float) -> None:
-        item, index = chunk.item(chunk.done), chunk.first + chunk.done
+    def _failed(self, chunk: Chunk, position: int, error: BaseException, wall_s: float) -> None:
+        item, index = chunk.item(position), chunk.first + position
         chunk.done += 1
         if (attempts := self.retries.settled(index)) > 1:
             annotate(error, f"It was the last of {attempts} attempts (see the option `retries`).")

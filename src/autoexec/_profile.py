@@ -257,9 +257,10 @@ class Profiler:
 
     def _measured_task(self, block: Block, crowd: int) -> None:
         """A task waits for the others of its loop as well: for each of them once, at most."""
-        self._cpu.add(block.cpu_s)
-        self._least = min(self._least, block.wall_s)
-        self._wall.add(max(self._least, block.wall_s - crowd * self._cpu.mean))
+        wall_s = block.wall_s / block.calls
+        self._cpu.add(block.cpu_s / block.calls)
+        self._least = min(self._least, wall_s)
+        self._wall.add(max(self._least, wall_s - crowd * self._cpu.mean))
 
     def _takes_at_least(self, block: Block, calls: int, crowd: int, local: bool) -> float:
         """Seconds of a call in a crowd that its neighbours are no excuse for: while nobody computed,

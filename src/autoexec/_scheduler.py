@@ -251,6 +251,7 @@ class Scheduler:
             self._outcomes.refuse_coroutine(block.values[0])
         again = self._outcomes.add(block, now)
         calls = block.calls
+        self._lanes.ended(chunk, calls)
         self.ran[chunk.route] += calls - again
         self.calls_s += block.wall_s
         local, crowd = chunk.lane in LOCAL, self._lanes.crowd(chunk)

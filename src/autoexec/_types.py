@@ -79,8 +79,8 @@ class Settled(NamedTuple):
 class Executor(Protocol):
     """The seam: all that the driver asks of a way to run calls.
 
-    Outcomes, per item and in the order of each chunk, go to the sink that the executor was
-    made with, from any thread.
+    Outcomes, per item and in the order of each chunk or with their position in it, go to the sink
+    that the executor was made with, from any thread.
     """
 
     def open(self, workers: int) -> None:
@@ -91,7 +91,8 @@ class Executor(Protocol):
 
     def stop(self, chunk: Chunk, error: BaseException) -> None:
         """Give up the call that a chunk is in: it has this error, and the items that were not
-        started come back. Nothing happens if that call has just ended."""
+        started come back. Nothing happens if that call has just ended. Where the calls of a chunk run
+        side by side, it has only one."""
 
     def close(self, *, abandon: bool) -> None:
         """Let go of everything. `abandon`: do not wait for calls that are still running."""

@@ -129,14 +129,16 @@ def bench() -> Iterator[Callable[[str, Callable[[Any], Any], Callable[[Any], Any
 
 
 def outcomes(blocks: list[Block], chunk: Chunk) -> list[Any]:
-    """The outcomes of one chunk in the order in which they were announced."""
-    found: list[Any] = []
+    """The outcomes of one chunk in the order of its items, as far as there are any."""
+    found: dict[int, Any] = {}
     for block in blocks:
         if block.chunk is chunk:
-            found += block.values
-            if block.error is not None:
-                found.append(block.error)
-    return found
+            first = len(found) if block.position is None else block.position
+            raised = [] if block.error is None else [block.error]
+            for position, outcome in enumerate([*block.values, *raised], first):
+                assert position not in found, f"two outcomes of item {position} of a chunk"
+                found[position] = outcome
+    return [found[position] for position in sorted(found)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -204,6 +206,15 @@ def test_two_chunks_run_at_the_same_time(kind: str, bench: Any) -> None:
         chunks = [one.chunk(0, [port]), one.chunk(1, [port])]
         blocks = one.run(*chunks)
     assert [outcomes(blocks, chunk) for chunk in chunks] == [["met"], ["met"]]
+
+
+@pytest.mark.parametrize("kind", ASYNC)
+def test_the_tasks_of_a_chunk_run_side_by_side(kind: str, bench: Any) -> None:
+    one = bench(kind, meet_at_port, meet_at_port_later)
+    with Meeting(2) as port:
+        chunk = one.chunk(0, [port, port])
+        blocks = one.run(chunk)
+    assert outcomes(blocks, chunk) == ["met", "met"]
 
 
 @pytest.mark.parametrize("kind", STOPPABLE)
@@ -291,13 +302,15 @@ def test_the_call_that_a_chunk_is_in_is_given_up_and_the_rest_comes_back(
     # A worker that answers late would be ended, and what it has not told yet would be lost.
     monkeypatch.setattr("autoexec._pool.worker.FAREWELL_S", 10.0)
     one = bench(kind, pass_gate, pass_gate_later)
-    chunk = one.chunk(0, [gate.item(text) for text in ("a", "b", "wait", "c", "d")])
+    # The tasks of a chunk begin together: one that may be given up is alone in its chunk.
+    texts = ["wait"] if kind in ASYNC else ["a", "b", "wait", "c", "d"]
+    chunk = one.chunk(0, [gate.item(text) for text in texts])
     error = TimeoutError("enough")
     one.executor.submit([chunk])
     gate.wait_for("wait")
     one.executor.stop(chunk, error)
     blocks = one.hear(chunk)
-    assert outcomes(blocks, chunk) == ["a", "b", error]
+    assert outcomes(blocks, chunk) == [*texts[: texts.index("wait")], error]
     assert "c" not in gate.called()
     assert "d" not in gate.called()
 
@@ -308,7 +321,7 @@ def test_what_a_given_up_call_comes_to_is_dropped(
     kind: str, text: str, bench: Any, gate: Gate
 ) -> None:
     one = bench(kind, pass_gate, pass_gate_later)
-    chunk = one.chunk(0, [gate.item(text), gate.item("c")])
+    chunk = one.chunk(0, [gate.item(text)] if kind in ASYNC else [gate.item(text), gate.item("c")])
     error = TimeoutError("enough")
     one.executor.submit([chunk])
     gate.wait_for(text)

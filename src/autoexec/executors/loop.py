@@ -29,8 +29,13 @@ CLOSE_S = 1.0
 """Seconds that tasks have to end in when they are cancelled: one may refuse."""
 
 
+Ended = tuple[Chunk, int, list[Any], BaseException | None, float, float]
+"""A call that has ended: its chunk, the position in that, the value in a list or what it raised, when it
+began, and how long it took."""
+
+
 class TasksExecutor:
-    """Runs each chunk as a task on a loop that is there; outcomes of one turn of the loop are
+    """Runs each item of a chunk as a task on a loop that is there; outcomes of one turn of the loop are
     announced together.
 
     Args:
@@ -50,8 +55,8 @@ class TasksExecutor:
         self._fn = fn
         self._sink = sink
         self._inbox: deque[Chunk] = deque()
-        self._outbox: list[Block] = []
-        self._tasks: dict[Chunk, asyncio.Task[None]] = {}
+        self._outbox: list[Ended] = []
+        self._tasks: dict[tuple[Chunk, int], asyncio.Task[None]] = {}
         self._stopped: dict[Chunk, BaseException] = {}
         self._flush_at = 0.0
         self._cpu_ns = 0
@@ -63,7 +68,7 @@ class TasksExecutor:
         """The loop is there already."""
 
     def submit(self, chunks: Sequence[Chunk]) -> None:
-        """Start a task for each chunk, at the loop's next turn."""
+        """Start a task for each item, at the loop's next turn."""
         if self._loop is None:
             return  # as `open` has said
         self._inbox.extend(chunks)
@@ -77,21 +82,24 @@ class TasksExecutor:
             self._cpu_ns = time.thread_time_ns()
         while self._inbox:
             chunk = self._inbox.popleft()
-            # Also because the loop itself holds tasks only weakly.
-            self._tasks[chunk] = self._context.run(self._loop.create_task, self._run(chunk))
+            for position, item in enumerate(chunk.items):
+                call = self._call(chunk, position, item)
+                # Also because the loop itself holds tasks only weakly.
+                self._tasks[chunk, position] = self._context.run(self._loop.create_task, call)
 
-    def _forget(self, chunk: Chunk) -> None:
-        self._tasks.pop(chunk, None)
-        self._stopped.pop(chunk, None)
+    def _forget(self, chunk: Chunk, position: int) -> None:
+        self._tasks.pop((chunk, position), None)
+        if self._stopped:
+            self._stopped.pop(chunk, None)
 
     def stop(self, chunk: Chunk, error: BaseException) -> None:
-        """Cancel the task that runs the call; if it refuses, what comes of it is dropped."""
+        """Cancel the task that runs the call of a chunk of one; if it refuses, what comes of it is dropped."""
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 self._loop.call_soon_threadsafe(self._cancel, chunk, error)
 
     def _cancel(self, chunk: Chunk, error: BaseException) -> None:
-        task = self._tasks.get(chunk)
+        task = self._tasks.get((chunk, 0))
         if task is None or task.done() or chunk in self._stopped:
             return
         self._stopped[chunk] = error
@@ -104,62 +112,55 @@ class TasksExecutor:
         )
         task.cancel()
         if chunk.partial is None:  # it had not begun, so nothing of it ever runs
-            self._forget(chunk)
+            self._forget(chunk, 0)
 
-    async def _run(self, chunk: Chunk) -> None:
+    async def _call(self, chunk: Chunk, position: int, item: Any) -> None:
+        """Call the function with an item, and announce what comes of it, if somebody waits."""
+        started = time.perf_counter()
         chunk.partial = []
         try:
-            for position, item in enumerate(chunk.items):
-                if not await self._call(chunk, item, position == chunk.count - 1):
-                    return
-        finally:  # not by a callback of the task, which took a tenth of what it costs
-            self._forget(chunk)
-
-    async def _call(self, chunk: Chunk, item: Any, last: bool) -> bool:
-        """Call the function with an item, and announce what comes of it; whether somebody waits."""
-        started = time.perf_counter()
-        values: list[Any] = []
-        error: BaseException | None = None
-        try:
             value = self._fn(item)
-            awaitable = type(value) is CoroutineType or inspect.isawaitable(value)
-            values.append(await value if awaitable else value)
+            if type(value) is CoroutineType or inspect.isawaitable(value):
+                value = await value
+            if chunk not in self._stopped:
+                self._announce(chunk, position, [value], None, started)
         except BaseException as exc:
             if self._over or chunk in self._stopped:
-                return False  # cancelled by us: nobody waits for the outcome
+                return  # cancelled by us: nobody waits for the outcome
             if isinstance(exc, self.passed_on):
                 raise
-            error = without_this_frame(exc)
-        if chunk in self._stopped:
-            return False
-        chunk.arrived += 1
-        now = time.perf_counter()
-        self._announce(Block(chunk, values, error, now - started, 0.0, 0.0, last, started), now)
-        del error  # a traceback that holds this frame would be a cycle
-        return True
+            self._announce(chunk, position, [], without_this_frame(exc), started)
+        finally:  # not by a callback of the task, which took a tenth of what it costs
+            self._forget(chunk, position)
 
-    def _announce(self, block: Block, now: float) -> None:
+    def _announce(
+        self,
+        chunk: Chunk,
+        position: int,
+        values: list[Any],
+        error: BaseException | None,
+        started: float,
+    ) -> None:
+        now = time.perf_counter()
         if not self._outbox:
             # Whatever else ends in this turn of the loop goes along: 5,000 tasks that end
             # together wake the driver a few times, not 5,000 times.
             assert self._loop is not None
             self._loop.call_soon(self._flush)
             self._flush_at = now + LATEST_S
-        self._outbox.append(block)
+        self._outbox.append((chunk, position, values, error, started, now - started))
         if now > self._flush_at:
             self._flush()
 
     def _flush(self) -> None:
-        blocks, self._outbox = self._outbox, []
-        if not blocks:
+        ended, self._outbox = self._outbox, []
+        if not ended:
             return
         now_ns = time.thread_time_ns()
         # Tasks share the thread, so its CPU time is shared out among those that ended.
-        cpu_s = (now_ns - self._cpu_ns) * 1e-9 / len(blocks)
+        cpu_s = (now_ns - self._cpu_ns) * 1e-9 / len(ended)
         self._cpu_ns = now_ns
-        for block in blocks:
-            block.cpu_s = cpu_s
-        self._sink(blocks)
+        self._sink(blocks_of(ended, cpu_s))
 
     def close(self, *, abandon: bool) -> None:
         """Cancel what is still running, and wait for its end for a moment."""
@@ -181,6 +182,31 @@ class TasksExecutor:
         for task in tasks:
             task.cancel()
         return asyncio.gather(*tasks, return_exceptions=True)
+
+
+def blocks_of(ended: Sequence[Ended], cpu_s: float) -> list[Block]:
+    """The outcomes of calls in blocks: one for those that are next to each other in a chunk, and ended so.
+
+    Args:
+        ended: The calls, in the order in which they have ended.
+        cpu_s: CPU seconds of each.
+    """
+    blocks: list[Block] = []
+    block, then = None, 0
+    for chunk, position, values, error, began_s, wall_s in ended:
+        chunk.arrived += 1
+        if block is None or block.chunk is not chunk or position != then or block.error:
+            block = Block(chunk, values, error, wall_s, cpu_s, 0.0, False, began_s)
+            block.position = position
+            blocks.append(block)
+        else:
+            block.values += values
+            block.error = error
+            block.wall_s += wall_s
+            block.cpu_s += cpu_s
+        block.last = chunk.arrived == chunk.count
+        then = position + 1
+    return blocks
 
 
 class LoopExecutor(TasksExecutor):

@@ -1,0 +1,48 @@
+"""What becomes of tasks that end together."""
+
+from __future__ import annotations
+
+from autoexec._chunk import Chunk
+from autoexec.executors.loop import Ended, blocks_of
+
+
+def ended(chunk: Chunk, position: int, error: BaseException | None = None) -> Ended:
+    values = [] if error else [chunk.item(position)]
+    return chunk, position, values, error, 1.0 + position, 0.5
+
+
+def test_neighbours_that_have_ended_one_after_another_are_one_block() -> None:
+    chunk = Chunk(0, list("abcdef"), "asyncio", "asyncio")
+    failure = ValueError("d")
+    told = [ended(chunk, i) for i in (2, 5, 0, 1)] + [ended(chunk, 3, failure), ended(chunk, 4)]
+    blocks = blocks_of(told, 0.1)
+    found = [(block.at, block.values, block.error, block.last) for block in blocks]
+    assert found == [
+        (2, ["c"], None, False),
+        (5, ["f"], None, False),
+        (0, ["a", "b"], None, False),
+        (3, [], failure, False),
+        (4, ["e"], None, True),
+    ]
+
+
+def test_an_error_is_the_end_of_a_block() -> None:
+    chunk, failure = Chunk(0, list("abc"), "asyncio", "asyncio"), ValueError("b")
+    blocks = blocks_of([ended(chunk, 0), ended(chunk, 1, failure), ended(chunk, 2)], 0.1)
+    found = [(block.at, block.values, block.error, block.last) for block in blocks]
+    assert found == [(0, ["a"], failure, False), (2, ["c"], None, True)]
+    assert [block.calls for block in blocks] == [2, 1]
+    assert [(block.wall_s, block.cpu_s, block.began_s) for block in blocks] == [
+        (1.0, 0.2, 1.0),
+        (0.5, 0.1, 3.0),
+    ]
+
+
+def test_calls_of_two_chunks_are_told_apart() -> None:
+    one, other = Chunk(0, [0, 1], "asyncio", "asyncio"), Chunk(2, [2, 3], "asyncio", "asyncio")
+    blocks = blocks_of([ended(one, 0), ended(other, 1), ended(one, 1)], 0.1)
+    assert [(block.chunk, block.at, block.last) for block in blocks] == [
+        (one, 0, False),
+        (other, 1, False),
+        (one, 1, True),
+    ]
