@@ -722,6 +722,17 @@ def test_an_executor_of_the_callers_is_named(executor: Executor) -> None:
     assert "ElsewhereExecutor" in plan.reason
 
 
+@pytest.mark.parametrize(
+    ("length", "is_async", "each"),
+    [(600, True, 150), (5000, True, 512), (None, True, 512), (40, False, 10), (3, False, 2)],
+)
+def test_no_process_has_more_calls_at_once_than_its_share_of_them(
+    length: int | None, is_async: bool, each: int
+) -> None:
+    plan = opening(HOST, Settings(backend="hybrid"), length, is_async)
+    assert plan.capacities == {"hybrid": HOST.cores * each}
+
+
 def test_an_executor_is_used_at_its_own_width() -> None:
     class Sized(ElsewhereExecutor):
         _max_workers = 7

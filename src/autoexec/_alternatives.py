@@ -229,6 +229,9 @@ def _hybrid(
         current: The route in force.
     """
     widest = HYBRID_TASKS if profile.is_async else HYBRID_WIDTH
+    if profile.remaining is not None:
+        # Each gets its share of a few: of 600 coroutines the process that was up first got 512.
+        widest = min(widest, max(2, math.ceil((profile.done + profile.remaining) / host.cores)))
     if settings.route == "hybrid":
         workers = settings.max_workers or host.cores * widest
         return Alternative("hybrid", workers, None, "")
