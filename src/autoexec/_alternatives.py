@@ -37,6 +37,12 @@ SPARE_TASKS = 5
 """The same of tasks, of which none waits there: until one that has ended is replaced, as many more go on. With
 twice as many, 600 that wait for 20 ms and compute for 3 took 1.44 s on two processes, with four times 1.22,
 with eight 1.10."""
+SHARED_CALLS = 0.5
+"""Share of the cost of a dispatch for an item of the hybrid route: they go one by one, but many are sent, and
+heard of, at the same time. 400 threads in two processes: 53 to 130 us of the parent, and as much again there."""
+SHARED_TASKS = 0.3
+"""The same of tasks: 27 to 67 us of the parent; 10,000 that sleep took 36 us each on both cores. With all of it
+counted, twice, 2,000 coroutines of 30 ms + 0.3 ms stayed on one loop for 0.8 s, where two processes took 0.5."""
 TURN_S = 0.02
 """What it takes until a task that has ended is replaced, where the loop is busy: outcomes are announced after
 5 ms, who hears of them waits 5 ms for the GIL, and what is sent for a turn of the loop. 2,000 coroutines that
@@ -240,8 +246,8 @@ def _hybrid(
     obstacle = _why_no_hybrid(profile, host, workers, running=current == "hybrid")
     if obstacle or here.predicted_s is None:
         return Alternative("hybrid", workers, None, obstacle or here.reason)
-    # Items go one by one, and each costs this process its share of a dispatch.
-    trip_s = process_trip_s(profile, host.costs) + host.costs.process_trip_s
+    shared = SHARED_TASKS if profile.is_async else SHARED_CALLS
+    trip_s = _travel_s(profile, host.costs) + shared * host.costs.process_trip_s
     rate = _rate(profile, host, workers, trip_s, profile.held_s / host.cores)
     start_s = 0.0 if profile.hybrid_ready else _start_s(profile, host, host.cores)
     meanwhile = _rest(profile) / max(1e-9, here.predicted_s)
@@ -280,11 +286,15 @@ def process_trip_s(profile: Profile, costs: Costs) -> float:
     Chunks keep the dispatch itself under a fiftieth of the work, but never below what one item's
     pickling and bytes cost.
     """
+    return _travel_s(profile, costs) + min(costs.process_trip_s, max(profile.wall_s / 50, 2e-6))
+
+
+def _travel_s(profile: Profile, costs: Costs) -> float:
+    """What one item's pickling and bytes cost."""
     payload = profile.payload
-    travel_s = 0.0
-    if payload is not None:
-        travel_s = payload.pickle_s + (payload.item_bytes + payload.result_bytes) * costs.byte_s
-    return travel_s + min(costs.process_trip_s, max(profile.wall_s / 50, 2e-6))
+    if payload is None:
+        return 0.0
+    return payload.pickle_s + (payload.item_bytes + payload.result_bytes) * costs.byte_s
 
 
 def _why_confined(profile: Profile, host: Host) -> str | None:
