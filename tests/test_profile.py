@@ -12,7 +12,15 @@ from strategies import PAYLOAD, durations, examples, magnitudes
 
 from autoexec._chunk import Block, Chunk
 from autoexec._evidence import TURNS_CALLS, TURNS_S, Gain
-from autoexec._profile import BEAT_S, BELOW, TURNS, Profiler
+from autoexec._profile import (
+    BEAT_S,
+    BELOW,
+    FIRST_BEATS,
+    SHORT_S,
+    SLOW_BEAT_S,
+    TURNS,
+    Profiler,
+)
 from autoexec._types import Look, Profile, Running
 
 MS = 1e-3
@@ -727,3 +735,20 @@ def test_what_ended_between_two_looks_is_no_thread_of_the_call_that_runs(
         if ended:
             watch.ran(50 * MS, 50 * MS)
     assert (watch.profile.inner > 0.5) is not ended
+
+
+def test_the_heart_beats_slower_beside_calls_of_which_many_go_in_a_beat() -> None:
+    short, longer = Watch(), Watch()
+    for watch, call_s in ((short, SHORT_S / 2), (longer, 2 * SHORT_S)):
+        watch.beats(FIRST_BEATS)
+        assert watch.profiler.beat_s == BEAT_S, "nothing is known of a call yet"
+        for _ in range(2):
+            watch.ran(100 * call_s, 100 * call_s, calls=100)
+    assert short.profiler.beat_s == SLOW_BEAT_S
+    assert longer.profiler.beat_s == BEAT_S
+
+
+def test_the_first_beats_are_not_slower() -> None:
+    watch = Watch()
+    watch.ran(50 * SHORT_S, 50 * SHORT_S, calls=100)
+    assert (watch.profiler.known, watch.profiler.beat_s) == (True, BEAT_S)

@@ -32,6 +32,7 @@ class Beats:
     """
 
     def __init__(self, share: float | None) -> None:
+        self.count = 0
         self._held_s = self._free_s = 0.0
         if share is not None:
             self._held_s, self._free_s = share, 1 - share
@@ -41,6 +42,7 @@ class Beats:
 
     def add(self, late_s: float, computing_s: float) -> None:
         """A wait ended so late while calls computed for so long."""
+        self.count += 1
         if self._held_s + self._free_s > 20 * GIL_EVIDENCE_S:  # let what is new weigh more
             self._held_s /= 2
             self._free_s /= 2

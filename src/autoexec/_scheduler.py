@@ -349,7 +349,7 @@ class Scheduler:
         if self.feed.launch.held_back:
             return Wait(max(0.0, self.feed.launch.look_from - now), (), here=here)
         if watch := self._to_watch(running, now):
-            return Wait(BEAT_S, watch, here=running)
+            return Wait(self.profiler.beat_s, watch, here=running)
         until = min(now + LONGEST_WAIT_S, self._limits.next_look(bool(self._lanes.count)))
         until = min(until, self._intake.wakes_at)
         if self._intake.count or not self._intake.ended:
