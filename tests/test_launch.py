@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from strategies import examples
 
 from autoexec._chunk import Chunk, Clocks
-from autoexec._launch import LONGEST_S, WAVE, WAVE_S, Launch
+from autoexec._launch import LONGEST_S, TAKEN_S, WAVE, WAVE_S, Launch
 from autoexec._types import Running
 
 CORES = 2
@@ -69,6 +69,37 @@ def test_calls_that_have_not_begun_to_wait_leave_no_room() -> None:
     waiting = [Running(chunk, 0.0003, 0.0001, 0.0, False) for chunk in wave[5:]]
     launch.looked(computing + waiting, 1.0, computing=False)
     assert launch.room(100) == 3
+
+
+def look(launch: Launch, late_s: float, cpu_s: float) -> float:
+    """A look that late at calls that have computed next to nothing; returns the time."""
+    now = launch.look_from + late_s
+    seen = [Running(chunk, 0.01, 0.0001, 0.0, False) for chunk in launch.wave]
+    launch.looked(seen, now, computing=False, cpu_s=cpu_s)
+    return now
+
+
+def test_no_more_are_started_while_those_before_them_take_turns_with_the_gil() -> None:
+    launch = Launch(CORES)
+    launch.started(begun(WAVE), 0.0)
+    then = look(launch, 0.0, cpu_s=0.0)
+    launch.started(begun(WAVE), then)
+    look(launch, 2 * TAKEN_S, cpu_s=0.9 * (launch.look_from + 2 * TAKEN_S - then))
+    assert launch.room(100) == 0
+    look(launch, 0.0, cpu_s=0.9 * (launch.look_from - then))
+    assert launch.room(100) == 0, "one look that was on time does not tell that they are through"
+    look(launch, 0.0, cpu_s=0.9 * (launch.look_from - then))
+    assert launch.room(100) == WAVE
+
+
+def test_late_looks_on_a_machine_that_is_busy_with_others_hold_nothing_back() -> None:
+    launch = Launch(CORES)
+    launch.started(begun(WAVE), 0.0)
+    now = look(launch, 0.0, cpu_s=0.0)
+    for _ in range(3):
+        launch.started(begun(WAVE), now)
+        now = look(launch, 4 * TAKEN_S, cpu_s=0.0)
+        assert launch.room(100) == WAVE
 
 
 def test_calls_that_no_thread_gets_to_are_looked_at_more_and_more_rarely() -> None:

@@ -131,7 +131,9 @@ class Drive:
                 started = [(c, running[c].done + 1 if c in running else 0) for c in chunks]
                 scheduler.progressed(started, self.machine.now)
             case Peek(chunks):
-                scheduler.peeked(self._glance(chunks), self.machine.now)
+                seen, machine = self._glance(chunks), self.machine
+                machine.parent.at(machine.now, machine.work)
+                scheduler.peeked(seen, machine.now, machine.parent.cpu - machine.driver_cpu)
             case Stop():
                 raise AssertionError("no workload here has a time limit")
             case Inspect():

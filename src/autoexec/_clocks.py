@@ -23,6 +23,11 @@ def thread_cpu_ns(clock_id: int) -> int | None:
         return None
 
 
+def process_cpu_s() -> float:
+    """What this process has computed so far, the calling thread left out."""
+    return time.process_time() - time.thread_time()
+
+
 def look(
     running: list[Running],
     late_s: float | None,
@@ -35,7 +40,7 @@ def look(
         now_s=time.perf_counter(),
         late_s=late_s,
         running=running,
-        process_cpu_s=time.process_time() - time.thread_time(),
+        process_cpu_s=process_cpu_s(),
         child_cpu_s=child_cpu_s(),
         new_child=new_child,
         returned=returned,

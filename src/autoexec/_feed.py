@@ -79,15 +79,15 @@ class Feed:
         """So long it took to take the last items from an input that nobody else waits for."""
         self.pull_at = now + PATIENCE * seconds
 
-    def peeked(self, seen: Sequence[Running], now: float) -> bool:
-        """So long the calls have run, and computed, that were started last.
+    def peeked(self, seen: Sequence[Running], now: float, cpu_s: float) -> bool:
+        """So long the calls have run, and computed, that were started last, and this process in all.
 
         Returns:
             Whether these are the first that compute for longer than those before.
         """
         self._profiler.peek(seen)
         computing, before = self._profiler.others_compute, self.launch.computing
-        self.launch.looked(seen, now, computing=computing)
+        self.launch.looked(seen, now, computing=computing, cpu_s=cpu_s)
         return computing and not before
 
     def send(self, plan: Plan, now: float) -> Take | Open | Peek | Send | None:

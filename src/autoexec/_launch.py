@@ -23,6 +23,9 @@ LONGEST_S = 0.005
 """The same where no thread gets to the calls, or they do not wait, look after look."""
 BUSY = 0.5
 """Share of its time that a call has computed so far, from which it has not begun to wait."""
+TAKEN_S = 0.003
+"""A look that is so late, while this process computes, found the GIL taken, as did the next: who has it keeps it
+for 5 ms. Those that want it have computed next to nothing then, and do not wait all the same."""
 
 
 class Launch:
@@ -42,6 +45,9 @@ class Launch:
         self.computing = False
         """One of the last wave was seen to compute for longer than was believed."""
         self._cores = cores
+        self._looked_at = -math.inf
+        self._cpu_s = 0.0  # at that time
+        self._late = False  # so was that look
         self._pause_s = WAVE_S
 
     def room(self, wanted: int) -> int:
@@ -58,7 +64,9 @@ class Launch:
         self._pause_s = WAVE_S
         self.look_from = now + WAVE_S
 
-    def looked(self, seen: Sequence[Running], now: float, *, computing: bool) -> None:
+    def looked(
+        self, seen: Sequence[Running], now: float, *, computing: bool, cpu_s: float = 0.0
+    ) -> None:
         """The wave was looked at. Those of it that no thread has got to, or that have not begun to wait,
         count towards the next.
 
@@ -66,10 +74,15 @@ class Launch:
             seen: Its calls, as far as they run.
             now: The time.
             computing: One was seen to compute for longer than was believed.
+            cpu_s: What this process has computed so far, the thread of the driver left out.
         """
         self.held_back = False
         self.computing = computing
-        busy = {one.chunk for one in seen if one.cpu_s > BUSY * one.elapsed_s}
+        spent_s, elapsed_s = cpu_s - self._cpu_s, now - self._looked_at
+        self._cpu_s, self._looked_at = cpu_s, now
+        late, self._late = self._late, now - self.look_from > TAKEN_S
+        taken = (late or self._late) and spent_s > BUSY * elapsed_s
+        busy = {one.chunk for one in seen if taken or one.cpu_s > BUSY * one.elapsed_s}
         self.wave = [chunk for chunk in self.wave if chunk.began is None or chunk in busy]
         self._pause_s = min(2 * self._pause_s, LONGEST_S)
         self.look_from = now + self._pause_s

@@ -263,7 +263,8 @@ class Run:
             case Gauge():
                 scheduler.gauged(_host.read_memory(), self._clock())
             case Peek(chunks):
-                scheduler.peeked(_clocks.glance(chunks), self._clock())
+                cpu_s = _clocks.process_cpu_s()
+                scheduler.peeked(_clocks.glance(chunks), self._clock(), cpu_s)
             case Stop(chunk, error):
                 self._executor(chunk.lane).stop(chunk, error)
             case Inspect(loop_bound):

@@ -170,10 +170,10 @@ class Scheduler:
         self.profiler.look(look, self._lanes.local)
         self._pace.fresh |= self._lanes.count > 0  # before the first call there is nothing to see
 
-    def peeked(self, seen: Sequence[Running], now: float) -> None:
-        """So long the calls have run, and computed, that were started last."""
+    def peeked(self, seen: Sequence[Running], now: float, cpu_s: float = 0.0) -> None:
+        """So long the calls have run, and computed, that were started last, and this process in all."""
         self._pace.fresh = True
-        if self.feed.peeked(seen, now):
+        if self.feed.peeked(seen, now, cpu_s):
             self._pace.review_soon()
 
     def ready(self, event: Ready) -> None:
