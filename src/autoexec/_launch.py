@@ -28,7 +28,8 @@ FULL = 0.8
 server on the same machine that compute for 0.7 ms each come to 0.6 or 0.7."""
 TAKEN_S = 0.0045
 """A look that is so late, while this process computes, found the GIL taken, as did the next: who has it keeps it
-for 5 ms, and those requests for 1 to 4. Those that want it have computed next to nothing then, and do not wait all the same."""
+for 5 ms, and those requests for 1 to 4. Who wants it has computed next to nothing then, and does not wait all the
+same."""
 
 
 class Launch:

@@ -7,7 +7,7 @@ from autoexec.executors.loop import Ended, blocks_of
 
 
 def ended(chunk: Chunk, position: int, error: BaseException | None = None) -> Ended:
-    values = [] if error else [chunk.item(position)]
+    values = [chunk.item(position)] if error is None else []
     return chunk, position, values, error, 1.0 + position, 0.5
 
 
@@ -36,6 +36,16 @@ def test_an_error_is_the_end_of_a_block() -> None:
         (1.0, 0.2, 1.0),
         (0.5, 0.1, 3.0),
     ]
+
+
+def test_so_is_one_that_is_false() -> None:
+    class Empty(Exception):
+        def __len__(self) -> int:
+            return 0
+
+    chunk = Chunk(0, list("ab"), "asyncio", "asyncio")
+    blocks = blocks_of([ended(chunk, 0, Empty()), ended(chunk, 1)], 0.1)
+    assert [(block.at, block.values) for block in blocks] == [(0, []), (1, ["b"])]
 
 
 def test_calls_of_two_chunks_are_told_apart() -> None:

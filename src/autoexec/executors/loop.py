@@ -195,7 +195,8 @@ def blocks_of(ended: Sequence[Ended], cpu_s: float) -> list[Block]:
     block, then = None, 0
     for chunk, position, values, error, began_s, wall_s in ended:
         chunk.arrived += 1
-        if block is None or block.chunk is not chunk or position != then or block.error:
+        goes_on = block is not None and block.chunk is chunk and position == then
+        if block is None or not goes_on or block.error is not None:
             block = Block(chunk, values, error, wall_s, cpu_s, 0.0, False, began_s)
             block.position = position
             blocks.append(block)
