@@ -34,6 +34,7 @@ from autoexec._errors import DeadlineExceeded, ItemTimeout, NotPicklable, NotSen
 from autoexec._evidence import Overlap
 from autoexec._launch import WAVE, WAVE_S
 from autoexec._options import Settings, validate
+from autoexec._profile import SHORT_S
 from autoexec._scheduler import FAMILIAR_S, Scheduler
 from autoexec._types import Broken, Costs, Host, Kind, Look, Payload, Ready, Running
 from autoexec._window import Failure
@@ -721,6 +722,19 @@ def test_calls_of_a_function_that_is_known_to_wait_are_watched_once_they_take_lo
     assert not wait.watch
     assert wait.seconds == pytest.approx(FAMILIAR_S - 0.001)
     assert scheduler._waiting(FAMILIAR_S).watch
+
+
+@pytest.mark.parametrize(("wall_s", "watched"), [(SHORT_S / 2, False), (2 * SHORT_S, True)])
+def test_of_calls_of_which_many_go_in_a_beat_nothing_but_the_gil_is_watched(
+    wall_s: float, watched: bool
+) -> None:
+    scheduler = Play([Call()] * 10).scheduler
+    assert scheduler._dealer.watching(), "nobody knows how long they take"
+    scheduler.profiler.expects = True
+    scheduler.profiler._wall.add(wall_s)
+    assert scheduler._dealer.watching() == watched
+    scheduler.profiler._cpu.add(wall_s)
+    assert scheduler._dealer.watching(), "whether they hold the GIL is not clear"
 
 
 def test_what_computes_behind_what_waits_is_not_started_all_at_once() -> None:
