@@ -82,6 +82,8 @@ class Play:
         self.called = [0] * len(self.calls)
         self.processes: list[int] = []
         self.most_at_once = 0
+        self.threads = 0
+        """How many the scheduler has asked for: chunks beyond that wait for one."""
         self.events: list[tuple[float, int, Any]] = []
         self.order = itertools.count()
         self.running: dict[Chunk, float] = {}
@@ -127,6 +129,8 @@ class Play:
                 self.scheduler.took(items, self.taken == len(self.calls))
             case Open("dask"):
                 self.at(self.start_s, Ready("dask", self.cores, None))
+            case Open("threads", workers):
+                self.threads = workers
             case Open(lane, workers):
                 if lane in ("processes", "hybrid"):
                     processes = workers if lane == "processes" else min(self.cores, workers)
@@ -176,12 +180,13 @@ class Play:
         if chunk.lane == "asyncio":
             self.tasks[chunk] = chunk.count
         there = sum(one.lane == "processes" for one in self.running)
+        on_threads = sum(one.lane == "threads" for one in self.running)
         calling = sum(
             self.tasks.get(one, min(one.width, one.count))
             for one in self.running
-            if one.lane != "processes"
+            if one.lane not in ("processes", "threads")
         )
-        calling += min(there, self.scheduler.plan.workers)
+        calling += min(there, self.scheduler.plan.workers) + min(on_threads, self.threads)
         self.most_at_once = max(self.most_at_once, calling)
         if chunk.lane == "asyncio":
             for position, item in enumerate(chunk.items):

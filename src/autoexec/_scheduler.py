@@ -406,6 +406,11 @@ class Scheduler:
         return chunk.sent_s + (FAMILIAR_S if familiar else 0.0)
 
     @property
+    def last_ones(self) -> int:
+        """Chunks in flight, if there is nothing to do but to wait for them; else 0."""
+        return self._lanes.count if self._intake.over else 0
+
+    @property
     def taken(self) -> int:
         """Items that came from the input."""
         return self._intake.taken
