@@ -9,6 +9,7 @@ import functools
 import gc
 import itertools
 import os
+import signal
 import threading
 import time
 import weakref
@@ -33,6 +34,8 @@ from autoexec import _thread_cache as thread_cache
 from autoexec._pool import shared
 from autoexec._pool.spawn import spawn
 from autoexec._routes import REMOTE
+from autoexec._run import Run
+from autoexec._scheduler import Scheduler
 
 BACKENDS = ["auto", "inline", "threads", "processes", "hybrid", "dask", "ray"]
 
@@ -700,6 +703,82 @@ def test_ctrl_c_carries_what_was_done() -> None:
     finished: dict[int, int] = caught.value.finished  # type: ignore[attr-defined]
     assert finished == {0: 0, 1: 2, 2: 4}
     assert "3 items were done" in caught.value.__notes__[0]
+
+
+class LastOnes:
+    """Four calls that end one after the other. When the first has, the others begin, and the run has
+    nothing to do but to wait for them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.waits = 0
+        self.turns = [threading.Event() for _ in range(5)]
+        """Set when a call may end; the last of them by the test."""
+        self.heard: list[int] = []
+        next_event, heard = Run._next_event, Scheduler.heard
+
+        def wait(run: Run, seconds: float) -> Any:
+            self.turns[min(self.waits, 4)].set()
+            self.waits += 1
+            return next_event(run, 30.0)  # no call ends between two waits
+
+        def hear(scheduler: Scheduler, blocks: Any, now: float) -> None:
+            self.heard.append(len(blocks))
+            heard(scheduler, blocks, now)
+
+        monkeypatch.setattr(Run, "_next_event", wait)
+        monkeypatch.setattr(Scheduler, "heard", hear)
+
+    def run(self, fn: Any, **options: Any) -> Any:
+        def call(item: int) -> int:
+            assert self.turns[item].wait(timeout=60)
+            return fn(item)  # type: ignore[no-any-return]
+
+        return run_parallel(call, range(4), backend="threads", max_workers=4, **options)
+
+
+def test_the_last_outcomes_are_taken_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    last = LastOnes(monkeypatch)
+    assert last.run(double) == [0, 2, 4, 6]
+    assert last.heard == [1, 3]
+
+
+def test_an_error_among_the_last_outcomes_is_not_kept_for_those_behind_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    last, ended = LastOnes(monkeypatch), []
+    later = threading.Event()
+
+    def fn(item: int) -> int:
+        if item == 3:
+            ended.append(later.wait(timeout=20))
+        if item == 2:
+            raise ValueError("oops")
+        return item
+
+    with pytest.raises(ValueError, match="oops"):
+        last.run(fn)
+    assert not ended
+    later.set()
+    last.turns[3].set()
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="signals of POSIX")
+def test_ctrl_c_among_the_last_outcomes_carries_those(monkeypatch: pytest.MonkeyPatch) -> None:
+    last = LastOnes(monkeypatch)
+    thread = threading.get_ident()
+
+    def fn(item: int) -> int:
+        if item == 2:
+            signal.pthread_kill(thread, signal.SIGINT)
+            assert last.turns[4].wait(timeout=60)
+        return item
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        last.run(fn)
+    assert caught.value.finished == {0: 0, 1: 1}  # type: ignore[attr-defined]
+    assert last.heard == [1, 1]
+    for turn in last.turns:
+        turn.set()
 
 
 @pytest.mark.parametrize("backend", ["inline", "processes"])
