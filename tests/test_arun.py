@@ -11,6 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -253,6 +254,100 @@ def test_the_error_of_an_asynchronous_input_follows_the_results_before_it(run: R
     run(main())
 
 
+class Interrupt(BaseException):
+    """No `Exception`."""
+
+
+@pytest.mark.parametrize("kind", [Interrupt, GeneratorExit])
+def test_whatever_an_asynchronous_input_raises_ends_the_run(run: Run, kind: Any) -> None:
+    async def source() -> AsyncIterator[int]:
+        yield 1
+        raise kind("torn")
+
+    async def main() -> None:
+        results = aiter_parallel(double, source())
+        assert await anext(results) == 2
+        with pytest.raises(kind, match="torn"):
+            await anext(results)
+        with pytest.raises(kind, match="torn"):
+            await arun_parallel(double, source())
+
+    run(main())
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_what_is_meant_for_the_program_ends_the_loop_too(kind: Any) -> None:
+    async def source() -> AsyncIterator[int]:
+        yield 1
+        raise kind
+
+    async def main() -> None:
+        with pytest.raises((kind, asyncio.CancelledError)):
+            await arun_parallel(double, source())
+
+    with pytest.raises(kind):
+        asyncio.run(main())
+
+
+@pytest.mark.parametrize("kind", [StopIteration, StopAsyncIteration])
+def test_an_error_that_would_end_the_iterator_is_raised_as_another(run: Run, kind: Any) -> None:
+    def call(x: int) -> int:
+        if x == 2:
+            raise kind
+        return x
+
+    async def main() -> None:
+        results = aiter_parallel(call, range(5), backend="threads")
+        assert [await anext(results), await anext(results)] == [0, 1]
+        with pytest.raises(RuntimeError, match=f"raised {kind.__name__}") as caught:
+            await anext(results)
+        assert isinstance(caught.value.__cause__, kind)
+        assert "item 2, 2" in caught.value.__notes__[0]
+
+    run(main())
+
+
+def test_an_input_that_raises_the_end_of_another_kind_does_not_end_quietly(run: Run) -> None:
+    def source() -> Iterator[int]:
+        yield 1
+        raise StopAsyncIteration
+
+    async def main() -> None:
+        results = aiter_parallel(double, source())
+        assert await anext(results) == 2
+        with pytest.raises(RuntimeError, match="raised StopAsyncIteration"):
+            await anext(results)
+
+    run(main())
+
+
+class Channel:
+    """Its length is that of what is waiting in it."""
+
+    def __init__(self) -> None:
+        self.waiting: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self.waiting)
+
+    async def __aiter__(self) -> AsyncIterator[int]:
+        while self.waiting:
+            yield self.waiting.pop(0)
+
+
+def test_an_input_may_be_filled_until_it_is_pulled(run: Run) -> None:
+    async def main() -> None:
+        items: list[int] = []
+        channel = Channel()
+        results, others = aiter_parallel(double, items), aiter_parallel(double, channel)
+        items += [1, 2]
+        channel.waiting += [3, 4]
+        assert [x async for x in results] == [2, 4]
+        assert [x async for x in others] == [6, 8]
+
+    run(main())
+
+
 # --- Bounds ------------------------------------------------------------------------------------------
 
 
@@ -436,6 +531,41 @@ def test_the_report_is_there_at_any_time(run: Run) -> None:
         assert results.report.items == 50
 
     run(main())
+
+
+def test_what_is_never_asked_for_a_result_never_begins(run: Run, tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+
+    async def main() -> None:
+        async with aiter_parallel(double, [1], resume=journal) as results:
+            assert results.report.items == 0
+        with pytest.raises(ValueError, match="closed before its end"):
+            await anext(results)
+        assert not journal.exists()
+
+    run(main())
+
+
+def test_a_deadline_does_not_count_from_a_report(run: Run) -> None:
+    async def main() -> None:
+        results = aiter_parallel(double, range(4), deadline=1.0)
+        assert results.report.items == 0
+        await asyncio.sleep(1.1)
+        assert [x async for x in results] == [0, 2, 4, 6]
+
+    run(main())
+
+
+def test_what_a_run_within_a_call_had_done_stays_with_its_error(run: Run) -> None:
+    gate = threading.Event()
+
+    def call(x: int) -> Any:
+        return run_parallel(lambda y: gate.wait(20 * y), [0, 1], backend="threads", deadline=1.0)
+
+    with pytest.raises(DeadlineExceeded) as caught:
+        run(collected(aiter_parallel(call, [0], backend="threads")))
+    gate.set()
+    assert caught.value.finished == {0: False}
 
 
 def test_a_loop_that_ended_is_not_waited_for() -> None:

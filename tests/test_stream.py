@@ -6,10 +6,13 @@ import concurrent.futures
 import gc
 import itertools
 import os
+import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -19,7 +22,7 @@ from hypothesis import strategies as st
 from strategies import examples
 
 from autoexec import DeadlineExceeded, Failure, Report, iter_parallel, run_parallel
-from autoexec._stream import Portions
+from autoexec._stream import Portions, ResultIterator
 
 BACKENDS = ["auto", "inline", "threads", "processes", "hybrid", "dask", "ray"]
 
@@ -35,6 +38,10 @@ class Counted:
         for item in self.items:
             self.pulled += 1
             yield item
+
+
+def first_positive(numbers: list[int]) -> int:
+    return next(number for number in numbers if number > 0)
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -106,6 +113,15 @@ class TestEveryBackend:
         with pytest.raises(OSError, match="torn"):
             next(results)
 
+    def test_an_error_that_would_end_the_iterator_is_raised_as_another(self, backend: Any) -> None:
+        results = iter_parallel(first_positive, [[1], [0, 2], [0], [3]], backend=backend)
+        assert [next(results), next(results)] == [1, 2]
+        with pytest.raises(RuntimeError, match="raised StopIteration") as caught:
+            next(results)
+        assert isinstance(caught.value.__cause__, StopIteration)
+        assert "item 2, [0]" in caught.value.__notes__[0]
+        assert list(results) == []
+
     def test_nothing_in_nothing_out(self, backend: Any) -> None:
         assert list(iter_parallel(double, [], backend=backend)) == []
         assert list(iter_parallel(double, iter(()), backend=backend)) == []
@@ -136,6 +152,38 @@ def test_nothing_is_taken_or_called_before_the_first_next() -> None:
     assert source.pulled == 0
     next(results)
     assert calls
+
+
+def test_what_is_never_asked_for_a_result_never_begins(tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    told: list[int] = []
+    options: Any = {"resume": journal, "progress": lambda done, total: told.append(done)}
+    with iter_parallel(double, [1], **options) as results:
+        given = results.report.options
+        assert given["resume"][0] == str(journal)
+        assert given["progress"][0]
+    with pytest.raises(ValueError, match="closed before its end"):
+        next(results)
+    iter_parallel(double, [1], **options).close()
+    assert results.report.items == 0
+    assert not journal.exists()
+    assert not told
+
+
+def test_no_bar_is_drawn_for_a_report_before_the_first_next(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pytest.importorskip("tqdm")
+    results = iter_parallel(double, [1], progress=True)
+    assert results.report.options["progress"][0] is True
+    assert capsys.readouterr().err == ""
+
+
+def test_an_input_may_be_filled_until_the_first_next() -> None:
+    items: list[int] = []
+    results = iter_parallel(double, items)
+    items += [1, 2]
+    assert list(results) == [2, 4]
 
 
 def test_wrong_arguments_are_refused_before_the_first_next() -> None:
@@ -270,12 +318,52 @@ def test_a_deadline_counts_from_the_first_next_and_gives_what_was_done() -> None
         return x
 
     results = iter_parallel(call, range(4), backend="threads", max_workers=4, deadline=2.0)
+    assert results.report.items == 0  # which begins nothing
     time.sleep(2.1)
     assert next(results) == 0
     with pytest.raises(DeadlineExceeded) as caught:
         next(results)
     gate.set()
     assert caught.value.finished == {2: 2, 3: 3}
+
+
+def test_what_a_run_within_a_call_had_done_stays_with_its_error() -> None:
+    gate = threading.Event()
+
+    def call(x: int) -> Any:
+        return run_parallel(lambda y: gate.wait(20 * y), [0, 1], backend="threads", deadline=1.0)
+
+    results = iter_parallel(call, [0], backend="threads")
+    with pytest.raises(DeadlineExceeded) as caught:
+        next(results)
+    gate.set()
+    assert caught.value.finished == {0: False}
+
+
+class Interrupt(BaseException):
+    """No `Exception`."""
+
+
+@pytest.mark.parametrize("kind", [Interrupt, GeneratorExit])
+def test_whatever_the_input_raises_follows_the_results_before_it(kind: Any) -> None:
+    def source() -> Iterator[int]:
+        yield from range(3)
+        raise kind("torn")
+
+    results = iter_parallel(double, source())
+    assert [next(results) for _ in range(3)] == [0, 2, 4]
+    with pytest.raises(kind, match="torn"):
+        next(results)
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_what_is_meant_for_the_program_ends_all_at_once(kind: Any) -> None:
+    def source() -> Iterator[int]:
+        yield from range(3)
+        raise kind
+
+    with pytest.raises(kind):
+        next(iter_parallel(double, source(), backend="threads", max_workers=4, chunksize=4))
 
 
 class Mishap(Exception):
@@ -406,6 +494,41 @@ def test_two_threads_at_once_are_told_that_this_does_not_work() -> None:
     gate.set()
     thread.join()
     assert got == [0, 1, 2]
+
+
+def test_another_thread_may_ask_at_any_line() -> None:
+    """It gets a result, or is told that this does not work, and nobody that there are no more."""
+    results = iter_parallel(double, range(100), backend="inline", buffersize=1)
+    got: list[int] = []
+    ended: list[StopIteration] = []
+
+    def ask() -> None:
+        try:
+            got.append(next(results))
+        except StopIteration as error:
+            ended.append(error)
+        except ValueError as error:
+            assert "another thread" in str(error)
+
+    def in_a_thread(call: Callable[[], None]) -> None:
+        thread = threading.Thread(target=call)
+        thread.start()
+        thread.join()
+
+    def trace(frame: FrameType, event: str, arg: Any) -> Any:
+        if frame.f_code is not ResultIterator._more.__code__:
+            return None
+        if event == "line":
+            in_a_thread(ask)
+        return trace
+
+    def ask_slowly() -> None:
+        sys.settrace(trace)
+        ask()
+
+    in_a_thread(ask_slowly)
+    assert not ended
+    assert sorted([*got, *results]) == [2 * i for i in range(100)]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")

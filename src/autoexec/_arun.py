@@ -26,10 +26,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from . import _thread_cache
 from ._actions import Done
 from ._collect import complete
-from ._errors import RunAborted
+from ._errors import RunAborted, for_iterators
 from ._options import Settings
 from ._run import Run, refuse_second_import, report_of
 from ._source import Source
+from ._stream import report_before
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -175,7 +176,8 @@ def stream_to(line: Line, run: Run) -> Done | None:
             _send(line, run)
             scheduler.feed.held = line.sent - line.used
         _send(line, run)
-        if isinstance(done.error, RunAborted):
+        # Unless it has some already, of a run within this one.
+        if isinstance(done.error, RunAborted) and not done.error.finished:
             done.error.finished = scheduler.window.waiting()
         return done
     finally:
@@ -200,7 +202,8 @@ class AsyncResultIterator(Generic[R_co]):
     def __init__(self, fn: Callable[..., Any], source: Source, settings: Settings) -> None:
         self._values: Iterator[Any] = iter(())
         refuse_second_import()
-        self._make = partial(Run, fn, source, settings, stream=True)
+        self._make = partial(Run, fn, source, stream=True)
+        self._settings = settings
         self._run: Run | None = None
         self._line: Line | None = None
         self._pilot: Pilot | None = None
@@ -257,7 +260,7 @@ class AsyncResultIterator(Generic[R_co]):
             if pilot.over:
                 done = await pilot.outcome()
                 try:
-                    raise StopAsyncIteration if done.error is None else done.error
+                    raise StopAsyncIteration if done.error is None else for_iterators(done.error)
                 finally:
                     del done
             line.news.clear()
@@ -267,30 +270,30 @@ class AsyncResultIterator(Generic[R_co]):
         return values
 
     def _flying(self) -> tuple[Run, Line, Pilot]:
-        run = self._begun()
+        run = self._run = self._run or self._make(self._settings)
         if self._line is None or self._pilot is None:
             self._line = Line(asyncio.get_running_loop())
             self._pilot = Pilot(run, partial(stream_to, self._line), then=self._line.news.set)
         return run, self._line, self._pilot
 
-    def _begun(self) -> Run:
-        if self._run is None:
-            self._run = self._make()
-        return self._run
-
     async def _end(self) -> None:
-        if self._report is None:
+        run = self._run
+        if self._report is None and run is not None:  # else it has not begun
             self._values = iter(())
-            self._report = report_of(self._begun())
+            self._report = report_of(run)
             if self._pilot is not None:
                 await self._pilot.leave()
-                self._report = report_of(self._begun())
+                self._report = report_of(run)
             self._line = self._pilot = self._run = None
 
     @property
     def report(self) -> Report:
         """What was done so far, and why; after the end, of all."""
-        return self._report or report_of(self._begun())
+        if self._report is not None:
+            return self._report
+        if self._run is None:
+            return report_before(self._make, self._settings)
+        return report_of(self._run)
 
     async def aclose(self) -> None:
         """Cancel what is pending, tasks included, and wait until they are gone; threads that run a

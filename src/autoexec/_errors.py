@@ -100,8 +100,20 @@ def short_repr(value: object) -> str:
     """A repr of at most about sixty characters, whatever the value does in its own `__repr__`."""
     try:
         return _repr.repr(value)
-    except Exception:  # A repr is the user's code; the message that wants it must still be made.
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # a repr is the user's code; the message that wants it must still be made
         return f"<{type(value).__name__}>"
+
+
+def text_of(error: BaseException) -> str:
+    """What an error says, or its type, whatever it does in its own `__str__`."""
+    try:
+        return str(error) or type(error).__name__
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        return type(error).__name__
 
 
 def star_hint(error: BaseException, item: object) -> str:
@@ -111,6 +123,20 @@ def star_hint(error: BaseException, item: object) -> str:
 
 
 _SEVERAL = (tuple, list, dict)
+
+
+def for_iterators(error: BaseException) -> BaseException:
+    """What an iterator raises for it: two there are that would be taken for its end (PEP 479)."""
+    if not isinstance(error, (StopIteration, StopAsyncIteration)):
+        return error
+    instead = RuntimeError(
+        f"A call or the input raised {type(error).__name__}, which would have ended this iterator as if"
+        " there were no more results: catch it where it is raised, or give `next` a default."
+    )
+    instead.__cause__ = error
+    for note in getattr(error, "__notes__", ()):
+        annotate(instead, note)
+    return instead
 
 
 def annotate(error: BaseException, note: str) -> None:

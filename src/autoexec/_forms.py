@@ -117,7 +117,8 @@ def iter_parallel(
     Leaving the `with`, `close()`, dropping the iterator or an error ends everything: what has not
     started is cancelled, worker processes that still run a call are ended, threads that do are left
     behind. An error of a call is raised in the place of its result (with `ordered=False`: when it is
-    met), and one of the input after the results of the items before it.
+    met), and one of the input after the results of the items before it. A `StopIteration` of theirs,
+    which would end the iterator, becomes a `RuntimeError`, as in generators.
 
     Args:
         fn: Called with one item. May be `async def`.

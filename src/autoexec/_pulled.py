@@ -63,7 +63,8 @@ class AsyncSource(PulledSource):
 
     def __init__(self, items: object, iterator: AsyncIterator[Any]) -> None:
         super().__init__()
-        self.length = len(items) if isinstance(items, Sized) else None
+        # A channel that is empty now may be filled before it is pulled.
+        self.length = (len(items) or None) if isinstance(items, Sized) else None
         self._items = iterator
         self._task: asyncio.Task[None] | None = None
         self._over = False
@@ -94,11 +95,12 @@ class AsyncSource(PulledSource):
                     until = self._loop.time() + PULL_S
         except StopAsyncIteration:
             self._stop(ended=True)
-        except asyncio.CancelledError as error:
-            if not self._over:  # it was not cancelled by us
-                self._stop(ended=True, error=error)
-        except Exception as error:  # the input's own error: it follows the results before it
+        except BaseException as error:  # the input's own: it follows the results before it
+            if self._over and isinstance(error, asyncio.CancelledError):
+                return  # it was cancelled by us
             self._stop(ended=True, error=error)
+            if isinstance(error, (KeyboardInterrupt, SystemExit)):
+                raise  # they are the loop's as well
         else:
             self._stop(ended=False)
 

@@ -27,7 +27,8 @@ class Source:
 
     Args:
         items: What `iterator` goes over.
-        whole: A list is copied at once, since all of it will be held anyway.
+        whole: A list is copied at once, since all of it will be held anyway. Else items are taken
+            later, and an input that is empty now need not be so by then.
     """
 
     def __init__(
@@ -35,7 +36,8 @@ class Source:
     ) -> None:
         self._list: list[Any] | None = items if whole and type(items) is list else None
         self.iterator = iterator
-        self.length: int | None = len(items) if isinstance(items, Sized) else None
+        length = len(items) if isinstance(items, Sized) else None
+        self.length = length if whole else length or None
 
     @property
     def may_block(self) -> bool:
@@ -60,7 +62,9 @@ class Source:
                 if len(items) < wanted:
                     return items, True, None
                 step *= 2
-        except Exception as error:  # the input's own error: it follows the results before it
+        except (KeyboardInterrupt, SystemExit):
+            raise  # of a Ctrl-C, or of who handles another signal: they end the run at once
+        except BaseException as error:  # the input's own: it follows the results before it
             return items, True, error
         return items, False, None
 

@@ -14,10 +14,11 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ._actions import Done, Wait
-from ._errors import RunAborted
+from ._errors import RunAborted, for_iterators
 from ._options import Settings
 from ._run import Run, refuse_second_import, report_of
 from ._source import Source
@@ -66,6 +67,7 @@ class Portions:
     def next(self, now: float) -> list[Any]:
         """The next portion; empty if there is nothing in hand."""
         portion: list[Any] = []
+        own = False  # else it is a list of somebody else's
         while self._lists and len(portion) < self._most:
             values, start = self._lists.popleft()
             room = self._most - len(portion)
@@ -74,7 +76,10 @@ class Portions:
                 continue
             if len(values) - start > room:
                 self._lists.appendleft((values, start + room))
-            portion = portion + values[start : start + room]
+            if own:
+                portion += values[start : start + room]
+            else:
+                portion, own = portion + values[start : start + room], True
         self.count -= len(portion)
         self._full = len(portion) == self._most
         self._given_s = now
@@ -90,7 +95,8 @@ class ResultIterator(Generic[R_co]):
 
     def __init__(self, fn: Callable[..., Any], source: Source, settings: Settings) -> None:
         self._values: Iterator[Any] = iter(())
-        self._make: Callable[[], Run] = lambda: Run(fn, source, settings, stream=True)
+        self._make: Callable[[Settings], Run] = partial(Run, fn, source, stream=True)
+        self._settings = settings
         self._run: Run | None = None
         self._done: Done | None = None
         self._report: Report | None = None
@@ -126,8 +132,10 @@ class ResultIterator(Generic[R_co]):
                 self._end(abandon=True)
                 raise
             if values:
-                self._values = iter(values)
-                return next(self._values)
+                rest = iter(values)
+                value = next(rest)  # before another thread may take it, and this one finds none
+                self._values = rest
+                return value
             self._raise()
         finally:
             self._busy.release()
@@ -148,7 +156,7 @@ class ResultIterator(Generic[R_co]):
     def _started(self) -> Run:
         if self._run is None:
             refuse_second_import()
-            self._run = self._make()
+            self._run = self._make(self._settings)
             self._run.begin()
         return self._run
 
@@ -179,16 +187,19 @@ class ResultIterator(Generic[R_co]):
         """The end: what ended the run, or that there is no more."""
         assert self._run is not None and self._done is not None
         done, self._done = self._done, None
-        if isinstance(done.error, RunAborted):
+        # Unless it has some already, of a run within this one.
+        if isinstance(done.error, RunAborted) and not done.error.finished:
             done.error.finished = self._run.scheduler.window.waiting()
         self._end(abandon=False)
         try:
-            raise StopIteration if done.error is None else done.error
+            raise StopIteration if done.error is None else for_iterators(done.error)
         finally:
             del done  # its traceback holds this frame, which would be a cycle
 
     def _end(self, *, abandon: bool) -> None:
-        run = self._started()
+        run = self._run
+        if run is None:
+            return  # it has not begun
         self._values = iter(())
         self._portions = Portions()
         self._report = report_of(run)
@@ -199,7 +210,11 @@ class ResultIterator(Generic[R_co]):
     @property
     def report(self) -> Report:
         """What was done so far, and why; after the end, of all."""
-        return self._report or report_of(self._started())
+        if self._report is not None:
+            return self._report
+        if self._run is None:
+            return report_before(self._make, self._settings)
+        return report_of(self._run)
 
     def close(self) -> None:
         """Cancel what has not started, leave what is running, and let go of everything.
@@ -235,5 +250,12 @@ class ResultIterator(Generic[R_co]):
             run.close(abandon=True)
 
 
-def _nothing() -> Run:
+def report_before(make: Callable[[Settings], Run], settings: Settings) -> Report:
+    """That of a run before its first result was asked for: of another, which never begins, so that no
+    clock starts and no bar is drawn."""
+    run = make(settings._replace(progress=False))
+    return report_of(run)._replace(options=settings.given)
+
+
+def _nothing(settings: Settings) -> Run:
     raise AssertionError("the run is over")
