@@ -1,10 +1,10 @@
 """Seeing whether a function changes the caller's objects, which a process could not do for it.
 
-Two ways, both cheap and neither complete: the function's own code is searched for stores to
-global and enclosing variables and for calls such as `results.append` (`_bytecode`); and here, what
-it can reach (its item, captured variables, `self`, the globals it names) is compared before and
-after a sample call. What is found keeps the work in this process. What neither way can see is
-documented.
+Two ways, both cheap and neither complete: the function's own code, and the helpers that it names,
+are searched for stores to global and enclosing variables, and to what classes, modules and functions
+hold, and for calls such as `results.append` (`_bytecode`); and here, what it can reach (its item,
+captured variables, `self`, the globals it names) is compared before and after a sample call. What
+is found keeps the work in this process. What neither way can see is documented.
 """
 
 from __future__ import annotations
