@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextvars
 import pickle
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from autoexec import config, parallel, run_parallel
-from autoexec._config import _READERS, resolve
+from autoexec._config import _READERS, checked, resolve
 from autoexec._options import NAMES, Settings
 
 
@@ -72,6 +73,35 @@ def test_a_wrong_option_is_refused_before_the_block(
 ) -> None:
     with pytest.raises(error, match="retries"):
         config(**options)
+
+
+def test_iterators_are_read_once_and_kept() -> None:
+    variable: contextvars.ContextVar[int] = contextvars.ContextVar("variable")
+    block = config(initializer=print, initargs=iter([1]), context=iter([variable]))
+    for _ in range(2):
+        with block:
+            settings = resolve({})
+        assert (settings.initargs, settings.context) == ((1,), (variable,))
+
+
+def test_checking_a_second_time_changes_nothing() -> None:
+    options = checked(
+        {
+            "memory_limit": "80%",
+            "timeout": 3,
+            "resume": Path("run.db"),
+            "initargs": [],
+            "seed": None,
+        }
+    )
+    assert options == {
+        "memory_limit": 0.8,
+        "timeout": 3.0,
+        "resume": "run.db",
+        "initargs": (),
+        "seed": None,
+    }
+    assert checked(options) == options
 
 
 def test_runs_in_calls_on_threads_and_tasks_see_it_and_those_in_workers_do_not() -> None:

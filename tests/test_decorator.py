@@ -8,6 +8,7 @@ import inspect
 import pickle
 import subprocess
 import sys
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,46 @@ def test_options_gives_a_copy_in_which_the_later_ones_win() -> None:
     assert two.map([-1, "x"]) == [1]
     assert two.map([]).report.options["max_workers"] == (3, "argument")
     assert one.map([]).report.options["max_workers"] == (2, "argument")
+
+
+greeting: ContextVar[str] = ContextVar("greeting", default="")
+begun: list[int] = []
+
+
+def begin(value: int) -> None:
+    begun.append(value)
+
+
+def surroundings(item: int) -> tuple[list[int], str]:
+    return begun, greeting.get()
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_iterators_among_the_options_are_read_once_and_kept(later: bool) -> None:
+    options: Any = {
+        "backend": "processes",
+        "initializer": begin,
+        "initargs": iter([7]),
+        "context": iter([greeting]),
+    }
+    fn = parallel(surroundings).options(**options) if later else parallel(**options)(surroundings)
+    token = greeting.set("hello")
+    try:
+        for _ in range(2):
+            assert fn.map([1]) == [([7], "hello")]
+    finally:
+        greeting.reset(token)
+    assert fn.map([]).report.options["initargs"] == ("tuple", "argument")
+    assert fn.options(max_workers=1).map([1]) == [([7], "")]
+
+
+def test_a_copy_with_a_path_among_its_options_takes_it_along(tmp_path: Path) -> None:
+    copy = add.options(
+        resume=tmp_path / "run.db", resume_failed=True, initializer=abs, initargs=[1]
+    )
+    again = pickle.loads(pickle.dumps(copy))
+    assert again._options == {"resume": str(tmp_path / "run.db"), "resume_failed": True}
+    assert repr(again) == repr(copy)
 
 
 @pytest.mark.parametrize("options", [{"max_workers": 0}, {"retries": -1}])

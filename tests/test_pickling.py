@@ -9,6 +9,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -49,6 +50,22 @@ class Multiplier:
 
     def __call__(self, item: int) -> int:
         return self.times(item)
+
+
+@functools.lru_cache(maxsize=5)
+def cached(item: int) -> int:
+    return item + 1
+
+
+class Rooted:
+    """Has a method with a cache."""
+
+    def __init__(self, root: int) -> None:
+        self.root = root
+
+    @functools.lru_cache  # noqa: B019
+    def power(self, exponent: int) -> int:
+        return int(self.root**exponent)
 
 
 class Stubborn:
@@ -208,6 +225,137 @@ def test_what_the_main_module_defines_travels_with_its_buffers_beside() -> None:
     at, length = unpack((data, [*map(bytearray, buffers)]))
     assert at(5) == ord("m")
     assert length() == 70_000
+
+
+# --- What functools makes of functions ----------------------------------------------------------------
+
+MAIN_SCRIPT_WITH_CACHES = """
+import sys
+from functools import cache, cached_property, lru_cache, singledispatch
+from autoexec import run_parallel
+
+@cache
+def fib(n):
+    return n if n < 2 else fib(n - 1) + fib(n - 2)
+
+@lru_cache(maxsize=5)
+def even(n):
+    return n == 0 or odd(n - 1)
+
+@lru_cache
+def odd(n):
+    return n > 0 and even(n - 1)
+
+class Square:
+    def __init__(self, side):
+        self.side = side
+
+    @lru_cache
+    def scaled(self, by):
+        return self.side * by
+
+    @cached_property
+    def area(self):
+        return self.side ** 2
+
+@singledispatch
+def name(thing):
+    return "thing"
+
+@name.register
+def _(square: Square):
+    return f"square of {square.area}, not {name(None)}"
+
+def uses(n):
+    return fib(40), even(n), name(Square(n))
+
+def grown(square):
+    return Square(square.scaled(2) + square.area)
+
+name(Square(1))
+backend = sys.argv[1]
+print(run_parallel(uses, [2, 3], backend=backend))
+print(run_parallel(fib, [5, 6], backend=backend))
+print(run_parallel(Square(3).scaled, [1, 2], backend=backend))
+print(*[(one.area, one.scaled(3)) for one in run_parallel(grown, [Square(1), Square(2)], backend=backend)])
+"""
+
+
+@pytest.mark.parametrize("backend", ["processes", "hybrid"])
+def test_a_program_may_use_its_cached_functions_in_workers(backend: str) -> None:
+    script = subprocess.run(
+        [sys.executable, "-c", MAIN_SCRIPT_WITH_CACHES, backend],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert script.returncode == 0, script.stderr
+    assert script.stdout.splitlines() == [
+        "[(102334155, True, 'square of 4, not thing'), (102334155, False, 'square of 9, not thing')]",
+        "[5, 8]",
+        "[3, 6]",
+        "(9, 9) (64, 24)",
+    ]
+
+
+def test_a_cached_function_arrives_as_it_was_made_and_with_an_empty_cache() -> None:
+    @functools.lru_cache(maxsize=7, typed=True)
+    def fib(n: int) -> int:
+        return n if n < 2 else fib(n - 1) + fib(n - 2)
+
+    fib.unit = "rabbits"  # type: ignore[attr-defined]
+    fib(5)
+    again = loads(dumps(fib))
+    assert again.cache_parameters() == {"maxsize": 7, "typed": True}
+    assert again.cache_info().currsize == 0
+    assert (again.unit, again.__name__) == ("rabbits", "fib")
+    assert (again(40), again.cache_info().misses) == (102334155, 41)  # it calls itself by its cache
+
+
+def test_a_cached_partial_travels_though_it_has_no_name() -> None:
+    assert loads(dumps(functools.cache(functools.partial(adder(1)))))(2) == 3
+
+
+@pytest.mark.parametrize("fn", [cached, Rooted.power])
+def test_a_cached_function_that_can_be_imported_travels_by_name(fn: Any) -> None:
+    assert loads(dumps(lambda: fn))() is fn
+
+
+def test_a_cached_function_of_which_another_has_taken_the_name_travels_by_value() -> None:
+    other = functools.lru_cache(maxsize=3)(cached.__wrapped__)
+    assert loads(dumps(other)).cache_parameters()["maxsize"] == 3
+
+
+def test_a_cache_that_does_not_tell_what_it_calls_is_refused() -> None:
+    @functools.wraps(abs)
+    @functools.cache
+    def less(item: int) -> int:
+        return item - 1
+
+    with pytest.raises(NotPicklable, match="__wrapped__"):
+        dumps(less)
+
+
+def test_a_cached_property_keeps_its_name() -> None:
+    class Local(Rooted):
+        @functools.cached_property
+        def square(self) -> int:
+            return self.root**2
+
+    again = loads(dumps(Local(3)))
+    assert (again.square, vars(again)) == (9, {"root": 3, "square": 9})
+
+
+def test_a_mapping_with_weak_keys_arrives_with_those_that_came_along() -> None:
+    key = adder(1)
+    weak: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary({key: "one"})
+    weak[adder] = weak  # it leads back to itself
+    again_key, again = loads(dumps((key, weak)))
+    assert type(again) is weakref.WeakKeyDictionary
+    assert (again[again_key], again[adder] is again) == ("one", True)
+
+
+# --- What cannot travel -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -65,8 +65,7 @@ class config:
     """
 
     def __init__(self, **options: Unpack[Options]) -> None:
-        validate(options)
-        self._options = dict(options)
+        self._options = checked(options)
         self._tokens: list[Token[Mapping[str, Any]]] = []
 
     def __enter__(self) -> config:
@@ -85,6 +84,17 @@ class config:
 _configured: ContextVar[Mapping[str, Any]] = ContextVar(
     "autoexec_config", default=MappingProxyType({})
 )
+
+
+def checked(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The same options, as they are once checked: an iterator among them is used up by that, so the tuple
+    made of it is kept.
+
+    Raises:
+        TypeError, ValueError: An option is unknown, of the wrong type or out of range.
+    """
+    settings = validate(options)
+    return {name: getattr(settings, name) for name in options}
 
 
 def resolve(options: Mapping[str, Any]) -> Settings:

@@ -10,10 +10,11 @@ from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mappin
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, overload
 
 from ._api import start
-from ._config import resolve
+from ._config import checked, resolve
 from ._forms import start_async, start_async_stream, start_stream
 from ._function import Decorated, is_async
-from ._options import Options, check_call, validate
+from ._options import Options, check_call
+from ._pickling import is_importable
 
 if TYPE_CHECKING:
     from ._arun import AsyncResultIterator
@@ -61,22 +62,12 @@ class ParallelFunction(Decorated, Generic[P, R_co]):
         return ParallelFunction(types.MethodType(fn, instance), self._options)
 
     def __reduce__(self) -> str | tuple[Any, ...]:
-        if self._is_importable():
+        if is_importable(self):
             return self.__qualname__
         options = {k: v for k, v in self._options.items() if isinstance(v, _TRAVELLING)}
-        if self._origin is not None and self._origin._is_importable():
+        if self._origin is not None and is_importable(self._origin):
             return _with_options, (self._origin, options)
         return _arrive, (self.__wrapped__, options)
-
-    def _is_importable(self) -> bool:
-        """Whether a worker finds this very object by its name. What is in the main program it does
-        not: that travels by value, like its functions."""
-        if self.__module__ == "__main__":
-            return False
-        found: Any = sys.modules.get(self.__module__)
-        for part in self.__qualname__.split("."):
-            found = getattr(found, part, None)
-        return found is self
 
     def __repr__(self) -> str:
         return f"<parallel {self.__wrapped__!r}>"
@@ -84,8 +75,7 @@ class ParallelFunction(Decorated, Generic[P, R_co]):
     def options(self, **options: Unpack[Options]) -> ParallelFunction[P, R_co]:
         """The same function with other options; those that are not named stay as they are."""
         merged = {**self._options, **options}
-        validate(merged)
-        copy = ParallelFunction(self.__wrapped__, merged)
+        copy = ParallelFunction(self.__wrapped__, checked(merged))
         copy._origin = self._origin or self
         return copy
 
@@ -163,10 +153,10 @@ def parallel(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     like on any function; below `@classmethod` it does only before Python 3.13, where a class method
     no longer asks what it wraps to bind itself.
     """
-    validate(options)
+    values = checked(options)
     if fn is None:
-        return lambda function: _decorate(function, options)
-    return _decorate(fn, options)
+        return lambda function: _decorate(function, values)
+    return _decorate(fn, values)
 
 
 def _decorate(fn: Any, options: Mapping[str, Any]) -> Any:

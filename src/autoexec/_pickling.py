@@ -8,12 +8,15 @@ therefore be written to. Worker processes import this at their start, so it impo
 
 from __future__ import annotations
 
+import functools
+import gc
 import io
 import pickle
+import sys
 import threading
 from itertools import chain
 
-from ._errors import NotPicklable, short_repr
+from ._errors import NotPicklable, short_repr, text_of
 
 TYPE_CHECKING = False  # type checkers take it for that of `typing`
 if TYPE_CHECKING:
@@ -153,7 +156,7 @@ def _dumps(
             raise
         raise NotPicklable(
             f"{short_repr(value)} of type {type(value).__name__} cannot travel to or from a"
-            f" process: {exc or type(exc).__name__}. Pass or return something that can be pickled,"
+            f" process: {text_of(exc)}. Pass or return something that can be pickled,"
             " or use backend='threads'."
         ) from exc
 
@@ -188,13 +191,15 @@ _pickler_by_value: Any = None
 
 
 def _by_value() -> Any:
-    """The pickler that can do more, with one difference: code is still of the file that it is from, for
-    tracebacks and warnings to say so. From 3.1.3 it is of "<dynamic-code>"."""
+    """The pickler that can do more, with two differences. Code is still of the file that it is from, for
+    tracebacks and warnings to say so: from 3.1.3 it is of "<dynamic-code>". And what `functools` makes
+    of functions of the main program goes by value like these."""
     global _pickler_by_value
     if _pickler_by_value is None:
         # 20 ms, which runs without processes should not pay.
         from collections import ChainMap
         from types import CodeType
+        from weakref import WeakKeyDictionary
 
         from cloudpickle import Pickler  # type: ignore[import-untyped]
 
@@ -209,9 +214,57 @@ def _by_value() -> Any:
                 for part, wrong in zip(parts, unnamed, strict=True)
             )
 
-        table: ChainMap[Any, Any] = ChainMap({CodeType: reduce_code}, known)
+        own: dict[Any, Any] = {
+            CodeType: reduce_code,
+            functools._lru_cache_wrapper: _reduce_cached,
+            functools.cached_property: _reduce_cached_property,
+            WeakKeyDictionary: _reduce_weak_keys,
+        }
+        table: ChainMap[Any, Any] = ChainMap(own, known)
         _pickler_by_value = type("ByValue", (Pickler,), {"dispatch_table": table})
     return _pickler_by_value
+
+
+def _reduce_cached(cached: Any) -> str | tuple[Any, ...]:
+    """A function with a cache: by its name where a worker can import it, else anew with an empty cache."""
+    if is_importable(cached):
+        return cached.__qualname__  # type: ignore[no-any-return]
+    fn = cached.__wrapped__
+    # `wraps` above `lru_cache` has put another function there, which would give other results.
+    if not any(part is fn for part in gc.get_referents(cached)):
+        raise pickle.PicklingError(f"the __wrapped__ of {cached!r} is not what it calls")
+    made = {*functools.WRAPPER_ASSIGNMENTS, "__wrapped__", "cache_parameters"}
+    rest = {name: value for name, value in vars(cached).items() if name not in made}
+    return _cache_anew, (fn, cached.cache_parameters()), rest or None
+
+
+def _cache_anew(fn: Any, parameters: dict[str, Any]) -> Any:
+    return functools.lru_cache(**parameters)(fn)
+
+
+def _reduce_cached_property(cached: Any) -> tuple[Any, ...]:
+    """Before 3.12 it has a lock, of which the other side makes its own. Its name it has from the class
+    body, which does not run again there."""
+    state = {name: value for name, value in vars(cached).items() if name != "lock"}
+    return functools.cached_property, (cached.func,), state
+
+
+def _reduce_weak_keys(mapping: Any) -> tuple[Any, ...]:
+    """What `singledispatch` keeps in its closure. The items come once the mapping is there, since they may
+    lead back to it."""
+    return type(mapping), (), None, None, iter(list(mapping.items()))
+
+
+def is_importable(named: Any) -> bool:
+    """Whether a worker finds this very object by its name. What is in the main program it does
+    not: that travels by value, like its functions."""
+    name = getattr(named, "__qualname__", None)  # a cached `partial` has none
+    if name is None or named.__module__ == "__main__":
+        return False
+    found: Any = sys.modules.get(named.__module__)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found is named
 
 
 class Packed:
