@@ -114,3 +114,32 @@ class Unpicklable:
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise ValueError("not for sale")
+
+
+def dying(item: Any) -> None:
+    """Takes a moment, then ends its process."""
+    time.sleep(0.4)
+    os._exit(9)
+
+
+def little_memory() -> None:
+    """Lets its process hold 100 MB more than it does."""
+    import resource
+
+    with open("/proc/self/statm") as file:
+        held = int(file.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (held + 100_000_000, resource.RLIM_INFINITY))
+
+
+class Unspeakable(Exception):
+    """Has no text."""
+
+    def __str__(self) -> str:
+        raise IndexError
+
+
+class Unprintable:
+    """Cannot travel, for a reason that cannot be told."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise Unspeakable

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections import Counter
@@ -16,9 +17,9 @@ import pytest
 
 from autoexec._chunk import Block, Chunk
 from autoexec._errors import NotSent, WorkerDied
-from autoexec._pickling import Packed
-from autoexec._pool.job import Job
-from autoexec._pool.pool import Pool
+from autoexec._pickling import Packed, pack
+from autoexec._pool.job import TRIES, Job
+from autoexec._pool.pool import Initializer, Pool
 from autoexec._types import Broken, Event, Ready
 from autoexec.executors.threads import ThreadsExecutor
 
@@ -26,10 +27,13 @@ from .calls import (
     Deadly,
     Unloadable,
     Unpicklable,
+    Unprintable,
+    dying,
     failing,
     giver,
     killer,
     lines,
+    little_memory,
     process_of,
     stubborn,
     writer,
@@ -50,6 +54,7 @@ class Given:
         self.blocks: list[Block] = []
         self.broken: list[Broken] = []
         self.ready = 0
+        self.submitted = 0
         self.heed = threading.Event()
 
     def begin(self, workers: int) -> Given:
@@ -59,7 +64,10 @@ class Given:
         return self
 
     def submit(self, *chunks: list[Any]) -> list[Chunk]:
-        made = [Chunk(0, items, "processes", "processes") for items in chunks]
+        made = []
+        for items in chunks:
+            made.append(Chunk(self.submitted, items, "processes", "processes"))
+            self.submitted += len(items)
         self.pool.submit(self.job, made)
         return made
 
@@ -201,6 +209,104 @@ def test_abandoned_calls_end_with_their_workers(pool: Pool, tmp_path: Path) -> N
     wait_until(lambda: len(lines(log)) == 2)
     pool.finish(given.job, abandon=True)
     wait_until(lambda: pool.ready() == 0)
+
+
+def test_a_call_does_not_share_the_fate_of_another_job_s_worker(pool: Pool, tmp_path: Path) -> None:
+    log, gate = tmp_path / "log", tmp_path / "gate"
+    one, other = (Given(pool, writer(log, gate), depth=2).begin(1) for _ in range(2))
+    (kept,) = one.submit(["wait"])
+    wait_until(lambda: lines(log) == ["wait"])
+    (left,) = other.submit(["left"])
+    pool.finish(other.job, abandon=True)  # none of its calls runs, so there is nothing to end
+    gate.touch()
+    one.finish(kept)
+    assert names(one.outcomes(kept)) == ["wait"]
+    assert lines(log) == ["wait"]
+    assert not other.over(left)
+
+
+def test_calls_side_by_side_and_one_at_a_time_have_workers_of_their_own(
+    pool: Pool, tmp_path: Path
+) -> None:
+    log, gate = tmp_path / "log", tmp_path / "gate"
+    beside = Given(pool, writer(log, gate), host=ThreadsExecutor, depth=4)
+    beside.job.width = 4
+    beside.begin(2)
+    single = Given(pool, writer(log, gate)).begin(2)
+    chunks = [*beside.submit(*[["wait"]] * 4)]
+    others = [*single.submit(*[["wait"]] * 2)]
+    wait_until(lambda: len(lines(log)) == 6)
+    gate.touch()
+    beside.finish(*chunks)
+    single.finish(*others)
+    pids = [
+        {pid for block in given.blocks for _, pid in block.values} for given in (beside, single)
+    ]
+    assert len(pids[0]) == len(pids[1]) == 2
+    assert pids[0].isdisjoint(pids[1])
+
+
+def test_calls_beside_those_of_an_abandoned_job_go_on(pool: Pool, tmp_path: Path) -> None:
+    log, gate = tmp_path / "log", tmp_path / "gate"
+    both = [Given(pool, writer(log, gate), host=ThreadsExecutor, depth=4) for _ in range(2)]
+    for given in both:
+        given.job.width = 4
+        given.begin(1)
+    one, other = both
+    one.submit(["wait"])
+    (kept,) = other.submit(["wait"])
+    wait_until(lambda: len(lines(log)) == 2)
+    pool.finish(one.job, abandon=True)
+    (later,) = other.submit(["later"])  # on another worker
+    other.finish(later)
+    gate.touch()
+    other.finish(kept)
+    assert names(other.outcomes(kept)) == ["wait"]
+    pids = [other.outcomes(chunk)[0][1] for chunk in (kept, later)]
+    assert pids[0] != pids[1]
+    wait_until(lambda: pids[0] not in [worker.pid for worker in pool._workers])
+
+
+def test_what_a_call_of_another_job_does_to_its_worker_is_no_fault_of_a_function(
+    pool: Pool,
+) -> None:
+    deadly = Given(pool, dying).begin(TRIES + 1)
+    deadly.submit(*[[1]] * (TRIES + 1))
+    given = Given(pool, process_of)
+    pool.begin(given.job, TRIES + 1)  # each is told the function while it is in one of those calls
+    (chunk,) = given.submit([1])
+    given.finish(chunk)
+    assert not given.broken
+    assert len(given.outcomes(chunk)) == 1
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of memory of Linux")
+def test_an_item_that_no_worker_can_receive_is_the_only_one_to_fail() -> None:
+    first = Initializer(pack(little_memory), pack(()))
+    pool = Pool(idle_s=None, initializer=first)
+    try:
+        given = Given(pool, len).begin(1)
+        chunk = given.submit([b"12"], [b"x" * 300_000_000], [b"123"])
+        for one in chunk:
+            while not given.outcomes(one):  # what comes back is sent again, as a run does it
+                given.finish(one)
+                if not given.outcomes(one):
+                    given.blocks = [block for block in given.blocks if block.chunk is not one]
+                    pool.submit(given.job, [one])
+        found = [given.outcomes(one)[0] for one in chunk]
+        assert (found[0], found[2]) == (2, 3)
+        assert isinstance(found[1], WorkerDied)
+        assert "as they received item 1" in str(found[1])
+    finally:
+        pool.shutdown()
+
+
+def test_an_item_whose_error_cannot_be_told_is_the_error_of_its_chunk_alone(pool: Pool) -> None:
+    given = Given(pool, process_of).begin(1)
+    chunks = given.submit([1], [Unprintable()], [2])
+    given.finish(*chunks)
+    kinds = [[type(found) for found in given.outcomes(chunk)] for chunk in chunks]
+    assert kinds == [[int], [NotSent], [int]]
 
 
 # --- Functions that no worker can load -------------------------------------------------------------------
@@ -524,6 +630,26 @@ def test_workers_are_replaced_after_so_many_calls() -> None:
         assert served.total() == 20
         assert max(served.values()) <= 3
     finally:
+        pool.shutdown()
+
+
+def test_those_that_are_to_be_replaced_count_until_their_last_call_has_ended(
+    tmp_path: Path,
+) -> None:
+    log, gate = tmp_path / "log", tmp_path / "gate"
+    pool = Pool(idle_s=None, max_calls=1)
+    try:
+        given = Given(pool, writer(log, gate)).begin(2)
+        chunks = given.submit(*[["wait"]] * 6)
+        given.hear_until(lambda: given.ready >= 2 and len(lines(log)) >= 2)
+        wait_until(lambda: pool.ready() >= 4)  # those that will take their places are there
+        time.sleep(0.1)  # in which they would begin
+        assert len(lines(log)) == 2
+        gate.touch()
+        given.finish(*chunks)
+        assert len({given.outcomes(chunk)[0][1] for chunk in chunks}) == 6
+    finally:
+        gate.touch()
         pool.shutdown()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 _ids = count(1)
 TRIES = 3
 """Workers that may die while they load the function before it is taken to kill them."""
+DELIVERIES = 5
+"""Workers that may die as they receive an item, which may not fit into their memory, before it is taken to
+kill them. Without, 104 had done so within 12 s."""
 
 
 class Job:
@@ -59,6 +62,7 @@ class Job:
         self.given_up = False
         """No worker can serve it."""
         self.tries = TRIES
+        self._undelivered: dict[int, int] = {}
         self.began_at = 0.0
         self.fn = fn
 
@@ -79,11 +83,20 @@ class Job:
         by_value = name == "__main__" or "<" in getattr(self.fn.fn, "__qualname__", "<")
         return name if isinstance(name, str) and not by_value else "builtins"
 
-    def hand_back(self) -> None:
-        """Let everything that waits come back unstarted."""
+    def take_back(self) -> Sequence[Chunk]:
+        """Everything that waits, under the lock of the pool."""
         waiting = list(self.waiting)
         self.waiting.clear()
+        return waiting
+
+    def hand_back(self, waiting: Sequence[Chunk]) -> None:
+        """Let it come back unstarted."""
         self.sink([unstarted(chunk) for chunk in waiting])
+
+    def undeliverable(self, index: int) -> bool:
+        """A worker ended as it received the item of that index; whether that was once too often."""
+        self._undelivered[index] = times = self._undelivered.get(index, 0) + 1
+        return times >= DELIVERIES
 
     def say_ready(self, start_s: float | None) -> None:
         """Say how many workers have the function, and how long the start of the last took, if it was

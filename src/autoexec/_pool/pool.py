@@ -7,6 +7,7 @@ it has interrupted can do nothing before it returns.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import _control, _host, _thread_cache
 from .._chunk import Block, Chunk
-from .._errors import NotPicklable, NotSent
+from .._errors import NotPicklable, NotSent, text_of
 from .._pickling import pack, pack_plain
 from .._types import Broken
 from .job import Job, unstarted
@@ -64,6 +65,7 @@ class Pool:
     ) -> None:
         self.farewell_s = farewell_s
         self.closed = False
+        self._process = os.getpid()
         self._idle_s = idle_s
         self._learns = learns
         self._max_calls = max_calls
@@ -131,12 +133,21 @@ class Pool:
         GIL, it takes ten times as long."""
         with self._hiring:
             while (
-                job.wanted > len([w for w in self._workers if w.is_alive() and not w.retired])
+                job.wanted > len([w for w in self._workers if w.is_alive() and self._suits(w, job)])
                 and not self.closed
                 and not job.over
             ):
                 if self._add_worker():
                     break
+
+    def _suits(self, worker: Worker, job: Job) -> bool:
+        """Whether a worker can serve a job: not beside one of the other kind, calls one at a time or side by
+        side. What one of these does to its worker would happen to the other: a time-out cannot be heard of,
+        and a death takes all calls with it."""
+        kinds = {
+            one.host is None for one in list(self._jobs.values()) if worker in list(one.workers)
+        }
+        return not worker.retired and kinds <= {job.host is None}
 
     def _equip(self, job: Job) -> None:
         """Pickle the function, and give the job its workers."""
@@ -145,7 +156,7 @@ class Pool:
                 worker.tell("prepare", job.module())
             job.fn.wire()
         except NotPicklable as error:
-            self._give_up(job, error, f"the function cannot be pickled ({error.__cause__})")
+            self._give_up(job, error, f"the function cannot be pickled ({text_of(error.__cause__ or error)})")
             return
         self._staff(job)
 
@@ -166,8 +177,8 @@ class Pool:
         """Assign workers that are there; whether that is not enough."""
         with self._lock:
             while not job.over and not self.closed and len(job.workers) < job.wanted:
-                others = [w for w in self._workers if w not in job.workers and not w.retired]
-                free = [w for w in others if w.is_alive()]
+                others = [w for w in self._workers if w not in job.workers]
+                free = [w for w in others if w.is_alive() and self._suits(w, job)]
                 if not free:
                     return True
                 self._assign(min(free, key=Worker.load), job)
@@ -208,7 +219,8 @@ class Pool:
             if not (job.given_up or job.over):
                 self._deal()
                 return
-        job.hand_back()
+            waiting = job.take_back()
+        job.hand_back(waiting)
 
     def stop(self, job: Job, chunk: Chunk, error: BaseException) -> None:
         """Give up the call that a chunk is in, with this error; the rest of it comes back."""
@@ -224,15 +236,23 @@ class Pool:
             job.waiting.clear()
             if self._jobs.pop(job.id, None):
                 self._rounds.remove(job)
-            for worker in self._workers:
+            for worker in list(self._workers):
                 if abandon and worker.load_of(job):
-                    worker.retired = True
-                    worker.kill()
+                    self._end_calls(worker, job)
                 elif worker.tainted and not worker.retired:
                     worker.end()
                 elif worker in job.workers:
                     worker.tell("forget", job.id)
             self._let_go()
+
+    def _end_calls(self, worker: Worker, job: Job) -> None:
+        """End the calls of a job with their worker; where calls of others run beside them, after these."""
+        if worker.load_of(job) == worker.load():
+            worker.retired = True
+            worker.kill()
+        else:
+            worker.leave_behind(job)
+            self._replace(worker)
 
     # --- Dealing --------------------------------------------------------------------------------------
 
@@ -251,13 +271,27 @@ class Pool:
     def _place(self, job: Job) -> Worker | None:
         """The worker that has the least to do, if it has room for a chunk of this job."""
         able = [worker for worker in job.loaded if not (worker.retired or worker.dead)]
-        if not able:
+        # Behind a call of another job none waits: it would share what becomes of that one's worker.
+        free = [w for w in able if job.host is not None or w.load_of(job) == w.load()]
+        if not free:
             return None
-        worker = min(able, key=lambda worker: (worker.load_before(job), worker.load()))
+        worker = min(free, key=Worker.load)
+        if job.host is None and not worker.load() and self._serving(job) >= job.wanted:
+            return None  # those that are about to be replaced have a last call
         # A second chunk, which spares a worker the wait for the next, is dealt only once all
         # workers are up: else it would be in a queue while one that comes up has nothing to do.
-        most = job.depth if len(able) >= job.wanted or job.width > 1 else 1
-        return worker if worker.load_before(job) < most else None
+        many = len(able) >= job.wanted or job.width > 1
+        most = job.depth if many and not self._awaited(worker, job) else 1
+        return worker if worker.load() < most else None
+
+    def _serving(self, job: Job) -> int:
+        """Workers that have calls of a job."""
+        return sum(worker.load_of(job) > 0 for worker in self._workers)
+
+    def _awaited(self, worker: Worker, job: Job) -> bool:
+        """Whether another job waits for a worker to have done what it has."""
+        others = (other for other in self._rounds if other is not job and worker in other.loaded)
+        return job.host is None and any(other.waiting for other in others)
 
     def _give(self, worker: Worker, job: Job, chunk: Chunk) -> None:
         if not job.admit(chunk):
@@ -270,11 +304,14 @@ class Pool:
         for item in items:
             try:
                 wires.append(pack(item))
-            except NotPicklable as refused:
+            except (
+                Exception
+            ) as refused:  # of the reader of another worker, perhaps, which must go on
                 if wires:
                     break
                 # Of a later item it is found when that is the first.
-                error = NotSent(str(refused))
+                known = isinstance(refused, NotPicklable)
+                error = NotSent(str(refused) if known else f"it cannot be pickled: {type(refused)}")
                 error.__cause__ = refused.__cause__
                 job.sink([Block(chunk, [], error, 0.0, 0.0, 0.0, False), unstarted(chunk)])
                 return
@@ -346,6 +383,8 @@ class Pool:
                 self._give_up(job, None, why)
             else:
                 self._staff(job)
+        with self._lock:
+            self._deal()  # one that was replaced has made room
 
     def _survives(self, job: Job, worker: Worker) -> bool:
         """Whether a job goes on with another worker: not if they die as they load its function."""
@@ -353,7 +392,7 @@ class Pool:
         if worker in job.loaded:
             job.loaded.remove(worker)
             job.tries = max(1, job.tries)
-        elif not worker.retired:
+        elif not (worker.retired or worker.ran or worker.killed):
             job.tries -= 1
         return job.tries > 0 or bool(job.loaded)
 
@@ -372,8 +411,9 @@ class Pool:
                 return
             job.given_up = True
             job.wanted = 0
+            waiting = job.take_back()
         job.sink(Broken(job.lane, why, error, harmless, initializing))
-        job.hand_back()
+        job.hand_back(waiting)
 
     # --- The end --------------------------------------------------------------------------------------
 
@@ -412,6 +452,8 @@ class Pool:
     def shutdown(self) -> None:
         """End all workers, those that are busy at once, and wait for that. No job may be begun
         afterwards."""
+        if os.getpid() != self._process:
+            return  # a fork has no workers of its own, and its parent needs these
         with self._lock:
             self.closed = True
             workers = list(self._workers)

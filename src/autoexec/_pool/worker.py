@@ -26,7 +26,7 @@ from .._pickling import loads, unpack
 from .._worker.frames import frame, read_frame
 from .._worker.journal import SLOTS
 from .death import describe_exit
-from .job import Job, unstarted
+from .job import DELIVERIES, Job, unstarted
 from .outlet import Outlet
 from .spawn import spawn
 from .surroundings import hear
@@ -81,7 +81,11 @@ class Worker:
         self.dead = False
         self.tainted = False
         """A call was left behind in it that may still run, with processes that it has started."""
-        self._killed = False
+        self.ran = False
+        """A call was under way when it died."""
+        self.killed = False
+        """By us."""
+        self._owner = os.getpid()
         self._reader = threading.Thread(target=self._read, name="autoexec-reader", daemon=True)
         try:
             self._reader.start()
@@ -111,12 +115,6 @@ class Worker:
     def load(self) -> int:
         """Chunks that it has not finished."""
         return len(self._given)
-
-    def load_before(self, job: Job) -> int:
-        """Those that one more of a job would wait behind: calls that run side by side do not hold up others."""
-        if job.host is not None:
-            return len(self._given)
-        return sum(given.job.host is None for given in list(self._given.values()))
 
     def load_of(self, job: Job) -> int:
         """Those of one job."""
@@ -177,7 +175,7 @@ class Worker:
             time.sleep(CHILDREN_S)
             self._signal("SIGKILL")
         exit_text = describe_exit(self._reap())
-        if self._killed:
+        if self.killed:
             exit_text = "was ended by this process"
         self._bury(exit_text)
         self._pool.went_down(self, exit_text)
@@ -210,19 +208,25 @@ class Worker:
 
     def _on_outcomes(self, number: int, values: list[Any], *rest: Any) -> None:
         last = bool(rest[-2])
-        chunk, job, slot = self._given[number]
+        if (given := self._given.get(number)) is None:
+            return  # it was left behind
+        chunk, job, slot = given
         self._messages += job.host is None  # the others are not noted in the journal
         blocks = self._signed(_blocks(chunk, values, *rest))
         chunk.arrived += sum(block.calls for block in blocks)
         if blocks[-1].error is not None:
             blocks[-1].error = self._reason(number, chunk.arrived - 1) or blocks[-1].error
         if last:
-            del self._given[number]
+            self._given.pop(number, None)
             self._slots.append(slot)
             if self.retired and not self._given:
                 self.tell("end")
-            self._pool.has_room(self)
-        job.sink(blocks)
+            try:  # first, as there may be callbacks that hear of them
+                self._pool.has_room(self)
+            finally:
+                job.sink(blocks)
+        else:
+            job.sink(blocks)
 
     # --- Its death ----------------------------------------------------------------------------------
 
@@ -231,17 +235,24 @@ class Worker:
         rest comes back."""
         journal = self._spawned.journal
         kept = journal.kept(self._messages)
-        for number, (chunk, job, slot) in list(self._given.items()):
-            started = journal.started(slot, number)
+        lost = list(self._given.items())
+        starts = {number: journal.started(slot, number) for number, (_, _, slot) in lost}
+        self.ran = any(starts.values())
+        for number, (chunk, job, _) in lost:
             blocks: list[Block] = []
+            # Calls that run side by side do not keep their results there.
             values = [data for position, data in kept if position >= chunk.arrived]
-            if started and values:
+            if starts[number] and values and job.host is None:
                 kept = []
                 blocks += _blocks(chunk, values, None, None, 0.0, 0.0, 0.0, False)
                 chunk.arrived += len(values)
-            if started > chunk.arrived:
-                stopped = self._reason(number, chunk.arrived)
-                error = stopped or _death(chunk, chunk.arrived, exit_text)
+            error = self._reason(number, chunk.arrived)
+            if starts[number] > chunk.arrived:
+                error = error or _death(chunk, chunk.arrived, exit_text)
+            elif not (self.ran or self.killed) and number == lost[0][0] and self in job.loaded:
+                if job.undeliverable(chunk.first):
+                    error = _never_received(chunk, exit_text)
+            if error is not None:
                 blocks.append(Block(chunk, [], error, 0.0, 0.0, 0.0, False))
                 chunk.arrived += 1
             job.sink([*self._signed(blocks), unstarted(chunk)])
@@ -314,15 +325,22 @@ class Worker:
         except RuntimeError:  # no more threads: nobody could kill it later
             self.kill()
 
+    def leave_behind(self, job: Job) -> None:
+        """Its calls go on in it, but nobody waits for them: it is killed when those of others have ended."""
+        for number, given in list(self._given.items()):
+            if given.job is job:
+                self._given.pop(number, None)
+        self.tainted = True
+
     # --- Ending it ----------------------------------------------------------------------------------
 
     def kill(self) -> None:
         """End it and what it has started at once."""
-        self._killed = True
+        self.killed = True
         self._signal("SIGKILL")
 
     def _signal(self, name: str) -> None:
-        if self._process.returncode is not None:
+        if self._process.returncode is not None or os.getpid() != self._owner:
             return  # its number may be somebody else's by now
         if sys.platform == "win32":
             if name in ("SIGTERM", "SIGKILL"):
@@ -370,6 +388,14 @@ def _death(chunk: Chunk, position: int, exit_text: str) -> WorkerDied:
         f"A worker process {exit_text} while it ran item {chunk.first + position},"
         f" {short_repr(chunk.item(position))}.{hint} The other items are not affected. To see what"
         " the item does, call the function on it directly in a process that may end."
+    )
+
+
+def _never_received(chunk: Chunk, exit_text: str) -> WorkerDied:
+    """The error of the item that no worker could be sent."""
+    return WorkerDied(
+        f"{DELIVERIES} worker processes ended as they received item {chunk.first},"
+        f" {short_repr(chunk.item(0))}; the last {exit_text}. It may be too large for their memory."
     )
 
 
