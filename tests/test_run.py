@@ -9,7 +9,6 @@ import functools
 import gc
 import itertools
 import os
-import signal
 import threading
 import time
 import weakref
@@ -709,7 +708,7 @@ class LastOnes:
     """Four calls that end one after the other. When the first has, the others begin, and the run has
     nothing to do but to wait for them."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, interrupt_at: int | None = None) -> None:
         self.waits = 0
         self.turns = [threading.Event() for _ in range(5)]
         """Set when a call may end; the last of them by the test."""
@@ -717,6 +716,8 @@ class LastOnes:
         next_event, heard = Run._next_event, Scheduler.heard
 
         def wait(run: Run, seconds: float) -> Any:
+            if self.waits == interrupt_at:
+                raise KeyboardInterrupt
             self.turns[min(self.waits, 4)].set()
             self.waits += 1
             return next_event(run, 30.0)  # no call ends between two waits
@@ -762,23 +763,36 @@ def test_an_error_among_the_last_outcomes_is_not_kept_for_those_behind_it(
     last.turns[3].set()
 
 
-@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="signals of POSIX")
 def test_ctrl_c_among_the_last_outcomes_carries_those(monkeypatch: pytest.MonkeyPatch) -> None:
-    last = LastOnes(monkeypatch)
-    thread = threading.get_ident()
-
-    def fn(item: int) -> int:
-        if item == 2:
-            signal.pthread_kill(thread, signal.SIGINT)
-            assert last.turns[4].wait(timeout=60)
-        return item
-
+    last = LastOnes(monkeypatch, interrupt_at=2)
     with pytest.raises(KeyboardInterrupt) as caught:
-        last.run(fn)
+        last.run(int)
     assert caught.value.finished == {0: 0, 1: 1}  # type: ignore[attr-defined]
     assert last.heard == [1, 1]
     for turn in last.turns:
         turn.set()
+
+
+@pytest.mark.parametrize("kind", ["ctrl-c", "deadline"])
+def test_what_calls_of_one_chunk_have_come_to_is_among_what_was_done(kind: str) -> None:
+    later = threading.Event()
+
+    def fn(x: int) -> int:
+        if x == 30:
+            if kind == "ctrl-c":
+                _thread.interrupt_main()
+            later.wait(timeout=20)
+        return x
+
+    deadline = 0.5 if kind == "deadline" else None
+    with pytest.raises((KeyboardInterrupt, DeadlineExceeded)) as caught:
+        run_parallel(
+            fn, range(100), backend="threads", max_workers=1, chunksize=50, deadline=deadline
+        )
+    later.set()
+    error: Any = caught.value
+    assert error.finished == {x: x for x in range(30)}
+    assert kind == "ctrl-c" or "30 of 100 were" in str(error)
 
 
 @pytest.mark.parametrize("backend", ["inline", "processes"])

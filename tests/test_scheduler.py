@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from strategies import examples
 
 from autoexec._actions import (
     Done,
+    Gauge,
     Inspect,
     Open,
     Peek,
@@ -30,13 +32,14 @@ from autoexec._actions import (
     Weigh,
 )
 from autoexec._chunk import Block, Chunk, Clocks
+from autoexec._control import AGED
 from autoexec._errors import DeadlineExceeded, ItemTimeout, NotPicklable, NotSent
 from autoexec._evidence import Overlap
 from autoexec._launch import WAVE, WAVE_S
 from autoexec._options import Settings, validate
 from autoexec._profile import SHORT_S
 from autoexec._scheduler import FAMILIAR_S, Scheduler
-from autoexec._types import Broken, Costs, Host, Kind, Look, Payload, Ready, Running
+from autoexec._types import Broken, Costs, Held, Host, Kind, Look, Memory, Payload, Ready, Running
 from autoexec._window import Failure
 
 COSTS = Costs(80e-6, 25e-6, 15e-6, 0.05, 0.002, 250e-6, 2e-9)
@@ -676,6 +679,51 @@ def test_for_threads_that_keep_every_core_busy_the_next_calls_are_ready() -> Non
     assert dealer.room("threads", plan) == 2
 
 
+def test_none_is_ready_before_its_time_where_starts_are_limited() -> None:
+    play = Play([Call(cpu_s=0.006, held=0.0)] * 100, {"max_per_second": 8.0})
+    scheduler, dealer = play.scheduler, play.scheduler._dealer
+    plan = scheduler.plan._replace(route="threads", kind=Kind.CPU_FREE, capacities={"threads": 2})
+    scheduler._lanes["threads"].opened = 2
+    scheduler.profiler._overlap = overlap = Overlap(None)
+    for now_s, cpu_s in ((0.0, 0.0), (0.1, 0.2)):
+        overlap.look(Look(now_s, None, [], cpu_s, 0.0, False, 0), crowd=2)
+    scheduler.profiler.expects = True
+    assert dealer.room("threads", plan) == 2
+
+
+def test_calls_run_alone_here_until_those_for_processes_are_known_to_change_nothing() -> None:
+    play = Play([Call(wait_s=0.02, cpu_s=0.005)] * 100)
+    scheduler, dealer = play.scheduler, play.scheduler._dealer
+    scheduler.took(list(range(100)), True)
+    scheduler.profiler.expects = True
+    plan = scheduler.plan._replace(route="hybrid", capacities={"threads": 8, "hybrid": 16})
+    assert dealer.room("threads", plan) == 8
+    scheduler._lanes["hybrid"].workers = 2
+    assert dealer.room("threads", plan) == 1
+    chunk = dealer.cut("threads", 1, plan, 0.0)
+    assert dealer.room("threads", plan) == 0
+    assert dealer.room("hybrid", plan) == 0
+    scheduler._lanes.remove(chunk)
+    assert dealer.checking("threads", plan)
+    scheduler.profiler.checks = 2
+    scheduler.planner.forget()
+    assert dealer.room("threads", plan) == 8
+    assert dealer.room("hybrid", plan) > 0
+
+
+def test_what_calls_side_by_side_have_computed_is_nothing_to_those_that_run_alone() -> None:
+    play = Play([Call(wait_s=0.02)] * 100)
+    scheduler = play.scheduler
+    scheduler.took(list(range(100)), True)
+    chunks = [scheduler._dealer.cut("threads", 1, scheduler.plan, 0.0) for _ in range(3)]
+    scheduler.looked(Look(0.01, None, [], 0.1, 0.0, False, 0, spent_s=0.04))
+    for chunk in chunks[:2]:
+        block = Block(chunk, [0], None, 0.02, 1e-4, 0.0, True)
+        scheduler.heard([block], 0.02)
+        computed = 0.04 if chunk is chunks[0] else 1e-4
+        assert scheduler.profiler.cpu_s == computed
+
+
 def test_within_processes_calls_wait_for_one_to_end() -> None:
     play = Play([Call(wait_s=0.02, cpu_s=0.005)] * 1000, {"backend": "hybrid", "max_workers": 64})
     scheduler, dealer = play.scheduler, play.scheduler._dealer
@@ -776,3 +824,108 @@ def test_who_waits_for_the_last_calls_does_not_wake_up_every_moment(backend: str
     assert play.called == [1] * 4
     # A first call is watched for a quarter of a second.
     assert len([wait for wait in waits if not wait.watch]) < 60
+
+
+class Counting(Play):
+    """Counts what it is asked to do."""
+
+    def __post_init__(self) -> None:
+        self.asked: Counter[str] = Counter()
+        super().__post_init__()
+
+    def do(self, action: Any) -> None:
+        self.asked[type(action).__name__] += 1
+        if isinstance(action, Send):
+            self.asked[action.lane] += len(action.chunks)
+        if isinstance(action, Gauge):
+            held = Held(50 << 20, 50 << 20)
+            self.scheduler.gauged(Memory(64 << 30, 60 << 30, held, {}), self.now)
+        else:
+            super().do(action)
+
+
+@pytest.mark.parametrize("chosen", [{}, {"max_workers": 1}, {"backend": "inline", "deadline": 99}])
+@pytest.mark.parametrize("before", [Call(wait_s=0.003), Call(cpu_s=0.03), Call(cpu_s=1e-5)])
+def test_a_call_that_takes_long_is_looked_at_ever_more_rarely(
+    before: Call, chosen: dict[str, Any]
+) -> None:
+    play = Counting([before] * 30 + [Call(wait_s=60.0)], chosen).run()
+    assert play.called == [1] * 31
+    assert play.asked["Wait"] < 1500
+
+
+@pytest.mark.parametrize("backend", ["processes", "threads"])
+def test_memory_is_read_often_only_for_those_who_run_calls_alone(backend: str) -> None:
+    chosen = {"backend": backend, "max_workers": 2, "memory_limit": 8 << 30}
+    play = Counting([Call(cpu_s=0.05)] * 200, chosen).run()
+    assert play.asked["Gauge"] < 30 * play.now
+
+
+def test_what_cannot_travel_is_not_called_back_to_be_sent_elsewhere() -> None:
+    play = Play([Call(cpu_s=0.01)] * 20)
+    scheduler = play.scheduler
+    scheduler.took(list(range(20)), True)
+    scheduler._intake.stays.add(0)
+    plan = scheduler.plan._replace(route="processes", capacities={"threads": 1, "processes": 2})
+    scheduler._lanes["threads"].opened = 4
+    kept = scheduler.feed.send(plan, 0.0)
+    assert isinstance(kept, Send)
+    scheduler._dealer.cut("threads", 1, plan, 0.0)
+    recalled = scheduler.feed.recall(plan, 0.01)
+    assert isinstance(recalled, Recall)
+    assert recalled.chunk not in kept.chunks
+    recalled.chunk.recall()
+    assert scheduler.feed.recall(plan, 0.01) is None
+
+
+def test_coroutines_that_cannot_travel_stay_on_their_loop() -> None:
+    scheduler = Scheduler(
+        Host(2, True, False, False, None, COSTS),
+        validate({}),
+        length=3,
+        is_async=True,
+        name="play",
+        now=0.0,
+    )
+    scheduler.took([0, 1, 2], True)
+    scheduler._intake.stays.add(0)
+    match scheduler.feed.send(scheduler.plan, 0.0):
+        case Open(lane, _):
+            assert lane == "asyncio"
+            assert scheduler.feed.send(scheduler.plan, 0.0).lane == "asyncio"  # type: ignore[union-attr]
+        case action:
+            assert isinstance(action, Send)
+            assert action.lane == "asyncio"
+
+
+@pytest.mark.parametrize("wanted", [1, 3, 8])
+def test_max_workers_counts_calls_on_all_lanes(wanted: int) -> None:
+    play = Play([], {"max_workers": 8})
+    lanes, dealer = play.scheduler._lanes, play.scheduler._dealer
+    lanes["hybrid"].workers, lanes["hybrid"].opened = 2, 8
+    lanes["hybrid"].width = 4
+    for first in range(5):
+        lanes.add(Chunk(first, [first], "hybrid", "hybrid"))
+    assert dealer.allowed("threads", wanted) == min(wanted, 3)
+    assert dealer.allowed("hybrid", wanted) == wanted
+    for first in range(5, 8):
+        lanes.add(Chunk(first, [first], "threads", "threads"))
+    assert dealer.allowed("threads", wanted) == min(wanted, 3)
+    assert dealer.allowed("hybrid", wanted) == min(wanted, 5)
+    assert dealer.allowed("asyncio", wanted) == 0
+
+
+def test_a_slow_call_does_not_keep_the_others_waiting_for_those_that_run_alone() -> None:
+    play = Play([Call(wait_s=0.005)] * 100, {"backend": "threads", "max_workers": 8})
+    scheduler = play.scheduler
+    scheduler.took(list(range(100)), True)
+    chunks = [scheduler._dealer.cut("threads", 1, scheduler.plan, 0.0) for _ in range(2)]
+    scheduler.heard([Block(chunks[0], [0], None, 0.005, 0.004, 0.0, True)], 0.005)
+    scheduler._pace.probing = 3
+    scheduler._pace.review_at = 99.0
+    while not isinstance(action := scheduler.next_action(0.01), Wait):
+        assert isinstance(action, Open)
+    assert scheduler._pace.probing == 3
+    assert 0.01 + action.seconds <= AGED * 0.005 + 1e-9
+    scheduler.next_action(AGED * 0.005)
+    assert not scheduler._pace.probing

@@ -39,7 +39,7 @@ class Chunk:
 
     __slots__ = (
         "alone", "arrived", "began", "budget_s", "clock_id", "count", "crowd", "done", "expected_s", "finished", "first",
-        "lane", "made_of", "native_id", "noted", "partial", "pid", "process_cpu_s", "recalled", "route", "sent_s", "source", "start", "todo", "watched", "width",
+        "lane", "made_of", "native_id", "noted", "overdue", "partial", "pid", "process_cpu_s", "recalled", "route", "sent_s", "source", "start", "todo", "watched", "width",
     )  # fmt: skip
 
     def __init__(
@@ -72,6 +72,8 @@ class Chunk:
         """Outcomes that the scheduler has heard of."""
         self.arrived: int = 0
         """Outcomes that its executor has announced."""
+        self.overdue: int = self.count
+        """How many of its items were started when the last of these had run for too long."""
         self.noted: Callable[[], int] | None = None
         """In a worker process: how many items its journal says were started."""
         self.pid: int = 0

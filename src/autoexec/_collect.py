@@ -55,6 +55,8 @@ def _hand_over(error: KeyboardInterrupt | RunAborted, run: Run, results: Results
     """Give an error that ends a run what was done."""
     if getattr(error, "finished", None):
         return  # it comes from a run within this one
+    if not isinstance(error, DeadlineExceeded):  # for which that was done
+        run.last_words()
     error.finished = finished = run.scheduler.window.finished(results)  # type: ignore[union-attr]
     if finished and not isinstance(error, DeadlineExceeded):  # which says so itself
         annotate(error, f"{len(finished):,} items were done: see `finished` of this error.")

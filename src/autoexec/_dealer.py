@@ -74,9 +74,6 @@ class Dealer:
             return 0
         if name == "processes":
             capacity = min(capacity, lane.workers) * self._prefetch(plan)
-            if self._settings.max_workers and self._lanes.local:
-                # What still runs here counts towards the limit as well.
-                capacity = min(capacity, self._settings.max_workers - self._lanes.local)
         elif name in REMOTE:
             if not lane.workers:
                 return 0
@@ -92,15 +89,29 @@ class Dealer:
             capacity = self._pace.limit(plan, capacity)
             if name == "threads" and not self._profiler.known and self._profiler.wall_s < SURE_S:
                 capacity = min(capacity, 2 * self._host.cores)
+            elif plan.route == "hybrid" and self._lanes["hybrid"].workers and not self._sure():
+                # One by one: only around a call that is alone it is seen what it changes, and with others
+                # here at all times 600 coroutines never left, though their workers were there.
+                capacity = 1
             elif name == "threads" and self._holds_ready(plan) and lane.opened <= capacity:
                 capacity += lane.opened
-        return capacity - lane.calls
+        return self.allowed(name, capacity) - lane.calls
+
+    def allowed(self, name: Lane, wanted: int) -> int:
+        """As many of the calls that are wanted on a lane at once as `max_workers` allows beside those that
+        are under way on others: what has started there drains."""
+        beside = self._lanes.running_beside(name) if self._settings.max_workers else 0
+        if not beside or self._settings.max_workers is None:
+            return wanted
+        return max(0, min(wanted, self._settings.max_workers - beside))
 
     def _holds_ready(self, plan: Plan) -> bool:
         """Whether a chunk waits for each thread: they keep every core busy, so that the driver gets one
         late. Without, two threads that hash for 6 ms a call had nothing to do for 0.8 ms after each. Not before
         a call alone was seen again, which such a gap allows: of the first it may be wrong what it is; or they
         were seen to compute at the same time, as with what an earlier run has shown none runs alone."""
+        if self._settings.max_per_second is not None:
+            return False  # what is sent must start
         seen = self._profiler.confirmed or self._profiler.busy >= OVERLAPS
         sure = seen and not self._pace.probing
         return sure and plan.route == "threads" and plan.kind is Kind.CPU_FREE

@@ -17,7 +17,7 @@ from ._options import Settings
 from ._profile import Profiler
 from ._rate import Rate
 from ._routes import PROCESSES
-from ._types import Host, Plan, Running
+from ._types import Host, Lane, Plan, Running
 from ._window import Window
 
 KEPT = 4
@@ -151,24 +151,25 @@ class Feed:
 
     def _keep(self, plan: Plan, now: float) -> Open | Send | None:
         """Run an item here that cannot travel."""
-        lane = self._lanes["threads"]
+        name: Lane = "asyncio" if self._profiler.is_async else "threads"
+        lane = self._lanes[name]
         if not lane.opened:
-            lane.opened = KEPT
-            return Open("threads", KEPT)
-        if len(lane.in_flight) >= KEPT:
+            lane.opened = self._dealer.allowed(name, KEPT)
+            return Open(name, lane.opened)
+        if len(lane.in_flight) >= self._dealer.allowed(name, min(KEPT, lane.opened)):
             return None
-        if self._memory.bounds and not self._memory.most("threads", 1, self._lanes):
+        if self._memory.bounds and not self._memory.most(name, 1, self._lanes):
             return None
-        self._intake.stays.discard(self._intake.first())
         self.rate.started(1)
-        return Send("threads", [self._dealer.cut("threads", 1, plan, now)], check=False)
+        return Send(name, [self._dealer.cut(name, 1, plan, now)], check=False)
 
     def recall(self, plan: Plan, now: float) -> Recall | None:
         """What to call back, if anything."""
         if self._crowded_out(plan):
             for chunk in reversed(self._lanes.on("threads")):
-                if chunk.began is None and not chunk.recalled:  # none that has started
-                    return Recall(chunk)
+                if chunk.began is not None or chunk.recalled or chunk.first in self._intake.stays:
+                    continue  # none that has started, nor one that would come back
+                return Recall(chunk)
         for chunk in self._lanes.longer:
             if chunk.recalled or chunk.count == 1 or chunk.expected_s is None:
                 continue

@@ -28,6 +28,12 @@ class LaneState:
         self.most = 1
         """The most that each was given so far, those included."""
 
+    @property
+    def running(self) -> int:
+        """Calls that have begun, if each worker process runs as many as it may."""
+        there = min(self.width * self.workers, self.opened)
+        return min(self.calls, there) if self.workers else self.calls
+
 
 class Lanes(dict[Lane, LaneState]):
     """All lanes that were asked for, and what matters of those in this process together."""
@@ -103,6 +109,10 @@ class Lanes(dict[Lane, LaneState]):
     def workers(self, *names: Lane) -> int:
         """Worker processes that are up, or threads of a cluster."""
         return sum(self[name].workers for name in names if name in self)
+
+    def running_beside(self, name: Lane) -> int:
+        """Calls that run on other lanes than that one, as far as these have begun what they were sent."""
+        return sum(lane.running for other, lane in self.items() if other != name)
 
     def oldest_s(self, now: float) -> float:
         """Seconds since the first of those in this process was sent; 0 if there is none."""

@@ -62,6 +62,7 @@ class Stopwatch:
                 since = now
             elif count and now - since >= self._timeout_s:
                 overdue.append(chunk)
+                chunk.overdue = count
                 since = math.inf
             self._since[chunk] = count, since
         return overdue

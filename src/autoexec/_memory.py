@@ -337,11 +337,11 @@ class Watch:
         self._see()
         matters = self._limit is not None or self._held_back
         self._exceeded |= matters and memory.used_bytes > allowed and calls.total <= 1
-        self.look_at = now + self._interval()
+        self.look_at = now + self._interval(calls)
         self._note(memory, allowed)
 
-    def _interval(self) -> float:
-        if any(self._alone.values()):
+    def _interval(self, calls: Calls) -> float:
+        if (self._alone[False] and calls.here) or (self._alone[True] and calls.workers):
             return ALONE_LOOK_S
         return LOOK_S if self._limit is None else CLOSE_LOOK_S
 

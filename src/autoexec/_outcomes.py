@@ -86,6 +86,8 @@ class Outcomes:
         if isinstance(block.error, NotSent) and self._settings.route == "auto":
             self._intake.stays.add(chunk.first + end)  # it comes back with the rest
             block.error = None
+        elif self._intake.stays and block.calls:
+            self._intake.stays.discard(first)
         again = block.error is not None and self._again(chunk, end, block.error, now)
         if self.settled is not None:
             self._note(block, first, None if again else block.error)
@@ -93,12 +95,13 @@ class Outcomes:
             self._failed(chunk, end, block.error, block.wall_s)
         return again
 
-    def add_unannounced(self, chunk: Chunk) -> None:
-        """Keep what the calls of a chunk came to of which nothing was announced yet."""
+    def add_unannounced(self, chunk: Chunk) -> int:
+        """Keep what the calls of a chunk came to of which nothing was announced yet. Returns how many."""
         first, values = chunk.first + chunk.arrived, list(chunk.partial or ())
         self.window.put_values(first, values)
         if self.settled is not None and values:
             self.settled.append(Settled(first, values, lane=chunk.lane))
+        return len(values)
 
     def refuse_coroutine(self, value: Any) -> None:
         """End the run if a function that is not `async def` has returned a coroutine."""

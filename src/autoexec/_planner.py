@@ -120,7 +120,7 @@ class Planner:
             unclear=profiler.unclear,
             busy=profiler.busy,
             plain=profiler.waits_plainly,
-            aged=self._lanes.oldest_s(now) > _control.AGED * self._lanes.here * profiler.wall_s,
+            aged=now >= self.aged_at(now),
             wall_s=profiler.wall_s,
         ):
             profiler.restart()
@@ -160,6 +160,12 @@ class Planner:
                     over_s = now - chunk.sent_s - _control.overrun_s(chunk.expected_s)
                     worst = max(worst, (over_s, chunk), key=itemgetter(0))
         return worst
+
+    def aged_at(self, now: float) -> float:
+        """When the call that has run for longest does not take turns with those beside it, but is one that
+        takes far longer than they do."""
+        began = now - self._lanes.oldest_s(now)
+        return began + _control.AGED * self._lanes.here * self._profiler.wall_s
 
     def _compare_threads(self, now: float) -> None:
         """See from here on what threads gain for calls that compute, as far as that is their route."""

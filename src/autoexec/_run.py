@@ -287,6 +287,14 @@ class Run:
             self._returned += calls_of(event)
             self._dispatch(event)
 
+    def last_words(self) -> None:
+        """Take what calls on threads have come to that was not announced yet; nothing is heard any more."""
+        if self._records is not None and not self._deaf:
+            self.hear()
+        self.scheduler.keep_unannounced()
+        self._deaf = True
+        self._write_down()
+
     def leave(self) -> None:
         """From any thread: the results are not wanted any more."""
         self.left = True

@@ -53,6 +53,9 @@ FIRST_WATCH_S = 0.25
 """A first call is watched no longer than this once it was judged: what it waits for is clear."""
 LATER = 0.125
 """Share of the time that it has run for after which it is looked at again, if all others wait for it."""
+SELDOM = 0.02
+"""Share of the time that a watched call has run for, at the least, between two beats: one of 5 s, watched each
+millisecond to its end, took a fifth of a core."""
 FAMILIAR_S = 0.005
 """A call of which an earlier run has shown that it waits is watched once it takes longer: to look at one
 costs 0.1 ms when it has just begun, and a web handler that maps eight calls of 2 ms did so four times."""
@@ -262,6 +265,8 @@ class Scheduler:
             self._pace.probed()
         if block.last:
             self._lanes.remove(chunk)
+            if self._lanes.local <= 1:
+                self.profiler.none_beside()
             if rest := chunk.rest():
                 self._intake.give_back(chunk.first + chunk.done, rest)
             if chunk.recalled and self.feed.overran:
@@ -284,13 +289,14 @@ class Scheduler:
         if self._intake.over and not self._lanes.count:
             return Done(self._intake.error)
         if now >= self._limits.until:
-            for chunk in self._lanes.on("threads"):
-                self._outcomes.add_unannounced(chunk)
-            return Done(self._limits.exceeded(self.profiler.done, self._intake.length))
+            done = self.profiler.done + self.keep_unannounced()
+            return Done(self._limits.exceeded(done, self._intake.length))
         if now > self._pace.trial_until(self.plan):
             self._count_round(now)
         if now >= self._stalls_at():
             self._pace.stalled(self.plan, now)
+        if self._pace.probing and now >= self.planner.aged_at(now):
+            self._pace.probe_in_vain()
         if now >= self.memory.look_at:
             self.memory.look_at = math.inf  # until it is said
             return Gauge()
@@ -340,6 +346,11 @@ class Scheduler:
         leaving = self._leaving() and not self._lanes.workers(*PROCESSES)
         return self.feed.send(self.plan, now) if leaving and self.profiler.payload is None else None
 
+    def keep_unannounced(self) -> int:
+        """Keep what calls of chunks on threads have come to, of which nothing was announced yet. Returns how
+        many these are."""
+        return sum(map(self._outcomes.add_unannounced, self._lanes.on("threads")))
+
     # --- When to look again -----------------------------------------------------------------------
 
     def _waiting(self, now: float) -> Wait:
@@ -348,8 +359,17 @@ class Scheduler:
         here = running if len(running) > 1 else ()
         if self.feed.launch.held_back:
             return Wait(max(0.0, self.feed.launch.look_from - now), (), here=here)
+        until = self._due(running, now)
         if watch := self._to_watch(running, now):
-            return Wait(self.profiler.beat_s, watch, here=running)
+            beat_s = max(self.profiler.beat_s, SELDOM * min(now - one.sent_s for one in watch))
+            return Wait(min(beat_s, max(BEAT_S, until - now)), watch, here=running)
+        last = self._holds_up_all(running, now)
+        for chunk in last:
+            until = min(until, now + LATER * (now - chunk.sent_s))
+        return Wait(max(BEAT_S, until - now), last, here=here)
+
+    def _due(self, running: Sequence[Chunk], now: float) -> float:
+        """When there is something to do at the latest, though nothing happens."""
         until = min(now + LONGEST_WAIT_S, self._limits.next_look(bool(self._lanes.count)))
         until = min(until, self._intake.wakes_at)
         if self._intake.count or not self._intake.ended:
@@ -358,6 +378,8 @@ class Scheduler:
             until = min(until, self._pace.review_at)
         if self._lanes.count:
             until = min(until, self.memory.look_at)
+        if self._pace.probing:
+            until = min(until, self.planner.aged_at(now))
         if self.feed.pull_at > now:
             until = min(until, self.feed.pull_at)
         until = min(until, self._pace.trial_until(self.plan), self._stalls_at())
@@ -367,11 +389,9 @@ class Scheduler:
         # Chunks of several, and what holds up several.
         for chunk in running if self.plan.route == "inline" else self._lanes.longer:
             if chunk.expected_s is not None and not chunk.recalled:
-                until = min(until, chunk.sent_s + _control.overrun_s(chunk.expected_s))
-        last = self._holds_up_all(running, now)
-        for chunk in last:
-            until = min(until, now + LATER * (now - chunk.sent_s))
-        return Wait(max(BEAT_S, until - now), last, here=here)
+                overran = chunk.sent_s + _control.overrun_s(chunk.expected_s)
+                until = min(until, overran) if overran > now else until
+        return until
 
     def _holds_up_all(self, running: Sequence[Chunk], now: float) -> Sequence[Chunk]:
         """The call that all others wait for, if it is the first, or takes far longer than those before it:

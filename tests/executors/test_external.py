@@ -75,6 +75,31 @@ def test_one_that_takes_no_more_calls_ends_the_run_in_words() -> None:
     assert caught.value.__notes__ == ["3 items were done: see `finished` of this error."]
 
 
+class Ending(Executor):
+    """Is shut down, with all its calls, when it has taken the last."""
+
+    def __init__(self, calls: int) -> None:
+        self.left = calls
+        self.futures: list[Future[Any]] = []
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.left -= 1
+        self.futures.append(Future())
+        if len(self.futures) == 1:
+            self.futures[0].set_result(fn(*args, **kwargs))
+        elif not self.left:
+            for future in self.futures[:0:-1]:
+                future.cancel()
+        return self.futures[-1]
+
+
+@pytest.mark.timeout(30)
+def test_one_that_cancels_what_it_was_given_ends_the_run() -> None:
+    with pytest.raises(RunAborted, match="Ending that was passed has cancelled") as caught:
+        run_parallel(double, range(4), backend=Ending(4), max_workers=4, chunksize=1)
+    assert caught.value.finished == {0: 0}
+
+
 def die(x: int) -> int:
     if x == 5:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import threading
+
+import pytest
+
+from autoexec import ItemTimeout, run_parallel
 from autoexec._chunk import Chunk
 from autoexec.executors.loop import Ended, blocks_of
 
@@ -56,3 +63,31 @@ def test_calls_of_two_chunks_are_told_apart() -> None:
         (other, 1, False),
         (one, 1, True),
     ]
+
+
+@pytest.mark.timeout(30)
+def test_a_run_does_not_wait_for_a_task_that_refuses_to_be_cancelled() -> None:
+    async def fn(item: int) -> int:
+        while item == 1:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+        return item
+
+    results = run_parallel(fn, range(4), timeout=0.1, on_error="return")
+    assert [value for value in results if type(value) is int] == [0, 2, 3]
+    assert [type(failure.exception) for failure in results.failures] == [ItemTimeout]
+
+
+@pytest.mark.timeout(30)
+def test_nor_for_a_thread_that_a_cancelled_one_waited_for() -> None:
+    heed = threading.Event()
+
+    async def fn(item: int) -> int:
+        if item == 1:
+            await asyncio.to_thread(heed.wait, 60)
+        return item
+
+    results = run_parallel(fn, range(4), timeout=0.1, on_error="return")
+    assert not heed.is_set()
+    heed.set()
+    assert [type(failure.exception) for failure in results.failures] == [ItemTimeout]

@@ -84,3 +84,73 @@ def test_what_comes_after_calls_that_were_given_up_does_not_wait_for_their_threa
     finally:
         heed.set()
         executor.close(abandon=True)
+
+
+def begun(chunk: Chunk, calls: int = 1) -> bool:
+    """Wait until a thread is in so many-th call of a chunk."""
+    until = time.monotonic() + 20
+    while chunk.started() < calls:
+        assert time.monotonic() < until
+        time.sleep(0.001)
+    return True
+
+
+@pytest.mark.timeout(30)
+def test_no_call_begins_once_it_was_abandoned() -> None:
+    heed, called = threading.Event(), SimpleQueue[int]()
+
+    def fn(item: int) -> None:
+        called.put(item)
+        heed.wait(20)
+
+    blocks = SimpleQueue[Any]()
+    executor = ThreadsExecutor(fn, blocks.put)
+    executor.open(1)
+    chunk = Chunk(0, list(range(100)), "threads", "threads")
+    executor.submit([chunk])
+    assert begun(chunk)
+    executor.close(abandon=True)
+    heed.set()
+    (block,) = blocks.get(timeout=20)
+    assert (block.last, len(block.values)) == (True, 1)
+    assert [called.get_nowait() for _ in range(called.qsize())] == [0]
+
+
+@pytest.mark.timeout(30)
+def test_a_call_that_has_just_ended_is_not_given_up_in_place_of_the_next() -> None:
+    turns, blocks = SimpleQueue[None](), SimpleQueue[Any]()
+
+    def fn(item: int) -> int:
+        turns.get(timeout=20)
+        return item
+
+    executor = ThreadsExecutor(fn, blocks.put)
+    executor.open(1)
+    chunk = Chunk(0, [0, 1, 2, 3], "threads", "threads")
+    executor.submit([chunk])
+    assert begun(chunk)
+    chunk.overdue = 1  # so it is said, but then it ends, and another has begun
+    turns.put(None)
+    assert begun(chunk, 2)
+    executor.stop(chunk, TimeoutError())
+    turns.put(None)
+    (block,) = blocks.get(timeout=20)
+    assert (block.values, block.error, block.last) == ([0, 1], None, True)
+    executor.close(abandon=False)
+
+
+@pytest.mark.timeout(30)
+def test_what_was_given_up_is_forgotten_when_its_call_has_ended() -> None:
+    heed, blocks = threading.Event(), SimpleQueue[Any]()
+    executor = ThreadsExecutor(lambda _: heed.wait(20), blocks.put)
+    executor.open(1)
+    chunk = Chunk(0, [0], "threads", "threads")
+    executor.submit([chunk])
+    assert begun(chunk)
+    executor.stop(chunk, TimeoutError())
+    heed.set()
+    until = time.monotonic() + 20
+    while executor._given_up or executor._running:
+        assert time.monotonic() < until
+        time.sleep(0.001)
+    executor.close(abandon=True)

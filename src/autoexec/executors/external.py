@@ -26,6 +26,7 @@ class ExternalExecutor:
         self._sink = sink
         self._executor = executor
         self._futures: dict[Future[Outcomes], Chunk] = {}
+        self._closed = False
 
     def open(self, workers: int) -> None:
         """The caller has done that."""
@@ -53,8 +54,11 @@ class ExternalExecutor:
                 return  # it was given up
             try:
                 self._sink(blocks_of(chunk, done.result()))
-            except CancelledError:
-                return  # by `close`: nobody waits for the outcome
+            except CancelledError as error:
+                if not self._closed:  # else nobody waits for the outcome
+                    name = type(self._executor).__name__
+                    why = f"the {name} that was passed has cancelled what it was given"
+                    self._sink(Broken("external", why, error))
             except BaseException as error:
                 took_s = time.perf_counter() - started
                 self._sink(failed(chunk, [error] * chunk.count, took_s))
@@ -65,11 +69,12 @@ class ExternalExecutor:
         """Report the chunk as failed and drop what comes of it later: whether and how a call can
         be ended only the executor's owner knows."""
         for future in [future for future, its in list(self._futures.items()) if its is chunk]:
-            del self._futures[future]
-            self._sink(failed(chunk, [error] * chunk.count, 0.0))
+            if self._futures.pop(future, None):  # else it has just ended
+                self._sink(failed(chunk, [error] * chunk.count, 0.0))
 
     def close(self, *, abandon: bool) -> None:
         """Cancel what has not started; the executor itself stays as it is."""
+        self._closed = True
         for future in list(self._futures):
             future.cancel()
 

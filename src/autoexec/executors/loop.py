@@ -58,6 +58,8 @@ class TasksExecutor:
         self._outbox: list[Ended] = []
         self._tasks: dict[tuple[Chunk, int], asyncio.Task[None]] = {}
         self._stopped: dict[Chunk, BaseException] = {}
+        self._gave_up = False
+        """A call was, and may go on all the same: a task may refuse, or wait for a thread."""
         self._flush_at = 0.0
         self._cpu_ns = 0
         self._over = False
@@ -103,6 +105,7 @@ class TasksExecutor:
         if task is None or task.done() or chunk in self._stopped:
             return
         self._stopped[chunk] = error
+        self._gave_up = True
         self._flush()
         self._sink(
             [
@@ -265,7 +268,7 @@ class LoopExecutor(TasksExecutor):
         # A task may refuse to be cancelled, or a call may block the loop: the thread is a daemon. As the
         # interpreter ends, from 3.14 on none may be waited for.
         with contextlib.suppress(RuntimeError):
-            self._thread.join(timeout=CLOSE_S if abandon else None)
+            self._thread.join(timeout=CLOSE_S if abandon or self._gave_up else None)
 
 
 def _check_descriptors() -> None:

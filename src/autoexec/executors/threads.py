@@ -40,6 +40,7 @@ class ThreadsExecutor:
         self._wanted = 0  # threads that are yet to be started
         self._lock = threading.Lock()  # for these, what is announced of a chunk, and giving it up
         self._given_up: set[Chunk] = set()
+        self._running: set[Chunk] = set()
         self._abandoned = self._closed = False
         self._context = contextvars.copy_context()
 
@@ -91,9 +92,14 @@ class ThreadsExecutor:
 
     def _serve(self) -> None:
         self._start()
-        while (chunk := self._todo.get()) is not None and not self._abandoned:
+        while (chunk := self._todo.get()) is not None:
+            self._running.add(chunk)  # before the question: `close` recalls those that it finds here
+            if self._abandoned:
+                return
             run_chunk(self._fn, chunk, self._emit)
+            self._running.discard(chunk)
             if chunk in self._given_up:
+                self._given_up.discard(chunk)
                 return  # another thread has taken the place of this one
             del chunk  # an idle thread must not keep items alive
             self._idle.release()
@@ -110,17 +116,18 @@ class ThreadsExecutor:
         """Leave the thread behind that runs the chunk, since a thread cannot be ended: what its
         call comes to is dropped."""
         with self._lock:
-            values = chunk.partial
-            if values is None or chunk in self._given_up or chunk.arrived >= chunk.count:
+            if chunk.partial is None or chunk in self._given_up or chunk.arrived >= chunk.count:
                 return
-            values = list(values)
-            blocks = [Block(chunk, [], None, 0.0, 0.0, 0.0, True)]
-            if chunk.arrived + len(values) < chunk.count:
-                blocks.insert(0, Block(chunk, values, error, 0.0, 0.0, 0.0, False))
-            else:  # its last call has just ended
-                blocks[0].values = values
-            self._given_up.add(chunk)
+            # First, so that no other begins meanwhile, which would be called here and where it goes.
             chunk.recall()
+            values = list(chunk.partial)
+            if chunk.arrived + len(values) >= chunk.overdue:
+                return  # that call has just ended, and the chunk ends by itself
+            blocks = [
+                Block(chunk, values, error, 0.0, 0.0, 0.0, False),
+                Block(chunk, [], None, 0.0, 0.0, 0.0, True),
+            ]
+            self._given_up.add(chunk)
             self._started -= 1
             self._wanted += not self._todo.empty()  # they may all wait for this very thread
             # A thread that has taken a chunk which waited for it says that it is idle all the same: what
@@ -136,6 +143,8 @@ class ThreadsExecutor:
             self._abandoned = True  # a thread may have taken a chunk that it has not begun
             while not self._todo.empty():
                 self._todo.get_nowait()
+            for chunk in list(self._running):
+                chunk.recall()
         with self._lock:
             self._closed = True  # none is started from here on
         for _ in range(self._started):
