@@ -5,8 +5,10 @@ from __future__ import annotations
 import concurrent.futures
 import functools
 import gc
+import inspect
 import itertools
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -18,12 +20,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Future
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from autoexec import NotPicklable, RemoteTraceback, WorkerDied, run_parallel
-from autoexec._futures import InitializerFailed, NoWorkers, ProcessPoolExecutor
+from autoexec import NotPicklable, RemoteTraceback, WorkerDied, _thread_cache, run_parallel
+from autoexec._chunk import Chunk
+from autoexec._futures import Calls, InitializerFailed, NoWorkers, ProcessPoolExecutor
+from autoexec._pool import outlet
+from autoexec._pool.job import Job, unstarted
 
 WAIT_S = 60.0
 """For what must happen: never waited for in full unless something is broken."""
@@ -100,6 +106,22 @@ class Sender:
         raise RuntimeError("it does not want to travel")
 
 
+class Large:
+    """Its memory goes beside the pickle, and arrives as bytes or as a bytearray."""
+
+    def __init__(self, memory: bytearray, readonly: bool) -> None:
+        self._memory = memory
+        self._readonly = readonly
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        view = memoryview(self._memory)
+        return _itself, (pickle.PickleBuffer(view.toreadonly() if self._readonly else view),)
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
 class Unreadable:
     """Fails as a worker reads it."""
 
@@ -152,6 +174,29 @@ def test_the_arguments_are_as_they_were_when_the_call_was_submitted(
     future = executor.submit(describe, values)
     values.append(2)
     assert future.result(WAIT_S) == (([1],), {})
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray])
+def test_large_arguments_too_are_as_they_were_when_the_call_was_submitted(
+    tmp_path: Path, kind: Callable[[bytes], bytes | bytearray]
+) -> None:
+    memory = bytearray(1 << 20)
+    with ProcessPoolExecutor(1) as executor:
+        executor.submit(hold, tmp_path)
+        holder(tmp_path)
+        future = executor.submit(describe, Large(memory, readonly=kind is bytes))
+        memory[0] = 1
+        memory.append(1)  # nobody has a view of it
+        release(tmp_path)
+        assert future.result(WAIT_S) == ((kind(bytes(1 << 20)),), {})
+        assert type(future.result()[0][0]) is kind
+
+
+def test_an_array_keeps_its_order(executor: ProcessPoolExecutor) -> None:
+    numpy = pytest.importorskip("numpy")
+    array = numpy.asfortranarray(numpy.arange(90_000.0).reshape(300, 300))
+    (arrived,), _ = executor.submit(describe, array).result(WAIT_S)
+    assert (arrived == array).all()
 
 
 @pytest.mark.parametrize("size", [0, 1 << 16, 10 << 20])
@@ -372,6 +417,25 @@ def test_a_call_that_ends_each_worker_before_it_starts_is_given_up() -> None:
         error = executor.submit(square, 2).exception(WAIT_S)
     assert isinstance(error, WorkerDied)
     assert "square(2)" in str(error)
+
+
+def test_without_threads_a_large_call_goes_to_a_worker_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What does not fit into the pipe is written by a thread, of which there is none at first."""
+    starts: list[str] = []
+
+    def start(job: Callable[[], None], name: str) -> None:
+        starts.append(name)
+        if len(starts) == 1:
+            raise RuntimeError("can't start new thread")
+        _thread_cache.start(job, name)
+
+    monkeypatch.setattr(outlet, "_thread_cache", SimpleNamespace(start=start))
+    with ProcessPoolExecutor(1) as executor:
+        futures = [executor.submit(len, bytes(3_000_000)) for _ in range(3)]
+        assert [future.result(WAIT_S) for future in futures] == [3_000_000] * 3
+    assert len(starts) > 1
 
 
 # --- max_tasks_per_child ------------------------------------------------------------------------------
@@ -602,6 +666,21 @@ def test_the_standard_arguments_are_taken() -> None:
         assert executor.submit(square, 2).result(WAIT_S) == 4
 
 
+def test_the_standard_arguments_are_taken_by_position() -> None:
+    with ProcessPoolExecutor(1, None, set_state, (1, 2)) as executor:
+        assert executor.submit(state).result(WAIT_S) == [1, 2]
+    standard: Any = concurrent.futures.ProcessPoolExecutor
+    by_position = [
+        [
+            name
+            for name, its in inspect.signature(kind).parameters.items()
+            if its.kind != its.KEYWORD_ONLY
+        ]
+        for kind in (ProcessPoolExecutor, standard)
+    ]
+    assert by_position[0] == by_position[1]
+
+
 # --- Shutdown ----------------------------------------------------------------------------------------
 
 
@@ -654,6 +733,62 @@ def test_shutdown_cancels_what_no_worker_has_if_asked(tmp_path: Path) -> None:
     executor.shutdown()
     assert first.result(0) == pid
     assert not is_alive(pid)
+
+
+@pytest.mark.parametrize("how", ["kill_workers", "terminate_workers"])
+def test_workers_are_ended_in_their_calls_if_asked(tmp_path: Path, how: str) -> None:
+    executor = ProcessPoolExecutor(1)
+    running = executor.submit(hold, tmp_path)
+    waiting = executor.submit(square, 2)
+    pid = holder(tmp_path)
+    getattr(executor, how)()
+    assert waiting.cancelled()
+    assert isinstance(running.exception(WAIT_S), WorkerDied)
+    with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
+        executor.submit(square, 3)
+    executor.shutdown()
+    assert not is_alive(pid)
+
+
+@pytest.mark.parametrize("how", ["kill_workers", "terminate_workers"])
+def test_workers_that_only_wait_are_ended_if_asked(how: str) -> None:
+    executor = ProcessPoolExecutor(1)
+    pid = executor.submit(pid_of).result(WAIT_S)
+    getattr(executor, how)()
+    getattr(executor, how)()
+    wait_for(lambda: not is_alive(pid))
+
+
+class Books:
+    """A pool without workers."""
+
+    def __init__(self) -> None:
+        self.given: list[Chunk] = []
+
+    def begin(self, job: Job, workers: int) -> None:
+        self.job = job
+
+    def submit(self, job: Job, chunks: list[Chunk]) -> None:
+        self.given += chunks
+
+    def finish(self, job: Job, *, abandon: bool) -> None:
+        job.over = True
+
+    def shutdown(self) -> None:
+        """There are none to end."""
+
+
+def test_a_call_that_came_back_and_waits_for_another_worker_is_not_forgotten_at_the_end() -> None:
+    """It was running once, so its future cannot be cancelled."""
+    books: Any = Books()
+    calls = Calls(books, 1)
+    future = calls.submit(square, (2,), {})
+    assert books.job.admit(books.given[0])
+    books.job.sink([unstarted(books.given[0])])
+    assert future.running() and len(books.given) == 2
+    calls.abandon()
+    with pytest.raises(CancelledError):
+        future.result(0)
 
 
 def test_shutdown_ends_workers_that_only_wait() -> None:

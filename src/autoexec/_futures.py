@@ -67,10 +67,10 @@ class ProcessPoolExecutor(Executor):
     def __init__(
         self,
         max_workers: int | None = None,
-        *,
         mp_context: None = None,
         initializer: Callable[..., object] | None = None,
         initargs: Iterable[Any] = (),
+        *,
         max_tasks_per_child: int | None = None,
     ) -> None:
         if mp_context is not None:
@@ -147,6 +147,15 @@ class ProcessPoolExecutor(Executor):
             cancel_futures: Cancel the calls that no worker has yet.
         """
         self._calls.close(wait=wait, cancel=cancel_futures)
+
+    def kill_workers(self) -> None:
+        """Take no more calls, and end the workers with what they have started: calls that none has are
+        cancelled, and those that run fail with `WorkerDied`."""
+        self._calls.abandon()
+
+    def terminate_workers(self) -> None:
+        """The same. The workers are not asked first, as those of the standard library are."""
+        self._calls.abandon()
 
 
 class Calls:
@@ -266,14 +275,18 @@ class Calls:
             self._pool.submit(self._job, [chunk])
 
     def _fail(self, broken: Broken) -> None:
+        with self._changed:
+            self._broken = first = self._broken or broken
+        self._settle_waiting(lambda: _error(first))
+        self._forget()
+
+    def _settle_waiting(self, error: Callable[[], BaseException]) -> None:
         """Nobody will run the calls that wait."""
         with self._changed:
-            self._broken = self._broken or broken
             waiting = list(self._waiting)
         for chunk in waiting:
             if self._admit(chunk):
-                self._settle(chunk, _error(self._broken))
-        self._forget()
+                self._settle(chunk, error())
 
     def close(self, *, wait: bool = False, cancel: bool = False) -> None:
         """Take no more calls; see `ProcessPoolExecutor.shutdown`."""
@@ -296,6 +309,8 @@ class Calls:
         """Take no more calls, cancel those that no worker has, and end the others with their worker."""
         self.close(cancel=True)
         self._pool.finish(self._job, abandon=True)
+        # Those that came back from a worker: a future that was running cannot be cancelled.
+        self._settle_waiting(CancelledError)
 
     def _forget(self, *done: Chunk) -> None:
         """Forget calls. With the last, wake those who wait for that; if nobody does, end."""

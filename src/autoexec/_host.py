@@ -163,6 +163,10 @@ def child_cpu_s() -> float:
     return usage.ru_utime + usage.ru_stime - _own_child_cpu_s
 
 
+NO_EXIT_CODE = -256
+"""Stands for an exit code that is not known. No process has it: there are fewer signals."""
+
+
 def reap(process: subprocess.Popen[bytes], timeout: float | None) -> bool:
     """Wait for the end of a worker process, and take note of the CPU time that was its own.
 
@@ -181,7 +185,7 @@ def reap(process: subprocess.Popen[bytes], timeout: float | None) -> bool:
         try:
             pid, status, usage = os.wait4(process.pid, 0 if until is None else os.WNOHANG)
         except ChildProcessError:  # somebody else has waited for it
-            process.returncode = 0
+            process.returncode = NO_EXIT_CODE
             return True
         if pid:
             _own_child_cpu_s += usage.ru_utime + usage.ru_stime

@@ -7,6 +7,7 @@ import pickle
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import IO, Any
 
 import pytest
@@ -167,3 +168,19 @@ def test_any_frames_arrive_in_order(sizes: list[int], blocking: bool) -> None:
             ]
         finally:
             pipe.close()
+
+
+def no_threads(*_: object) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_without_a_thread_to_write_the_rest_the_pipe_ends(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So the worker does, which would wait for the rest for ever."""
+    monkeypatch.setattr(outlets, "_thread_cache", SimpleNamespace(start=no_threads))
+    pipe.send("large", b"x" * LARGE)
+    assert not pipe.writable()
+    assert len(pipe.end.read()) < LARGE  # and then the end
+    pipe.send("late")
+    pipe.outlet.close()  # a second time is nothing

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import signal
 
+from .._host import NO_EXIT_CODE
+
 
 def describe_exit(code: int) -> str:
     """ "was killed by SIGSEGV", "exited with code 3", from the code that `Popen.wait` gives."""
+    if code == NO_EXIT_CODE:
+        return (
+            "ended (its exit code is not known, since something else in this program has waited for"
+            " it, or it ignores SIGCHLD)"
+        )
     if code >= 0:
         return f"exited with code {code}"
     try:

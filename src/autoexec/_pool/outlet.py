@@ -38,8 +38,18 @@ class Outlet:
             if NONBLOCKING:
                 self._write_what_fits()
             if self._rest:
-                self._writing = True
-                _thread_cache.start(self._write, "autoexec-writer")
+                self._start_writing()
+
+    def _start_writing(self) -> None:
+        self._writing = True
+        try:
+            _thread_cache.start(self._write, "autoexec-writer")
+        except RuntimeError:  # no more threads: the system's limit, or the interpreter is ending
+            # Nobody could write the rest later; and to wait for that here, with the locks of whoever
+            # sends, could be for ever. Without its pipe the worker ends, as with its parent, and its
+            # reader gives back what it has not begun.
+            self._writing = False
+            self.close()
 
     def _write_what_fits(self) -> None:
         try:

@@ -6,6 +6,7 @@ It imports little, since every worker of such an executor pays for it at its sta
 from __future__ import annotations
 
 import functools
+from pickle import PickleBuffer
 
 from .._call import run_chunk
 from .._chunk import Block, Chunk
@@ -17,6 +18,8 @@ TYPE_CHECKING = False  # type checkers take it for that of `typing`
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
+
+    from .._pickling import Wire
 
 # --- Chunks ------------------------------------------------------------------------------------------
 
@@ -83,7 +86,7 @@ class Call:
 
     def __init__(self, *parts: Any) -> None:
         self._parts = parts
-        self._wire = pack(parts)
+        self._wire = _kept(pack(parts))
         self.returns = 0
         """How often it came back unstarted."""
 
@@ -95,6 +98,20 @@ class Call:
         texts = [_name(value) for value in arguments]
         texts += [f"{name}={_name(value)}" for name, value in keywords.items()]
         return f"{_name(fn)}({', '.join(texts)})"
+
+
+def _kept(wire: Wire) -> Wire:
+    """The wire with copies of its buffers: they are the very memory of the arguments, which the caller may
+    write to before it is sent."""
+    if isinstance(wire, bytes):
+        return wire
+    data, buffers = wire
+    return data, [_copied(buffer) for buffer in buffers]
+
+
+def _copied(buffer: PickleBuffer) -> PickleBuffer:
+    with buffer.raw() as raw:
+        return PickleBuffer(bytes(raw) if raw.readonly else bytearray(raw))
 
 
 def _name(value: object) -> str:

@@ -25,7 +25,10 @@ def portable_error(error: BaseException) -> tuple[BaseException, str]:
 def _formatted(error: BaseException) -> str:
     import traceback  # 4 ms, which only workers whose calls fail should pay
 
-    return "".join(traceback.format_exception(error)).rstrip()
+    try:
+        return "".join(traceback.format_exception(error)).rstrip()
+    except BaseException:  # a SyntaxError whose line of code is a number, say
+        return str(_stand_in(error))
 
 
 def _packed(error: BaseException) -> bytes | None:
@@ -33,7 +36,7 @@ def _packed(error: BaseException) -> bytes | None:
     try:
         data = dumps(error)
         return data if type(loads(data)).__name__ == type(error).__name__ else None
-    except Exception:  # whatever its pickling raises
+    except BaseException:  # whatever its pickling raises
         return None
 
 
@@ -45,5 +48,5 @@ def _stand_in(error: BaseException) -> RemoteError:
 def _text(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # `__str__` is user code
+    except BaseException:  # `__str__` is user code
         return "(its text could not be made)"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from .._chunk import Block
     from .._pickling import Wire
     from .journal import Journal
     from .outlet import Outlet
@@ -51,14 +52,22 @@ class Hosted:
         self._executor.submit([chunk])
 
     def _sink(self, event: Any) -> None:
-        for block in event:
-            number = self._numbers.pop(block.chunk) if block.last else self._numbers[block.chunk]
-            message = message_of(number, block)
-            if all(type(value) is bytes for value in block.values):
-                self._outcomes.put(message)
-            else:  # the very memory of a result, which the next call on this thread may write to
-                flush_prints()
-                self._out.send(message)
+        if not isinstance(event, list):
+            raise RuntimeError(event.reason)  # it cannot start, so the function is refused
+        try:
+            for block in event:
+                self._pass_on(block)
+        except BaseException:  # the outcome would be lost, and the parent would wait for ever
+            end_group()
+
+    def _pass_on(self, block: Block) -> None:
+        number = self._numbers.pop(block.chunk) if block.last else self._numbers[block.chunk]
+        message = message_of(number, block)
+        if all(type(value) is bytes for value in block.values):
+            self._outcomes.put(message)
+        else:  # the very memory of a result, which the next call on this thread may write to
+            flush_prints()
+            self._out.send(message)
 
     def _send(self) -> None:
         try:

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from collections import deque
 
 from .errors import pack_error
 from .frames import frame
@@ -18,25 +19,46 @@ if TYPE_CHECKING:
 
 
 class Outlet:
-    """The way out, for one message at a time."""
+    """The way out, for one message at a time.
+
+    A finalizer or a signal handler may run anywhere, also on the thread that is about to write, and log
+    something. What it sends waits until the frame is whole that it has come in the midst of.
+    """
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._lock = threading.Lock()
+        self._lock: Any = threading.RLock()
+        self._waiting: deque[list[bytes | memoryview]] = deque()
 
     def send(self, *messages: Any) -> None:
-        """Write messages; waits until the pipe has room."""
+        """Write messages; waits until the pipe has room.
+
+        What calls log and warn of is left to another thread, if that is writing. The caller has a lock
+        of `logging`, which a finalizer on the other thread may need before that goes on.
+        """
         pieces = [piece for message in messages for piece in frame(message)]
         if len(messages) > 1:
             pieces = joined(pieces)
-        with self._lock:
-            for piece in pieces:
-                rest = memoryview(piece)
-                while rest:
-                    try:
-                        rest = rest[os.write(self._fd, rest) :]
-                    except BrokenPipeError:
-                        end_group()  # the parent is gone
+        wait = messages[0][0] != "said"
+        self._waiting.append(pieces)
+        while not self._lock._is_owned() and self._lock.acquire(blocking=wait):
+            try:
+                while self._waiting:
+                    self._write(self._waiting.popleft())
+            finally:
+                self._lock.release()
+            # Only now: who comes before the release leaves it to this thread, who comes after it does not.
+            if not self._waiting:
+                return
+
+    def _write(self, pieces: list[bytes | memoryview]) -> None:
+        for piece in pieces:
+            rest = memoryview(piece)
+            while rest:
+                try:
+                    rest = rest[os.write(self._fd, rest) :]
+                except BrokenPipeError:
+                    end_group()  # the parent is gone
 
 
 def joined(pieces: list[bytes | memoryview]) -> list[bytes | memoryview]:
