@@ -849,7 +849,8 @@ class Counting(Play):
 def test_a_call_that_takes_long_is_looked_at_ever_more_rarely(
     before: Call, chosen: dict[str, Any]
 ) -> None:
-    play = Counting([before] * 30 + [Call(wait_s=60.0)], chosen).run()
+    play = Counting([before] * 30 + [Call(wait_s=60.0)], chosen)
+    play.run()
     assert play.called == [1] * 31
     assert play.asked["Wait"] < 1500
 
@@ -857,7 +858,8 @@ def test_a_call_that_takes_long_is_looked_at_ever_more_rarely(
 @pytest.mark.parametrize("backend", ["processes", "threads"])
 def test_memory_is_read_often_only_for_those_who_run_calls_alone(backend: str) -> None:
     chosen = {"backend": backend, "max_workers": 2, "memory_limit": 8 << 30}
-    play = Counting([Call(cpu_s=0.05)] * 200, chosen).run()
+    play = Counting([Call(cpu_s=0.05)] * 200, chosen)
+    play.run()
     assert play.asked["Gauge"] < 30 * play.now
 
 

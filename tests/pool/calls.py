@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,15 @@ class Unpicklable:
 def dying(item: Any) -> None:
     """Takes a moment, then ends its process."""
     time.sleep(0.4)
+    os._exit(9)
+
+
+def forking(item: Any) -> None:
+    """Forks a process that lives for a while, and ends its own."""
+    warnings.simplefilter("ignore")
+    if os.fork() == 0:
+        time.sleep(100)
+        os._exit(0)
     os._exit(9)
 
 

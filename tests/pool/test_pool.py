@@ -30,6 +30,7 @@ from .calls import (
     Unprintable,
     dying,
     failing,
+    forking,
     giver,
     killer,
     lines,
@@ -278,6 +279,14 @@ def test_what_a_call_of_another_job_does_to_its_worker_is_no_fault_of_a_function
     given.finish(chunk)
     assert not given.broken
     assert len(given.outcomes(chunk)) == 1
+
+
+@posix_only
+def test_the_death_of_a_worker_is_heard_of_though_what_it_has_forked_lives_on(pool: Pool) -> None:
+    given = Given(pool, forking).begin(1)
+    (chunk,) = given.submit([1])
+    given.finish(chunk)
+    assert names(given.outcomes(chunk)) == ["WorkerDied"]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of memory of Linux")

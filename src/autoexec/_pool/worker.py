@@ -169,8 +169,8 @@ class Worker:
             self.kill()
             threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), self._reader)))
         self._pool.has_ended(self)
-        if self._stopping or self.tainted:
-            # What a call has started that was given up. Before the process is waited for: until
+        if self._stopping or self.tainted or self._given:
+            # What a call has started that was given up, or died. Before the process is waited for: until
             # then its number, which is that of the group, cannot be given to another.
             time.sleep(CHILDREN_S)
             self._signal("SIGKILL")

@@ -54,6 +54,8 @@ def main(stdout_fd: int, journal: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
     pipe_in, pipe_out = _take_pipes(stdout_fd)
     worker = _Worker(pipe_in, Outlet(pipe_out), Journal(_memory(journal)))
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=worker.forked)
     threading.Thread(target=_watch, args=(worker, pipe_in.fileno()), daemon=True).start()
     worker.serve()
 
@@ -101,6 +103,12 @@ class _Worker:
         self._journal = journal
         self._jobs: dict[int, Alone | Hosted] = {}
         self.ending = False
+
+    def forked(self) -> None:
+        """This is a process that a call has forked: it has no part in what its parent says, and as long as
+        it held the pipe nobody would hear of that one's death."""
+        os.close(self._pipe.fileno())
+        self._out.cut_off()
 
     def serve(self) -> None:
         """Do what the messages say, until the last."""

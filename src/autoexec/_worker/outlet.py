@@ -36,6 +36,8 @@ class Outlet:
         What calls log and warn of is left to another thread, if that is writing. The caller has a lock
         of `logging`, which a finalizer on the other thread may need before that goes on.
         """
+        if self._fd < 0:
+            return
         pieces = [piece for message in messages for piece in frame(message)]
         if len(messages) > 1:
             pieces = joined(pieces)
@@ -50,6 +52,15 @@ class Outlet:
             # Only now: who comes before the release leaves it to this thread, who comes after it does not.
             if not self._waiting:
                 return
+
+    def cut_off(self) -> None:
+        """Nothing goes out any more."""
+        os.close(self._fd)
+        self._fd = -1
+        self._waiting.clear()
+        self._lock = (
+            threading.RLock()
+        )  # another thread may have held it, which this process does not have
 
     def _write(self, pieces: list[bytes | memoryview]) -> None:
         for piece in pieces:
