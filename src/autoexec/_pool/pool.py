@@ -156,7 +156,9 @@ class Pool:
                 worker.tell("prepare", job.module())
             job.fn.wire()
         except NotPicklable as error:
-            self._give_up(job, error, f"the function cannot be pickled ({text_of(error.__cause__ or error)})")
+            self._give_up(
+                job, error, f"the function cannot be pickled ({text_of(error.__cause__ or error)})"
+            )
             return
         self._staff(job)
 

@@ -41,7 +41,7 @@ class Outlet:
         pieces = [piece for message in messages for piece in frame(message)]
         if len(messages) > 1:
             pieces = joined(pieces)
-        wait = messages[0][0] != "said"
+        wait = all(name != "said" for name, *_ in messages)
         self._waiting.append(pieces)
         while not self._lock._is_owned() and self._lock.acquire(blocking=wait):
             try:
