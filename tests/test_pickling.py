@@ -785,3 +785,40 @@ def test_much_that_is_plain_is_not_copied_into_its_frame() -> None:
     assert isinstance(packed, pickle.PickleBuffer)
     assert len(packed.raw()) < 1.5 * LARGE_BYTES  # the same text is sent once
     assert loads(bytes(packed)) == [text, text]
+
+
+CLASSES = """
+from autoexec import run_parallel
+
+
+class Number:
+    made = 0
+
+    def __init__(self, value):
+        type(self).made += 1
+        self.value = value
+
+    def up(self):
+        return Number(self.value + 1)
+
+
+def call(number):
+    return number.up(), number.made
+
+
+method = Number.up
+results = run_parallel(call, [Number(i) for i in range(6)], backend="processes", max_workers=1)
+assert [type(number) is Number and number.value for number, _ in results] == list(range(1, 7))
+assert Number.up is method and method.__globals__ is globals()
+assert Number.made == 6
+print([made for _, made in results])
+"""
+
+
+def test_a_class_that_is_there_stays_as_it_is() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", CLASSES], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ran.stderr == ""
+    # In the one worker each call finds what those before it have counted.
+    assert ran.stdout == "[7, 8, 9, 10, 11, 12]\n"

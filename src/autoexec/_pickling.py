@@ -191,9 +191,9 @@ _pickler_by_value: Any = None
 
 
 def _by_value() -> Any:
-    """The pickler that can do more, with two differences. Code is still of the file that it is from, for
-    tracebacks and warnings to say so: from 3.1.3 it is of "<dynamic-code>". And what `functools` makes
-    of functions of the main program goes by value like these."""
+    """The pickler that can do more, with three differences. Code is still of the file that it is from, for
+    tracebacks and warnings to say so: from 3.1.3 it is of "<dynamic-code>". What `functools` makes of
+    functions of the main program goes by value like these. And a class that is there already stays as it is."""
     global _pickler_by_value
     if _pickler_by_value is None:
         # 20 ms, which runs without processes should not pay.
@@ -221,8 +221,33 @@ def _by_value() -> Any:
             WeakKeyDictionary: _reduce_weak_keys,
         }
         table: ChainMap[Any, Any] = ChainMap(own, known)
-        _pickler_by_value = type("ByValue", (Pickler,), {"dispatch_table": table})
+
+        class ByValue(Pickler):  # type: ignore[misc]
+            dispatch_table = table
+
+            def reducer_override(self, part: Any) -> Any:
+                reduced = super().reducer_override(part)
+                if isinstance(part, type) and isinstance(reduced, tuple) and len(reduced) == 6:
+                    return *reduced[:5], _complete_class
+                return reduced
+
+        _pickler_by_value = ByValue
     return _pickler_by_value
+
+
+_LABELS = {"__doc__", "__module__", "__qualname__", "__annotations__", "__dict__", "__weakref__"}
+
+
+def _complete_class(made: type, state: Any) -> None:
+    """Give a class of another process's main program its attributes, unless it is ours, or has come before:
+    with each instance that came back the methods of a class were replaced by copies whose globals are not
+    those of the program, and with each that went out what it counts in a worker began anew."""
+    names = set(state[0]) - _LABELS
+    if names and names <= vars(made).keys():
+        return
+    from cloudpickle.cloudpickle import _class_setstate  # type: ignore[import-untyped]
+
+    _class_setstate(made, state)
 
 
 def _reduce_cached(cached: Any) -> str | tuple[Any, ...]:
