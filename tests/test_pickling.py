@@ -11,6 +11,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -822,3 +823,37 @@ def test_a_class_that_is_there_stays_as_it_is() -> None:
     assert ran.stderr == ""
     # In the one worker each call finds what those before it have counted.
     assert ran.stdout == "[7, 8, 9, 10, 11, 12]\n"
+
+
+SPAWNED = """
+import multiprocessing
+from autoexec import run_parallel
+
+
+def square(number):
+    return number * number
+
+
+def run(results):
+    results.put(list(run_parallel(square, range(4), backend="processes")))
+
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    results = context.SimpleQueue()
+    process = context.Process(target=run, args=(results,))
+    process.start()
+    print(results.get())
+    process.join()
+"""
+
+
+def test_functions_of_the_main_program_travel_from_a_process_that_multiprocessing_has_started(
+    tmp_path: Path,
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SPAWNED)
+    ran = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ran.stdout, ran.stderr) == ("[0, 1, 4, 9]\n", "")

@@ -804,3 +804,10 @@ def test_who_forgot_star_is_told_of_it(backend: Any) -> None:
     with pytest.raises(TypeError, match="missing 1 required") as caught:
         run_parallel(wrong, [(1, 2)], backend=backend)
     assert any("pass star=True" in note for note in caught.value.__notes__)
+
+
+def test_coroutines_run_inline_beside_a_running_loop() -> None:
+    async def main() -> list[int]:
+        return run_parallel(double_later, range(3), backend="inline")
+
+    assert asyncio.run(main()) == [0, 2, 4]

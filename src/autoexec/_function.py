@@ -32,7 +32,17 @@ class RunCoroutine:
     def __call__(self, item: Any) -> Any:
         import asyncio  # 30 ms, which only those who use it should pay
 
-        return asyncio.run(self.fn(item))
+        if asyncio._get_running_loop() is None:
+            return asyncio.run(self.fn(item))
+        # As in a notebook, which has one on this thread, beside which there cannot be another.
+        from concurrent.futures import ThreadPoolExecutor
+        from contextvars import copy_context
+
+        thread = ThreadPoolExecutor(1)
+        try:
+            return thread.submit(copy_context().run, asyncio.run, self.fn(item)).result()
+        finally:
+            thread.shutdown(wait=False)
 
 
 class Decorated:

@@ -140,7 +140,7 @@ def _dumps(
     aside = None if buffers is None else stays
     try:
         data = _dumps_with(pickle.Pickler, value, aside, texts)
-        if b"__main__" not in data:
+        if b"_main__" not in data:  # of `MAIN`
             return data
     except BaseException as exc:
         # Any class may raise anything here; cloudpickle can do more, so it is tried.
@@ -187,6 +187,9 @@ def _leaving_out(found: list[pickle.PickleBuffer], pickler: Any) -> Any:
     return Writer
 
 
+MAIN = ("__main__", "__mp_main__")
+"""The main program: what it has no worker can import. In a process that `multiprocessing` has started it has
+the second name."""
 _pickler_by_value: Any = None
 
 
@@ -201,7 +204,10 @@ def _by_value() -> Any:
         from types import CodeType
         from weakref import WeakKeyDictionary
 
-        from cloudpickle import Pickler  # type: ignore[import-untyped]
+        from cloudpickle import Pickler, register_pickle_by_value  # type: ignore[import-untyped]
+
+        if MAIN[1] in sys.modules:
+            register_pickle_by_value(sys.modules[MAIN[1]])
 
         known: Any = Pickler.dispatch_table  # a view: what is registered later is in it, too
         reduce = known[CodeType]
@@ -284,7 +290,7 @@ def is_importable(named: Any) -> bool:
     """Whether a worker finds this very object by its name. What is in the main program it does
     not: that travels by value, like its functions."""
     name = getattr(named, "__qualname__", None)  # a cached `partial` has none
-    if name is None or named.__module__ == "__main__":
+    if name is None or named.__module__ in MAIN:
         return False
     found: Any = sys.modules.get(named.__module__)
     for part in name.split("."):

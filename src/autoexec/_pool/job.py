@@ -8,7 +8,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from .._chunk import Block, Chunk
-from .._pickling import Packed, pack
+from .._pickling import MAIN, Packed, pack
 from .._types import Lane, Ready, Sink
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Job:
         """The module that a worker will have to import to read the function."""
         name = getattr(self.fn.fn, "__module__", None)
         # A lambda or a function within another travels by value.
-        by_value = name == "__main__" or "<" in getattr(self.fn.fn, "__qualname__", "<")
+        by_value = name in MAIN or "<" in getattr(self.fn.fn, "__qualname__", "<")
         return name if isinstance(name, str) and not by_value else "builtins"
 
     def take_back(self) -> Sequence[Chunk]:
