@@ -8,12 +8,11 @@ import functools
 import inspect
 import itertools
 import math
-import os
 import re
 import sys
 import types
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from typing import Any, NamedTuple
 
 from ._reach import codes, functions_of, layers, reach_of
@@ -24,7 +23,7 @@ MUTATORS = frozenset(
     " symmetric_difference_update update".split()
 )
 """Methods of containers that change them."""
-CONTAINERS = (list, dict, set, bytearray, deque, type(os.environ))
+CONTAINERS = (list, set, bytearray, deque, MutableMapping)
 
 _LEVELS = 2
 """How far helpers are followed: those that the function calls, and those that these call."""
