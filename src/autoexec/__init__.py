@@ -55,6 +55,8 @@ The map of the package, from the top down; each module imports only from those b
     _digest        what tells items and functions apart, in every process; pure
     _effects       does a call change the caller's objects?
     _bytecode      does the code of a function say that it does?
+    _caching       where code fills a cache, which is no such change
+    _instructions  the instructions of a function's code, and the objects that they get at
     _reach         what a callable is made of, and what it can reach
     _payload       what it would take to run a function in another process
     _context       context variables of the caller, for calls in other processes
