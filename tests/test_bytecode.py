@@ -5,6 +5,7 @@ tested together with what calls are seen to change, in `test_effects`."""
 from __future__ import annotations
 
 import functools
+import logging
 import operator
 import os
 import re
@@ -276,7 +277,7 @@ def changes_a_module(item: int) -> None:
 
 
 def changes_the_environment(item: int) -> None:
-    os.environ[f"ITEM_{item}"] = "1"
+    os.environ[f"ITEM_{item}"] = str(x)
 
 
 def changes_itself(item: int) -> None:
@@ -629,3 +630,34 @@ def dispatched() -> Function:
 )
 def test_caches_and_what_is_its_own_are_no_effect(fn: Function) -> None:
     assert effect_in_code(fn) is None
+
+
+LOG = logging.getLogger("here")
+
+
+def sets_what_it_needs(x: int) -> int:
+    os.environ["OMP_NUM_THREADS"] = "1"
+    LOG.propagate = False
+    return x
+
+
+def keeps_in_the_environment(x: int) -> int:
+    os.environ["LAST"] = str(x)
+    return x
+
+
+def makes_a_class(x: int) -> int:
+    class Own:
+        made = 0
+
+        def count(self) -> int:
+            self.__class__.made += x
+            return self.__class__.made
+
+    return Own().count()
+
+
+def test_what_a_call_sets_for_itself_is_no_effect() -> None:
+    assert effect_in_code(sets_what_it_needs) is None
+    assert effect_in_code(makes_a_class) is None
+    assert effect_in_code(keeps_in_the_environment) == "it changes os.environ"

@@ -174,6 +174,20 @@ def test_a_function_is_its_name_its_code_and_its_defaults(source: str, differs: 
     assert (one == other) == (not differs)
 
 
+def test_where_errors_are_caught_counts() -> None:
+    body = "    try:\n        a = int(x)\n{}    except ValueError:\n        return None\n{}    return a\n"
+    inside = body.format("        b = int(x)\n", "")
+    behind = body.format("", "    else:\n        b = int(x)\n")
+    one, other = (made(f"def fn(x):\n{text}") for text in (inside, behind))
+    assert identity(one)["code"] != identity(other)["code"]
+
+
+def test_a_class_counts_by_how_it_makes_objects() -> None:
+    source = "class fn:\n    def __init__(self, x):\n        self.x = x + {}"
+    one, same, other = (made(source.format(number)) for number in (1, 1, 2))
+    assert identity(one) == identity(same) != identity(other)
+
+
 def test_captured_values_count_and_what_cannot_be_told_by_its_type() -> None:
     def capture(value: object) -> Callable[[], object]:
         return lambda: value

@@ -59,6 +59,22 @@ def test_each_item_has_a_line(backend: Any, tmp_path: Path) -> None:
         assert found[5]["Host"].startswith(f"{backend}:")
 
 
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+def speechless(x: int) -> int:
+    raise Unspeakable
+
+
+def test_an_error_without_a_text_is_one_of_its_item(tmp_path: Path) -> None:
+    results = run_parallel(speechless, [1, 2], on_error="return", joblog=tmp_path / "log")
+    assert len(results.failures) == 2
+    said = [row["Outcome"] for row in rows(tmp_path / "log")]
+    assert said == ["Unspeakable: (its text could not be made)"] * 2
+
+
 def test_what_comes_from_a_journal_has_no_second_line(tmp_path: Path) -> None:
     log, journal = tmp_path / "run.log", tmp_path / "run.db"
     run_parallel(abs, range(5), joblog=log, resume=journal)

@@ -804,15 +804,14 @@ class Number:
 
 
 def call(number):
-    return number.up(), number.made
+    return number.up()
 
 
 method = Number.up
 results = run_parallel(call, [Number(i) for i in range(6)], backend="processes", max_workers=1)
-assert [type(number) is Number and number.value for number, _ in results] == list(range(1, 7))
+assert [type(number) is Number and number.value for number in results] == list(range(1, 7))
 assert Number.up is method and method.__globals__ is globals()
 assert Number.made == 6
-print([made for _, made in results])
 """
 
 
@@ -821,8 +820,49 @@ def test_a_class_that_is_there_stays_as_it_is() -> None:
         [sys.executable, "-c", CLASSES], capture_output=True, text=True, timeout=60, check=False
     )
     assert ran.stderr == ""
-    # In the one worker each call finds what those before it have counted.
-    assert ran.stdout == "[7, 8, 9, 10, 11, 12]\n"
+
+
+CHANGED = """
+import abc
+from autoexec import run_parallel
+
+
+class Number(abc.ABC):
+    pass
+
+
+class Scale:
+    factor = 2
+
+    def of(self, number):
+        return number * self.factor
+
+
+def call(number):
+    return Scale().of(number), isinstance(number, Number)
+
+
+print(run_parallel(call, [1, 2], backend="processes", max_workers=1))
+Scale.factor = 3
+Number.register(int)
+print(run_parallel(call, [1, 2], backend="processes", max_workers=1))
+Scale.of = lambda self, number: -number
+print(run_parallel(call, [1, 2], backend="processes", max_workers=1))
+"""
+
+
+def test_a_worker_has_a_class_as_it_is_now() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", CHANGED], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ran.stdout.splitlines(), ran.stderr) == (
+        [
+            "[(2, False), (4, False)]",
+            "[(3, True), (6, True)]",
+            "[(-1, True), (-2, True)]",
+        ],
+        "",
+    )
 
 
 SPAWNED = """

@@ -292,6 +292,42 @@ def test_items_and_results_that_cannot_be_kept_are_refused(journal: Path) -> Non
         run_parallel(generate, [1], resume=journal.with_name("2"))
 
 
+@pytest.mark.parametrize("backend", ["inline", "threads", "auto"])
+def test_a_result_that_cannot_be_kept_costs_those_beside_it_nothing(
+    backend: Any, journal: Path
+) -> None:
+    called: list[int] = []
+
+    def fn(x: int) -> Any:
+        called.append(x)
+        return generate(x) if x == 5 else x
+
+    with pytest.raises(JournalError, match="result of item 5"):
+        run_parallel(fn, range(200), resume=journal, backend=backend)
+    with closing(sqlite3.connect(journal)) as file:
+        kept = {index for (index,) in file.execute("SELECT item_index FROM outcomes")}
+    assert kept == {*called} - {5}
+
+
+def test_what_runs_inline_is_kept_on_the_way(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits: list[int] = []  # rows in each
+    commit = Journal.commit
+
+    def count(self: Journal) -> None:
+        commits.append(len(self._rows))
+        commit(self)
+
+    monkeypatch.setattr(Journal, "commit", count)
+
+    def fn(x: int) -> int:
+        time.sleep(0.02)
+        return sum(map(bool, commits))
+
+    assert run_parallel(fn, range(50), resume=journal, backend="inline")[-1] > 0
+
+
 def test_two_runs_at_once_are_refused(journal: Path) -> None:
     def nested(x: int) -> list[int]:
         return run_parallel(square, [x], resume=journal)

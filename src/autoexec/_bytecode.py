@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from ._caching import Condition, conditions_of
 from ._instructions import (
     ATTRIBUTES,
+    CONSTANTS,
     NAMING,
     STORES,
     Place,
@@ -79,16 +80,19 @@ def _effect_of(function: types.FunctionType, owner: type | None, look: _Look) ->
     if owner is not None:  # a class method
         reach.update(dict.fromkeys(function.__code__.co_varnames[:1], owner))
     for code in codes(function.__code__):
-        if found := _effect_in(code, reach, look):
+        if found := _effect_in(code, reach, look, own=code is function.__code__):
             return found
         if look.levels and (found := _effect_of_helpers(function, code, reach, look)):
             return found
     return None
 
 
-def _effect_in(code: types.CodeType, reach: dict[str, Any], look: _Look) -> str | None:
+def _effect_in(
+    code: types.CodeType, reach: dict[str, Any], look: _Look, *, own: bool
+) -> str | None:
+    """What a piece of code changes outside: the function's own, or one that is nested in that."""
     changes = _read(code).changes
-    outside = [change for change in changes if _is_outside(change, code, reach, look.kinds)]
+    outside = [one for one in changes if _is_outside(one, code, reach, look.kinds, own=own)]
     if not outside:
         return None
     conditions = (Condition(-1, math.inf, look.guards), *conditions_of(code))
@@ -153,6 +157,8 @@ class _Change(NamedTuple):
     """The mutator that is called."""
     is_store: bool = True
     """Whether something is put there, rather than taken away or added to what is there (`+=`)."""
+    is_constant: bool = False
+    """What is put there is the same in each call."""
 
     def fills(self, condition: Condition) -> bool:
         """Whether that is put there which the condition has found to be missing."""
@@ -186,7 +192,10 @@ def _changes(steps: Sequence[Step]) -> Iterator[_Change]:
             if place is not None:
                 place = place.part(step.argument) if what == "ATTR" else place
                 is_store = verb == "STORE" and steps[at - 1].name != "SWAP"
-                yield _Change(step.offset, place, f"changes {place}", is_store=is_store)
+                value = origin(steps, at, above=STORES[step.name] + 1) if is_store else None
+                same = value is not None and steps[value].name in CONSTANTS
+                words = f"changes {place}"
+                yield _Change(step.offset, place, words, is_store=is_store, is_constant=same)
         elif step.name in ATTRIBUTES and step.argument in MUTATORS:
             if place := place_of(steps, at - 1):
                 words = f"calls {place}.{step.argument}()"
@@ -206,12 +215,19 @@ def _first_argument(steps: Sequence[Step], at: int) -> int:
 
 
 def _is_outside(
-    change: _Change, code: types.CodeType, reach: dict[str, Any], kinds: tuple[type, ...]
+    change: _Change,
+    code: types.CodeType,
+    reach: dict[str, Any],
+    kinds: tuple[type, ...],
+    *,
+    own: bool,
 ) -> bool:
     """Whether it changes something that is there beside the call."""
     place = change.place
     variable, is_variable = place.names[0], "variable" in change.words
     if place.load == "LOAD_FAST":
+        if not own:  # of a class that the call makes, say
+            return False
         if place.names[1:2] == ("__class__",):
             return bool(kinds) and len(place.names) > 2
         is_cls = (variable,) == code.co_varnames[:1] and isinstance(reach.get(variable), type)
@@ -223,11 +239,19 @@ def _is_outside(
     held = held_at(place.container(), reach)
     if type(held).__name__ == "_local":
         return False
+    if change.is_constant and _is_setting(held, held_at(place.owner(), reach)):
+        return False
     if change.method and not issubclass(type(held), CONTAINERS):
         return False
     if change.method and len(place.names) == 1:
         return True
     return issubclass(type(reach[variable]), kinds)
+
+
+def _is_setting(held: Any, owner: Any) -> bool:
+    """Whether it is an environment variable, or of a logger: set for what the call does, and so by each worker
+    for itself (`os.environ["OMP_NUM_THREADS"] = "1"`)."""
+    return type(held).__name__ == "_Environ" or type(owner).__module__ == "logging"
 
 
 # --- What may change something -----------------------------------------------------------------------

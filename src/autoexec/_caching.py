@@ -10,9 +10,8 @@ import types
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ._instructions import ATTRIBUTES, NAMING, Place, Step, place_of, steps_of
+from ._instructions import ATTRIBUTES, CONSTANTS, NAMING, Place, Step, place_of, steps_of
 
-_CONSTANTS = ("LOAD_CONST", "LOAD_SMALL_INT")
 _MISSING = ("KeyError", "AttributeError", "LookupError", "IndexError", "NameError")
 
 
@@ -53,7 +52,7 @@ def conditions_of(code: types.CodeType) -> tuple[Condition, ...]:
 def _is_ranking(condition: Sequence[Step]) -> bool:
     """Whether two values are put in order, as for a new maximum, rather than one beside a constant."""
     return any(
-        step.name == "COMPARE_OP" and step.argument[0] in "<>" and before.name not in _CONSTANTS
+        step.name == "COMPARE_OP" and step.argument[0] in "<>" and before.name not in CONSTANTS
         for before, step in itertools.pairwise(condition)
     )
 

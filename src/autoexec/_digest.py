@@ -125,7 +125,7 @@ def identity(fn: Callable[..., Any]) -> dict[str, str]:
     for depth, layer in enumerate(layers(fn)):
         for name, value in _state_of(layer):
             found[_numbered(name, depth)] = _known(value)
-    for depth, function in enumerate(functions_of(fn)):
+    for depth, function in enumerate([*functions_of(fn), *_makers_of(fn)]):
         for name, value in _parts_of(function):
             found[_numbered(name, depth)] = _known(value)
     return found
@@ -174,8 +174,16 @@ def _parts_of(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
             yield f"captured {name!r}", None
 
 
+def _makers_of(fn: Callable[..., Any]) -> Iterator[types.FunctionType]:
+    """The Python functions by which a class makes an object, if it is one that is called."""
+    for name in ("__new__", "__init__") if isinstance(fn, type) else ():
+        if isinstance(maker := getattr(fn, name), types.FunctionType):
+            yield maker
+
+
 def _code(code: types.CodeType) -> tuple[Any, ...]:
     """What code does, without where it is written."""
     counts = code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags
     names = code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars
-    return "code", code.co_code, code.co_consts, counts, names
+    # Where an error is caught is in a table of its own, not in the instructions.
+    return "code", code.co_code, code.co_exceptiontable, code.co_consts, counts, names

@@ -107,13 +107,13 @@ def short_repr(value: object) -> str:
 
 
 def text_of(error: BaseException) -> str:
-    """What an error says, or its type, whatever it does in its own `__str__`."""
+    """What an error says, whatever it does in its own `__str__`."""
     try:
-        return str(error) or type(error).__name__
+        return str(error)
     except KeyboardInterrupt:
         raise
     except BaseException:
-        return type(error).__name__
+        return "(its text could not be made)"
 
 
 def star_hint(error: BaseException, item: object) -> str:

@@ -153,11 +153,12 @@ class Feed:
         """Run an item here that cannot travel."""
         name: Lane = "asyncio" if self._profiler.is_async else "threads"
         lane = self._lanes[name]
-        if not lane.opened:
-            lane.opened = self._dealer.allowed(name, KEPT)
-            return Open(name, lane.opened)
-        if len(lane.in_flight) >= self._dealer.allowed(name, min(KEPT, lane.opened)):
+        most = self._dealer.allowed(name, min(KEPT, lane.opened or KEPT))
+        if len(lane.in_flight) >= most:
             return None
+        if not lane.opened:
+            lane.opened = most
+            return Open(name, most)
         if self._memory.bounds and not self._memory.most(name, 1, self._lanes):
             return None
         self.rate.started(1)

@@ -75,6 +75,7 @@ def origin(steps: Sequence[Step], at: int, above: int) -> int | None:
 # --- Places: how code gets at an object ----------------------------------------------------------------
 
 
+CONSTANTS = ("LOAD_CONST", "LOAD_SMALL_INT")
 VARIABLES = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_FAST")
 ATTRIBUTES = ("LOAD_ATTR", "LOAD_METHOD")
 NAMING = (*VARIABLES, *ATTRIBUTES)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from typing import IO
 
-from ._errors import RunAborted, WorkerDied
+from ._errors import RunAborted, WorkerDied, text_of
 from ._types import Settled
 
 HEADER = ("Seq", "Host", "Starttime", "JobRuntime", "Send", "Receive", "Exitval", "Signal", "Outcome")  # fmt: skip
@@ -40,8 +40,11 @@ class JobLog:
                 f"The job log {path} cannot be written ({error.strerror}): name a file in a directory"
                 " that is there, and that you may write to."
             ) from error
-        if not self._file.tell():
+        if not self._is_begun():
             self._write(["\t".join(HEADER)])
+
+    def _is_begun(self) -> bool:
+        return self._file.seekable() and self._file.tell() > 0
 
     def add(self, settled: Settled, now: float) -> None:
         """Write the lines of outcomes that were heard of just now; none once that has failed.
@@ -96,7 +99,7 @@ def _outcome(error: BaseException | None) -> tuple[str, str, str]:
     """Exit value, signal, and what came of it in words."""
     if error is None:
         return "0", "0", "ok"
-    text = f"{type(error).__qualname__}: {error}"[:SHOWN]
+    text = f"{type(error).__qualname__}: {text_of(error)}"[:SHOWN]
     return "1", str(_signal_of(error)), re.sub(r"\s+", " ", text)
 
 

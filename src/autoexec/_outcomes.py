@@ -97,7 +97,10 @@ class Outcomes:
 
     def add_unannounced(self, chunk: Chunk) -> int:
         """Keep what the calls of a chunk came to of which nothing was announced yet. Returns how many."""
-        first, values = chunk.first + chunk.arrived, list(chunk.partial or ())
+        arrived, values = -1, list[Any]()
+        while arrived != chunk.arrived:  # else its thread has announced some in between
+            arrived, values = chunk.arrived, list(chunk.partial or ())
+        first = chunk.first + arrived
         self.window.put_values(first, values)
         if self.settled is not None and values:
             self.settled.append(Settled(first, values, lane=chunk.lane))

@@ -15,6 +15,7 @@ import pickle
 import sys
 import threading
 from itertools import chain
+from weakref import WeakSet
 
 from ._errors import NotPicklable, short_repr, text_of
 
@@ -156,7 +157,7 @@ def _dumps(
             raise
         raise NotPicklable(
             f"{short_repr(value)} of type {type(value).__name__} cannot travel to or from a"
-            f" process: {text_of(exc)}. Pass or return something that can be pickled,"
+            f" process: {text_of(exc) or type(exc).__name__}. Pass or return something that can be pickled,"
             " or use backend='threads'."
         ) from exc
 
@@ -234,6 +235,8 @@ def _by_value() -> Any:
             def reducer_override(self, part: Any) -> Any:
                 reduced = super().reducer_override(part)
                 if isinstance(part, type) and isinstance(reduced, tuple) and len(reduced) == 6:
+                    if part not in _foreign_classes:
+                        _own_classes.add(part)
                     return *reduced[:5], _complete_class
                 return reduced
 
@@ -241,16 +244,17 @@ def _by_value() -> Any:
     return _pickler_by_value
 
 
-_LABELS = {"__doc__", "__module__", "__qualname__", "__annotations__", "__dict__", "__weakref__"}
+_own_classes: WeakSet[type] = WeakSet()
+_foreign_classes: WeakSet[type] = WeakSet()
 
 
 def _complete_class(made: type, state: Any) -> None:
-    """Give a class of another process's main program its attributes, unless it is ours, or has come before:
-    with each instance that came back the methods of a class were replaced by copies whose globals are not
-    those of the program, and with each that went out what it counts in a worker began anew."""
-    names = set(state[0]) - _LABELS
-    if names and names <= vars(made).keys():
+    """Give a class of another process's main program its attributes, as they are there now. If it is ours it
+    stays as it is: with each instance that came back its methods were replaced by copies, whose globals are
+    not those of the program."""
+    if made in _own_classes:
         return
+    _foreign_classes.add(made)
     from cloudpickle.cloudpickle import _class_setstate  # type: ignore[import-untyped]
 
     _class_setstate(made, state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from operator import itemgetter
 
 from . import _control
@@ -164,6 +165,8 @@ class Planner:
     def aged_at(self, now: float) -> float:
         """When the call that has run for longest does not take turns with those beside it, but is one that
         takes far longer than they do."""
+        if not (self._lanes.here and self._profiler.wall_s):
+            return math.inf
         began = now - self._lanes.oldest_s(now)
         return began + _control.AGED * self._lanes.here * self._profiler.wall_s
 

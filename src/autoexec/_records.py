@@ -125,14 +125,23 @@ class Records:
             JournalError: A result cannot be kept.
             RunAborted: The job log cannot be written any more.
         """
+        refused: JournalError | None = None  # which costs those beside it nothing
         if self.journal is not None:
             seconds = settled.wall_s / max(1, settled.covers)
             for index, value in enumerate(settled.values, settled.first):
-                self._keep(index, value, seconds)
+                try:
+                    self._keep(index, value, seconds)
+                except JournalError as error:
+                    refused = refused or error
             if settled.error is not None:
                 self._keep_error(settled.first + len(settled.values), settled.error, seconds)
         if self._log is not None and settled.covers:  # last, since it may fail for good
             self._log.add(settled, now)
+        try:
+            if refused is not None:
+                raise refused
+        finally:
+            del refused  # its traceback holds this frame, which would be a cycle
 
     def _keep(self, index: int, value: Any, seconds: float) -> None:
         assert self.journal is not None

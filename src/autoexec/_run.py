@@ -211,6 +211,8 @@ class Run:
                 if isinstance(action, (Take, Wait, Done)):
                     return action
                 self._do(action)
+                if self._records is not None and self._records.due_s() == 0:
+                    self.commit()  # calls on this very thread leave no time in which it waits
             finally:
                 del action  # as in `step`
         return Done(Left())

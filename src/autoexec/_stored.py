@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
+import re
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -98,10 +99,22 @@ def _pickled(value: Any) -> bytes:
         return dumps(value)
 
 
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+
+
+def _is_text(value: str) -> bool:
+    """Whether it has no two halves of a surrogate pair, which JSON reads as one character."""
+    if value.isascii():
+        return True
+    return not _PAIR.search(value)
+
+
 def _is_json(value: Any) -> bool:
     """Whether JSON gives back the very same: types, not equality."""
     kind = type(value)
-    if kind is str or kind is int or kind is bool or value is None:
+    if kind is str:
+        return _is_text(value)
+    if kind is int or kind is bool or value is None:
         return True
     if kind is float:
         return math.isfinite(value)
@@ -109,7 +122,8 @@ def _is_json(value: Any) -> bool:
         if kind is list:
             return all(map(_is_json, value))
         if kind is dict:
-            return all(type(key) is str for key in value) and all(map(_is_json, value.values()))
+            keys_too = all(type(key) is str and _is_text(key) for key in value)
+            return keys_too and all(map(_is_json, value.values()))
     except RecursionError:
         return False
     return False

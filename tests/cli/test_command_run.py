@@ -217,6 +217,24 @@ def test_failures_are_left_out_and_counted(capsys: pytest.CaptureFixture[str]) -
     assert "1 of 3 items failed" in capsys.readouterr().err
 
 
+def broken(item: Any) -> Any:
+    raise BrokenPipeError("the server has gone")
+
+
+def leaving(item: Any) -> Any:
+    raise SystemExit(0)
+
+
+def test_a_pipe_of_a_call_that_breaks_is_its_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(broken, "1\n2\n")[0] == 1
+    assert "the server has gone" in capsys.readouterr().err
+
+
+def test_a_call_that_leaves_the_program_is_no_success(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(leaving, "1\n2\n")[0] == 1
+    assert "sys.exit(0)" in capsys.readouterr().err
+
+
 def test_a_result_that_is_not_json_is_an_error_of_its_item(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from .._errors import AutoexecError, short_repr
+from .._errors import AutoexecError, short_repr, text_of
 
 Format = str
 FORMATS = ("auto", "json", "lines")
@@ -104,7 +104,7 @@ def failure_line(index: int, error: BaseException) -> str:
     name = kind.__qualname__
     if kind.__module__ != "builtins":
         name = f"{kind.__module__}.{name}"
-    return _dumped({"index": index, "error": str(error), "type": name})
+    return _dumped({"index": index, "error": text_of(error), "type": name})
 
 
 def _dumped(value: Any) -> str:

@@ -154,7 +154,12 @@ class Command:
         except KeyboardInterrupt:
             self._say(f"interrupted: {self._progress()}")
             return INTERRUPTED
-        except BrokenPipeError:  # whoever read the results has had enough
+        except _NobodyReads:
+            return FAILED
+        except SystemExit as error:
+            self._say(
+                f"error: a call ended the program: sys.exit({error.code!r})", self._progress()
+            )
             return FAILED
         except AutoexecError as error:
             self._say(f"error: {error}", *getattr(error, "__notes__", ()))
@@ -178,8 +183,11 @@ class Command:
             if isinstance(result, Failure):
                 self._failed += 1
                 result = failure_line(result.index, result.exception)
-            out.write(result + "\n")
-            out.flush()  # a microsecond, for which what is finished is there
+            try:
+                out.write(result + "\n")
+                out.flush()  # a microsecond, for which what is finished is there
+            except BrokenPipeError as error:
+                raise _NobodyReads from error
             self._written += 1
         self._failed = max(self._failed, results.report.failures)
         if results.report.resumed:
@@ -202,6 +210,10 @@ class Command:
         print(*lines, sep="\n", file=sys.stderr)
 
 
+class _NobodyReads(Exception):
+    """Whoever read the results has had enough."""
+
+
 @contextmanager
 def _own_streams() -> Iterator[tuple[IO[str], IO[str]]]:
     """Standard input and output for this command alone.
@@ -216,7 +228,9 @@ def _own_streams() -> Iterator[tuple[IO[str], IO[str]]]:
         os.dup2(null, 0)
         os.dup2(2, 1)
         with (
-            open(os.dup(kept[0]), encoding="utf-8-sig", errors="surrogateescape") as source,
+            open(
+                os.dup(kept[0]), encoding="utf-8-sig", errors="surrogateescape", newline="\n"
+            ) as source,
             _closing(open(os.dup(kept[1]), "w", encoding="utf-8")) as out,
         ):
             yield source, out
@@ -236,8 +250,8 @@ def _closing(out: IO[str]) -> Iterator[IO[str]]:
     finally:
         try:
             out.close()
-        except BrokenPipeError:
-            pass  # what it had not read is lost to it
+        except OSError:
+            pass  # what it had not read is lost to it; a disk that is full was said
 
 
 def _print(error: Exception) -> None:

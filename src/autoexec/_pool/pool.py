@@ -394,7 +394,7 @@ class Pool:
         if worker in job.loaded:
             job.loaded.remove(worker)
             job.tries = max(1, job.tries)
-        elif not (worker.retired or worker.ran or worker.killed):
+        elif not (worker.retired or worker.ran or worker.killed) or worker.hung:
             job.tries -= 1
         return job.tries > 0 or bool(job.loaded)
 

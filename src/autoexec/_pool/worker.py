@@ -85,6 +85,8 @@ class Worker:
         """A call was under way when it died."""
         self.killed = False
         """By us."""
+        self.hung = False
+        """Since it had closed its pipe, and had not ended."""
         self._owner = os.getpid()
         self._reader = threading.Thread(target=self._read, name="autoexec-reader", daemon=True)
         try:
@@ -188,6 +190,7 @@ class Worker:
         try:
             if not _host.reap(self._process, FAREWELL_S):
                 self.kill()  # a call has closed the pipe, and goes on
+                self.hung = True
                 _host.reap(self._process, None)
         finally:
             _host.own_children.discard(self._process.pid)

@@ -107,8 +107,11 @@ class _Worker:
     def forked(self) -> None:
         """This is a process that a call has forked: it has no part in what its parent says, and as long as
         it held the pipe nobody would hear of that one's death."""
-        os.close(self._pipe.fileno())
-        self._out.cut_off()
+        if not self._out.cut_off():
+            return  # a fork of a fork: the numbers may be somebody else's by now
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, self._pipe.fileno(), inheritable=False)
+        os.close(null)
 
     def serve(self) -> None:
         """Do what the messages say, until the last."""

@@ -53,14 +53,16 @@ class Outlet:
             if not self._waiting:
                 return
 
-    def cut_off(self) -> None:
-        """Nothing goes out any more."""
+    def cut_off(self) -> bool:
+        """Nothing goes out any more. Returns whether anything did."""
+        if self._fd < 0:
+            return False
         os.close(self._fd)
         self._fd = -1
         self._waiting.clear()
-        self._lock = (
-            threading.RLock()
-        )  # another thread may have held it, which this process does not have
+        # Another thread may have held it, which this process does not have.
+        self._lock = threading.RLock()
+        return True
 
     def _write(self, pieces: list[bytes | memoryview]) -> None:
         for piece in pieces:
