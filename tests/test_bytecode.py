@@ -277,7 +277,7 @@ def changes_a_module(item: int) -> None:
 
 
 def changes_the_environment(item: int) -> None:
-    os.environ[f"ITEM_{item}"] = str(x)
+    os.environ[f"ITEM_{item}"] = "1"
 
 
 def changes_itself(item: int) -> None:

@@ -194,6 +194,7 @@ def _changes(steps: Sequence[Step]) -> Iterator[_Change]:
                 is_store = verb == "STORE" and steps[at - 1].name != "SWAP"
                 value = origin(steps, at, above=STORES[step.name] + 1) if is_store else None
                 same = value is not None and steps[value].name in CONSTANTS
+                same = same and (what == "ATTR" or steps[at - 1].name in CONSTANTS)
                 words = f"changes {place}"
                 yield _Change(step.offset, place, words, is_store=is_store, is_constant=same)
         elif step.name in ATTRIBUTES and step.argument in MUTATORS:
