@@ -232,11 +232,11 @@ def _by_value() -> Any:
         class ByValue(Pickler):  # type: ignore[misc]
             dispatch_table = table
 
-            def reducer_override(self, part: Any) -> Any:
-                reduced = super().reducer_override(part)
-                if isinstance(part, type) and isinstance(reduced, tuple) and len(reduced) == 6:
-                    if part not in _foreign_classes:
-                        _own_classes.add(part)
+            def reducer_override(self, obj: Any) -> Any:
+                reduced = super().reducer_override(obj)
+                if isinstance(obj, type) and isinstance(reduced, tuple) and len(reduced) == 6:
+                    if obj not in _foreign_classes:
+                        _own_classes.add(obj)
                     return *reduced[:5], _complete_class
                 return reduced
 
