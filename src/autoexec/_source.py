@@ -37,7 +37,7 @@ class Source:
         self._list: list[Any] | None = items if whole and type(items) is list else None
         self.iterator = iterator
         length = len(items) if isinstance(items, Sized) else None
-        self.length = length if whole else length or None
+        self.length: int | None = length if whole else length or None
 
     @property
     def may_block(self) -> bool:
