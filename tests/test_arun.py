@@ -428,14 +428,18 @@ def test_cancelling_ends_the_tasks_of_the_run_and_waits_for_them(run: Run) -> No
     run(main())
 
 
-def test_cancelling_leaves_threads_behind_and_ends_workers(run: Run) -> None:
+def test_cancelling_leaves_threads_behind_and_ends_workers(run: Run, tmp_path: Path) -> None:
     def call(x: int) -> int:
-        time.sleep(60 if x else 0)
+        if x:
+            (tmp_path / str(os.getpid())).touch()
+            time.sleep(60)
         return os.getpid()
 
     async def main() -> None:
         async with aiter_parallel(call, range(9), backend="processes", chunksize=1) as results:
             worker = await anext(results)
+            while not (tmp_path / str(worker)).exists():  # one without a call would stay
+                await asyncio.sleep(0.01)
         for _ in range(500):
             try:
                 os.kill(worker, 0)

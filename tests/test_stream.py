@@ -411,14 +411,16 @@ def test_who_leaves_leaves_no_threads_behind(leave: Callable[[Any], Any], fn: An
     until(lambda: not own_threads())
 
 
-def test_workers_in_a_call_end_when_the_iterator_is_dropped() -> None:
+def test_workers_in_a_call_end_when_the_iterator_is_dropped(tmp_path: Path) -> None:
     def call(x: int) -> int:
         if x:
+            (tmp_path / str(os.getpid())).touch()
             time.sleep(60)
         return os.getpid()
 
     results = iter_parallel(call, range(10), backend="processes", max_workers=2, chunksize=1)
     worker = next(results)
+    until((tmp_path / str(worker)).exists)  # one without a call would stay
     del results
     until(lambda: not alive(worker))
 
