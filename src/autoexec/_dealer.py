@@ -100,10 +100,10 @@ class Dealer:
     def allowed(self, name: Lane, wanted: int) -> int:
         """As many of the calls that are wanted on a lane at once as `max_workers` allows beside those that
         are under way on others: what has started there drains."""
-        beside = self._lanes.running_beside(name) if self._settings.max_workers else 0
-        if not beside or self._settings.max_workers is None:
+        limit = self._settings.max_workers
+        if limit is None or not (beside := self._lanes.running_beside(name)):
             return wanted
-        return max(0, min(wanted, self._settings.max_workers - beside))
+        return max(0, min(wanted, limit - beside))
 
     def _holds_ready(self, plan: Plan) -> bool:
         """Whether a chunk waits for each thread: they keep every core busy, so that the driver gets one

@@ -306,9 +306,8 @@ class Pool:
         for item in items:
             try:
                 wires.append(pack(item))
-            except (
-                Exception
-            ) as refused:  # of the reader of another worker, perhaps, which must go on
+            except Exception as refused:
+                # Whatever it is: this may be the thread of another worker's reader, which must go on.
                 if wires:
                     break
                 # Of a later item it is found when that is the first.

@@ -48,5 +48,5 @@ def _stand_in(error: BaseException) -> RemoteError:
 def _text(error: BaseException) -> str:
     try:
         return str(error)
-    except BaseException:  # `__str__` is user code
+    except BaseException:  # also a KeyboardInterrupt, unlike `text_of`: here it is no Ctrl-C
         return "(its text could not be made)"

@@ -93,9 +93,8 @@ class ThreadsExecutor:
     def _serve(self) -> None:
         self._start()
         while (chunk := self._todo.get()) is not None:
-            self._running.add(
-                chunk
-            )  # before the question: `close` recalls those that it finds here
+            # Before the question: `close` recalls those that it finds here.
+            self._running.add(chunk)
             if self._abandoned:
                 return
             run_chunk(self._fn, chunk, self._emit)
