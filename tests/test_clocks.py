@@ -8,8 +8,8 @@ import time
 import pytest
 
 from autoexec import _clocks
-from autoexec._chunk import Chunk
-from autoexec._clocks import look, thread_cpu_ns
+from autoexec._chunk import Chunk, Clocks
+from autoexec._clocks import Beat, look, thread_cpu_ns
 from autoexec._types import Running
 
 
@@ -31,6 +31,36 @@ def test_a_clock_that_is_none_shows_nothing() -> None:
 def test_without_such_clocks_nothing_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(time, "clock_gettime_ns", raising=False)
     assert thread_cpu_ns(0) is None
+
+
+def test_a_beat_that_nobody_used_to_compute_was_without_a_core() -> None:
+    beat = Beat(0.001)
+    time.sleep(0.02)
+    late_s, away_s = beat.ended()
+    assert 0 < away_s <= late_s
+
+
+def test_a_beat_that_was_computed_through_was_not() -> None:
+    beat, before = Beat(), time.process_time()
+    while time.process_time() < before + 0.02:
+        pass
+    late_s, away_s = beat.ended()
+    assert away_s <= max(0.0, late_s - 0.02) + 0.001
+
+
+def test_a_wait_that_was_cut_short_was_not_late() -> None:
+    assert Beat(100).ended() == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(("away_s", "wanting_s"), [(0.0, 0.0), (0.25, 0.25)])
+def test_a_call_wanted_a_core_while_the_machine_had_none_for_this_process(
+    away_s: float, wanting_s: float
+) -> None:
+    chunk = Chunk(0, [1], "threads", "threads")
+    chunk.began = Clocks(time.perf_counter_ns(), 0, 0)
+    chunk.away_s = away_s
+    (running,) = _clocks.running([chunk])
+    assert running.queued_s == wanting_s
 
 
 def test_a_look_shows_the_clocks_of_this_moment(monkeypatch: pytest.MonkeyPatch) -> None:

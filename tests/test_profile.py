@@ -191,6 +191,37 @@ def test_a_beat_says_nothing_of_the_waiting_before_a_late_one(watch: Watch) -> N
     assert watch.profile.wall_s == pytest.approx(5 * MS + BEAT_S + ON_TIME_S)
 
 
+def test_what_made_a_beat_late_is_not_time_that_the_call_waited(watch: Watch) -> None:
+    # The host took the cores for 20 ms before the wait began, and had given them back when it ended late,
+    # which was the call's own doing.
+    computes = [Running(watch.watched, 26 * MS, 6 * MS, 0.0, runnable=False)]
+    watch.look(computes, late_s=5 * MS)
+    assert watch.profile.wall_s == pytest.approx(6 * MS + BEAT_S)
+    # Others had the GIL, and the call, which has computed nothing, waits for something or for that.
+    other = [Running(chunk_of(1), 26 * MS, 0.0, 0.0, runnable=False)]
+    watch = Watch()
+    watch.look(other, late_s=5 * MS)
+    assert watch.profile.wall_s == pytest.approx(5 * MS + BEAT_S)
+
+
+def test_while_the_machine_had_no_core_for_this_process_no_call_waited(watch: Watch) -> None:
+    watch.watched.away_s = 20 * MS
+    watch.ran(28 * MS, 8 * MS, watched=True)
+    assert watch.profile.wall_s == pytest.approx(8 * MS)
+    for _ in range(3):
+        watch.watched = chunk_of(1)
+        watch.watched.away_s = 5 * MS
+        watch.ran(28 * MS, 8 * MS, watched=True)
+    assert watch.profile.wall_s == pytest.approx(23 * MS)
+
+
+def test_that_is_no_excuse_in_a_crowd_where_others_were_there_to_compute(watch: Watch) -> None:
+    watch.overlapped(500 * MS, cpus=0.6)
+    watch.watched.away_s = 50 * MS
+    watch.ran(570 * MS, 18 * MS, watched=True, crowd=40)
+    assert watch.profile.wall_s > 50 * MS
+
+
 def test_a_call_never_takes_less_than_it_computes(watch: Watch) -> None:
     watch.ran(40 * MS, 30 * MS, queued_s=35 * MS)
     assert watch.profile.wall_s == watch.profile.cpu_s == pytest.approx(30 * MS)

@@ -472,8 +472,9 @@ def test_after_the_deadline_what_was_done_is_known(backend: Any, kind: str, gate
         # Workers take a while to start on a machine that has other things to do.
         run_parallel(double, range(4), backend=backend, max_workers=4)
         deadline = 4.0
+    options: Any = {"backend": backend, "deadline": deadline, "max_workers": 4, "chunksize": 1}
     with pytest.raises(DeadlineExceeded, match=f"deadline={deadline:.0f}") as caught:
-        run_parallel(fn, [0, 1, -2, 3, 4], backend=backend, deadline=deadline, max_workers=4)
+        run_parallel(fn, [0, 1, -2, 3, 4], **options)  # a cluster tells of a chunk at its end
     assert isinstance(caught.value, TimeoutError)
     finished = caught.value.finished
     done = {0: 0, 1: 2, 3: 6, 4: 8}

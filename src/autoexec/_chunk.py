@@ -38,7 +38,7 @@ class Chunk:
     """
 
     __slots__ = (
-        "alone", "arrived", "began", "budget_s", "clock_id", "count", "crowd", "done", "expected_s", "finished", "first",
+        "alone", "arrived", "away_s", "began", "budget_s", "clock_id", "count", "crowd", "done", "expected_s", "finished", "first",
         "lane", "made_of", "native_id", "noted", "overdue", "partial", "pid", "process_cpu_s", "recalled", "route", "sent_s", "source", "start", "todo", "watched", "width",
     )  # fmt: skip
 
@@ -58,6 +58,8 @@ class Chunk:
         self.budget_s: float = 0.0
         """Seconds after which a worker process gives back what it has not started; 0: never."""
         self.watched: bool = False
+        self.away_s: float = 0.0
+        """Seconds of its run in which the machine had no core for this process, as the driver saw it."""
         self.made_of: type[list[Any]] = list
         """The kind of list that its values are collected in."""
         self.crowd: int = 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from ._call import is_runnable, queued_ns_of
+from ._call import is_runnable, queued_ns, queued_ns_of
 from ._chunk import Chunk
 from ._host import child_cpu_s
 from ._types import Look, Running
@@ -26,6 +26,32 @@ def thread_cpu_ns(clock_id: int) -> int | None:
 def process_cpu_s() -> float:
     """What this process has computed so far, the calling thread left out."""
     return time.process_time() - time.thread_time()
+
+
+class Beat:
+    """A wait of the driver while calls are watched, or the look that follows it, which begins now.
+
+    Args:
+        seconds: How long it is to take.
+    """
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self._queued_ns = queued_ns()
+        self._computed_s = time.process_time()
+        self._until = time.perf_counter() + seconds
+
+    def ended(self) -> tuple[float, float]:
+        """How late it ended, and for how much of that nobody computed in this process.
+
+        Time spent ready but without a core is a busy machine, not a busy GIL. Where the host of a virtual
+        machine takes the core of the thread that has the GIL, no clock of that thread shows it: a call
+        that computed for 8 ms took 42, and seemed to wait.
+        """
+        late_s = time.perf_counter() - self._until
+        if late_s <= 0.0:
+            return 0.0, 0.0
+        late_s = max(0.0, late_s - (queued_ns() - self._queued_ns) * 1e-9)
+        return late_s, max(0.0, late_s - (time.process_time() - self._computed_s))
 
 
 def look(
@@ -83,5 +109,6 @@ def running(chunks: Sequence[Chunk]) -> list[Running]:
             cpu_s = (cpu - began.cpu_ns) * 1e-9
         queued = queued_ns_of(chunk.native_id) - began.queued_ns if chunk.native_id else 0
         runnable = is_runnable(chunk.native_id) if chunk.native_id else False
-        found.append(Running(chunk, elapsed * 1e-9, cpu_s, max(0, queued) * 1e-9, runnable))
+        wanting_s = max(0, queued) * 1e-9 + chunk.away_s
+        found.append(Running(chunk, elapsed * 1e-9, cpu_s, wanting_s, runnable))
     return found

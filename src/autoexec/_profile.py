@@ -212,6 +212,9 @@ class Profiler:
             return
         if not local and crowd > 1 and self._is_cold(block, calls, crowd):
             return
+        if crowd <= 1:  # the others of a crowd had none either: it would count many times
+            gap_s = max(0.0, block.wall_s - block.cpu_s)
+            block.queued_s = min(gap_s, block.queued_s + block.chunk.away_s)
         self._look_at_queue(block, calls)
         watched = self._watched is not None and self._watched.chunk is block.chunk
         clear = crowd <= 1 or not self._crowded(block, calls, crowd)
@@ -380,7 +383,8 @@ class Profiler:
         something of its own. A thread that wants a core does not show it until it gets one, so the
         time since the beat before counts as waiting only if the thread is seen to be blocked. All
         of it counts if it was blocked at both; else no more than the beat, since between beats the
-        driver may have been the one that held the GIL.
+        driver may have been the one that held the GIL. What made a beat late, and was not the call itself
+        nor the want of a core, were others that had the GIL.
         """
         self._running_cpu_s = now.cpu_s
         if late_s is None:
@@ -390,12 +394,13 @@ class Profiler:
             self._watched = now  # of the time before nobody knows whether it had a core
             return
         before = last or Running(now.chunk, 0.0, 0.0, 0.0, False)
-        gap_s = (now.elapsed_s - before.elapsed_s) - (now.cpu_s - before.cpu_s)
-        gap_s -= now.queued_s - before.queued_s
+        own_s = (now.cpu_s - before.cpu_s) + (now.queued_s - before.queued_s)
+        gap_s = (now.elapsed_s - before.elapsed_s) - own_s
         on_time = late_s <= LATE_S
         if not now.runnable and (on_time or not crowded):
-            whole = on_time and not before.runnable
-            self._running_wait_s += max(0.0, gap_s if whole else min(gap_s, BEAT_S + late_s))
+            if before.runnable or not on_time:
+                gap_s = min(gap_s, BEAT_S + max(0.0, late_s - own_s))
+            self._running_wait_s += max(0.0, gap_s)
         self._running_seen_s += now.elapsed_s - before.elapsed_s
         # What was late says nothing of the time before: as if the thread had wanted a core.
         self._watched = now if on_time else now._replace(runnable=True)

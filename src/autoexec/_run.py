@@ -30,7 +30,6 @@ from ._actions import (
     Weigh,
 )
 from ._bytecode import effect_in_code, may_change_objects
-from ._call import queued_ns
 from ._chunk import Block, Chunk
 from ._classify import classify
 from ._effects import difference, snapshot
@@ -381,19 +380,18 @@ class Run:
                 self.commit()
             else:
                 seconds = min(seconds, due)
-        queued = queued_ns() if watched else 0
-        before = self._clock()
+        beat = _clocks.Beat(seconds) if watched else None
         event = self._next_event(seconds)
-        late = None
-        if event is None and watched:
-            # Time spent ready but without a core is a busy machine, not a busy GIL.
-            waiting = (queued_ns() - queued) * 1e-9
-            late = max(0.0, self._clock() - before - seconds - waiting)
         self._here = here
         # Before what has happened is told: how busy the process was says how to take a call's time.
         self._returned += 0 if event is None else calls_of(event)
-        if watched or (here and self._clock() > self._looked + LOOK_S):
-            self._look(watched, late, here)
+        if beat is not None:
+            late_s = _ended(beat, watched)
+            beat = _clocks.Beat()
+            self._look(watched, late_s if event is None else None, here)
+            _ended(beat, watched)
+        elif here and self._clock() > self._looked + LOOK_S:
+            self._look((), None, here)
         if isinstance(event, list) and not self._stream and (last := self.scheduler.last_ones):
             event = self._settle_last(event, last)
         if event is not None:
@@ -477,6 +475,14 @@ class Run:
             changed and f"{changed} is not as it was before a call",
             of_item=changed is not None and changed.startswith("its item"),
         )
+
+
+def _ended(beat: _clocks.Beat, watched: Sequence[Chunk]) -> float:
+    """How late it ended; calls under watch are told for how long they could not go on."""
+    late_s, away_s = beat.ended()
+    for chunk in watched:
+        chunk.away_s += away_s
+    return late_s
 
 
 def _failed(block: Block) -> bool:
