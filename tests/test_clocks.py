@@ -41,7 +41,7 @@ def test_a_beat_that_nobody_used_to_compute_was_without_a_core() -> None:
 
 
 def test_a_beat_that_was_computed_through_was_not() -> None:
-    beat, before = Beat(), time.process_time()
+    beat, before = Beat(0.0), time.process_time()
     while time.process_time() < before + 0.02:
         pass
     late_s, away_s = beat.ended()

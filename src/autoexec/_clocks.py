@@ -28,6 +28,10 @@ def process_cpu_s() -> float:
     return time.process_time() - time.thread_time()
 
 
+LOOKING_S = 0.001
+"""More than a look takes, 10 to 60 µs, if there is a core for it."""
+
+
 class Beat:
     """A wait of the driver while calls are watched, or the look that follows it, which begins now.
 
@@ -35,7 +39,7 @@ class Beat:
         seconds: How long it is to take.
     """
 
-    def __init__(self, seconds: float = 0.0) -> None:
+    def __init__(self, seconds: float) -> None:
         self._queued_ns = queued_ns()
         self._computed_s = time.process_time()
         self._until = time.perf_counter() + seconds

@@ -386,16 +386,30 @@ class Run:
         # Before what has happened is told: how busy the process was says how to take a call's time.
         self._returned += 0 if event is None else calls_of(event)
         if beat is not None:
-            late_s = _ended(beat, watched)
-            beat = _clocks.Beat()
-            self._look(watched, late_s if event is None else None, here)
-            _ended(beat, watched)
+            self._watch(beat, watched, here, cut_short=event is not None)
         elif here and self._clock() > self._looked + LOOK_S:
             self._look((), None, here)
         if isinstance(event, list) and not self._stream and (last := self.scheduler.last_ones):
             event = self._settle_last(event, last)
         if event is not None:
             self._dispatch(event)
+
+    def _watch(
+        self,
+        beat: _clocks.Beat,
+        watched: Sequence[Chunk],
+        here: Sequence[Chunk],
+        *,
+        cut_short: bool,
+    ) -> None:
+        """Look at the calls under watch, after a wait that an outcome has cut short or not."""
+        late_s = _ended(beat, watched)
+        if cut_short:
+            self._look(watched, None, here)
+            return
+        looking = _clocks.Beat(_clocks.LOOKING_S)
+        self._look(watched, late_s, here)
+        _ended(looking, watched)
 
     def _settle_last(self, blocks: list[Block], chunks: int) -> Event | Pulled | None:
         """Settle outcomes together with those that come right after them, where nothing is done but to
@@ -478,7 +492,7 @@ class Run:
 
 
 def _ended(beat: _clocks.Beat, watched: Sequence[Chunk]) -> float:
-    """How late it ended; calls under watch are told for how long they could not go on."""
+    """How late it ended. Calls under watch note for how long nobody could go on."""
     late_s, away_s = beat.ended()
     for chunk in watched:
         chunk.away_s += away_s
