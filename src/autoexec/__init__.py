@@ -75,6 +75,7 @@ The map of the package, from the top down; each module imports only from those b
     _wording       times and counts in words
     _host          the only reader of facts about the machine -> Host
     _cgroup        limits of this process's cgroup, for `_host`
+    _proc          files of the kernel's, such as those under /proc
     _options       the options: one definition, validated once
     _size          sizes of memory, as they are written
     _meant         what was meant by a wrong name, for errors; pure

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 
+from . import _proc
 from ._chunk import Block, Chunk, Clocks
 
 TYPE_CHECKING = False  # type checkers take it for that of `typing`
@@ -95,20 +96,13 @@ def times_blocked() -> int:
 
 def queued_ns_of(native_id: int) -> int:
     """The same of another thread of this process."""
-    try:
-        with open(f"/proc/self/task/{native_id}/schedstat", "rb", buffering=0) as file:
-            return _parse_schedstat(file.read(64))
-    except OSError:
-        return 0
+    return _parse_schedstat(_proc.read(f"/proc/self/task/{native_id}/schedstat", 64))
 
 
 def is_runnable(native_id: int) -> bool:
     """Whether a thread of this process runs or waits for a core (Linux; elsewhere False)."""
-    try:
-        with open(f"/proc/self/task/{native_id}/stat", "rb", buffering=0) as file:
-            return file.read(512).rpartition(b")")[2].split()[0] == b"R"
-    except (OSError, IndexError):
-        return False
+    stat = _proc.read(f"/proc/self/task/{native_id}/stat", 512)
+    return stat.rpartition(b")")[2].split()[:1] == [b"R"]
 
 
 def _parse_schedstat(text: bytes) -> int:

@@ -10,6 +10,11 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from . import _proc
+
+MOST_BYTES = 1 << 16
+"""More than any of these files has, the longest of which has 4 kB."""
+
 
 def read_quota(root: str) -> float | None:
     """The CPU quota of this process's cgroup (v2, else v1) in cores, or None if there is none.
@@ -95,8 +100,4 @@ def number_in(text: str, name: str) -> int | None:
 
 def read_text(path: str) -> str:
     """The text of a file of the kernel's; empty if it cannot be read."""
-    try:
-        with open(path, "rb", buffering=0) as file:  # 20 µs less than as text
-            return file.read().decode(errors="replace")
-    except OSError:
-        return ""
+    return _proc.read(path, MOST_BYTES).decode(errors="replace")

@@ -98,8 +98,14 @@ def mean_spent_s(seen: Sequence[Running]) -> float:
     return sum(one.cpu_s for one in seen) / max(1, len(seen))
 
 
-def running(chunks: Sequence[Chunk]) -> list[Running]:
-    """How long chunks have been running, and on how much CPU, by the clocks of their threads."""
+def running(chunks: Sequence[Chunk], *, on_time: bool = True) -> list[Running]:
+    """How long chunks have been running, and on how much CPU, by the clocks of their threads.
+
+    Args:
+        chunks: What is to be looked at.
+        on_time: The wait before ended so. If not, who has the GIL now has taken it from them, so that they
+            are blocked; to ask would be to let go of it three times, and to wait 5 ms for it each time.
+    """
     found: list[Running] = []
     for chunk in chunks:
         began = chunk.began
@@ -112,7 +118,7 @@ def running(chunks: Sequence[Chunk]) -> list[Running]:
         else:
             cpu_s = (cpu - began.cpu_ns) * 1e-9
         queued = queued_ns_of(chunk.native_id) - began.queued_ns if chunk.native_id else 0
-        runnable = is_runnable(chunk.native_id) if chunk.native_id else False
+        runnable = is_runnable(chunk.native_id) if chunk.native_id and on_time else False
         wanting_s = max(0, queued) * 1e-9 + chunk.away_s
         found.append(Running(chunk, elapsed * 1e-9, cpu_s, wanting_s, runnable))
     return found

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from ._chunk import Chunk
 from ._lanes import Lanes
 from ._routes import PROCESSES
-from ._types import Held, Lane, Memory
+from ._types import Held, Host, Lane, Memory
 
 SAFE = 0.9
 """Share of all memory that this process and its workers may hold if nothing else is asked for."""
@@ -30,6 +30,12 @@ LOOK_S = 0.1
 CLOSE_LOOK_S = 0.05
 """Between looks, and between those where a limit was asked for: one takes 0.1 ms, and 0.03 ms more
 for each worker."""
+FAR_LOOK_S = 1.0
+"""The longest between looks if no limit was asked for, while so few calls are in flight that it would take twice
+as long to fill what is left: beside calls that keep the GIL a look takes 30 ms of the driver's time and 15 more for
+each worker, as each file that it reads costs three times 5 ms."""
+FILL_BYTES_S = 4e9
+"""New memory that a core can take in a second, at most: that is how fast pages come."""
 ALONE_LOOK_S = 0.005
 """The same while a call runs alone to show what it takes, where nothing but looks can tell: the
 kernel's own record of the most is no help if more was held earlier. Pages come at some 4 GB/s, so what
@@ -244,13 +250,17 @@ class Watch:
     Args:
         limit: What was asked for: bytes, a share of all memory, or None.
         now: The time.
+        host: The facts of the machine.
     """
 
-    def __init__(self, limit: int | float | None, now: float) -> None:
+    def __init__(self, limit: int | float | None, now: float, host: Host) -> None:
         asked = limit is not None
         self.look_at = now if asked else now + FIRST_LOOK_S
-        """When to look again."""
+        """When it may be time to look again."""
         self._limit = limit
+        self._cores = host.cores
+        self._started = now
+        self._safe_until = 0.0 if asked else now + self._safe_s(host.free_bytes)
         # Calls that are yet to end before others of their kind may run beside them.
         self._alone = {False: ALONE, True: 1} if asked else {False: 0, True: 0}  # in workers?
         self._ended = 0
@@ -338,7 +348,23 @@ class Watch:
         matters = self._limit is not None or self._held_back
         self._exceeded |= matters and memory.used_bytes > allowed and calls.total <= 1
         self.look_at = now + self._interval(calls)
+        left_bytes = 0 if self.bounds or self._limit is not None else allowed - memory.used_bytes
+        self._safe_until = now + self._safe_s(left_bytes)
         self._note(memory, allowed)
+
+    def due(self, now: float, lanes: Lanes) -> bool:
+        """Whether to look now. Not where no more calls are in flight than there are cores, which may be
+        such as keep the GIL, and memory is far from being full."""
+        if now < self.look_at:
+            return False
+        if now < self._safe_until and in_flight(lanes).total <= self._cores:
+            self.look_at = min(now + LOOK_S, self._safe_until)
+            return False
+        return True
+
+    def _safe_s(self, left_bytes: int) -> float:
+        """Seconds in which not half of what is left can be filled."""
+        return max(0.0, min(FAR_LOOK_S, left_bytes / 2 / (FILL_BYTES_S * self._cores)))
 
     def _interval(self, calls: Calls) -> float:
         if (self._alone[False] and calls.here) or (self._alone[True] and calls.workers):
@@ -354,6 +380,11 @@ class Watch:
             held_back=False,
             exceeded=False,
         )
+
+    def untold(self, now: float) -> bool:
+        """Whether a run that took a moment ends without a look."""
+        took_s = now - self._started
+        return self._use is None and took_s >= FIRST_LOOK_S and self.look_at < math.inf
 
     def use(self) -> MemoryUse | None:
         """What is to be told of it; None if there was no look."""

@@ -34,6 +34,7 @@ from ._chunk import Block, Chunk
 from ._classify import classify
 from ._effects import difference, snapshot
 from ._errors import AutoexecError, DeadlineExceeded, RunAborted
+from ._evidence import LATE_S
 from ._function import RunCoroutine, Star, is_async, name_of, undecorated
 from ._options import Settings
 from ._payload import weigh
@@ -435,7 +436,9 @@ class Run:
     def _look(
         self, chunks: Sequence[Chunk], late_s: float | None, here: Sequence[Chunk] = ()
     ) -> None:
-        running = _clocks.running([chunk for chunk in chunks if not chunk.finished])
+        on_time = late_s is not None and late_s <= LATE_S
+        watched = [chunk for chunk in chunks if not chunk.finished]
+        running = _clocks.running(watched, on_time=on_time)
         # While the first call waits: for a child process, perhaps, which is not like waiting.
         first = bool(running) and not self.scheduler.profiler.done and not self._had_children
         new_child = first and _host.has_child_since(self._boot_s)
@@ -526,6 +529,8 @@ def refuse_second_import() -> None:
 def report_of(run: Run) -> Report:
     """What a run has done so far, and why."""
     scheduler = run.scheduler
+    if scheduler.memory.untold(time.perf_counter()):
+        scheduler.gauged(_host.read_memory(), time.perf_counter())
     profile, plan = scheduler.planner.final_profile(), scheduler.planner.history[-1][1]
     return Report(
         function=run.name,

@@ -80,7 +80,7 @@ class Scheduler:
         self.ran: defaultdict[str, int] = defaultdict(int)  # calls by route
         self.calls_s = 0.0
         self.ledger = Ledger(now, settings.timeout, record=settings.timeline)
-        self.memory = Watch(settings.memory_limit, now)
+        self.memory = Watch(settings.memory_limit, now, host)
         self._intake = Intake(length)
         self._outcomes = Outcomes(settings, name, self._intake, stream=stream)
         self.window = self._outcomes.window
@@ -297,7 +297,7 @@ class Scheduler:
             self._pace.stalled(self.plan, now)
         if self._pace.probing and now >= self.planner.aged_at(now):
             self._pace.probe_in_vain()
-        if now >= self.memory.look_at:
+        if self.memory.due(now, self._lanes):
             self.memory.look_at = math.inf  # until it is said
             return Gauge()
         if self.planner.due(now):

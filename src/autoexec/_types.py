@@ -263,6 +263,9 @@ class Host(NamedTuple):
     processes_barred: str | None
     """Why worker processes cannot be started from here."""
     costs: Costs
+    free_bytes: int = 0
+    """Memory that is free at once, if that bounds what this process may take: nobody uses it for files, and no
+    cgroup allows less. 0 where that is not so, or the system does not tell."""
 
 
 class Alternative(NamedTuple):
