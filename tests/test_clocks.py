@@ -63,6 +63,35 @@ def test_a_call_wanted_a_core_while_the_machine_had_none_for_this_process(
     assert running.queued_s == wanting_s
 
 
+@pytest.mark.skipif(not hasattr(time, "pthread_getcpuclockid"), reason="no clocks of threads")
+@pytest.mark.parametrize(("waited_s", "queued_s"), [(0.0, 0.0), (60.0, 0.5)])
+def test_only_who_does_not_compute_all_the_time_is_asked_for_its_run_queue(
+    waited_s: float, queued_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_clocks, "queued_ns_of", lambda thread: 500_000_000)
+    clock = time.pthread_getcpuclockid(threading.get_ident())
+    chunk = Chunk(0, [1], "threads", "threads")
+    chunk.native_id, chunk.clock_id = threading.get_native_id(), clock
+    # It has computed for a second, and begun that and what it waited for before now.
+    elapsed_ns = round((1 + waited_s) * 1e9)
+    chunk.began = Clocks(
+        time.perf_counter_ns() - elapsed_ns, time.thread_time_ns() - 1_000_000_000, 0
+    )
+    (running,) = _clocks.running([chunk])
+    assert running.queued_s == queued_s
+
+
+@pytest.mark.parametrize("on_time", [True, False])
+def test_after_a_late_wait_nobody_is_asked_whether_it_wants_a_core(
+    on_time: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_clocks, "is_runnable", lambda thread: True)
+    chunk = Chunk(0, [1], "threads", "threads")
+    chunk.native_id, chunk.began = threading.get_native_id(), Clocks(time.perf_counter_ns(), 0, 0)
+    (running,) = _clocks.running([chunk], on_time=on_time)
+    assert running.runnable is on_time
+
+
 def test_a_look_shows_the_clocks_of_this_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     # That of children runs on while an earlier test's are waited for.
     monkeypatch.setattr(_clocks, "child_cpu_s", lambda: 0.25)

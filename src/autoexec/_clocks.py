@@ -28,6 +28,10 @@ def process_cpu_s() -> float:
     return time.process_time() - time.thread_time()
 
 
+GAP_S = 0.001
+GAP_SHARE = 0.1
+"""Who computes for all but so much of the time computes, whether it wanted a core meanwhile or not: to ask would
+be to wait for the GIL three times, so that a look at such a call took 22 ms, not 6."""
 LOOKING_S = 0.001
 """More than a look takes, 10 to 60 µs, if there is a core for it."""
 
@@ -111,14 +115,16 @@ def running(chunks: Sequence[Chunk], *, on_time: bool = True) -> list[Running]:
         began = chunk.began
         if began is None:  # still in the queue
             continue
-        elapsed = time.perf_counter_ns() - began.wall_ns
+        elapsed_s = (time.perf_counter_ns() - began.wall_ns) * 1e-9
         cpu = None if chunk.clock_id is None else thread_cpu_ns(chunk.clock_id)
         if cpu is None:
             cpu_s = (time.process_time() - chunk.process_cpu_s) / len(chunks)
         else:
             cpu_s = (cpu - began.cpu_ns) * 1e-9
-        queued = queued_ns_of(chunk.native_id) - began.queued_ns if chunk.native_id else 0
+        queued = 0
+        if chunk.native_id and elapsed_s - cpu_s > GAP_S + GAP_SHARE * elapsed_s:
+            queued = queued_ns_of(chunk.native_id) - began.queued_ns
         runnable = is_runnable(chunk.native_id) if chunk.native_id and on_time else False
         wanting_s = max(0, queued) * 1e-9 + chunk.away_s
-        found.append(Running(chunk, elapsed * 1e-9, cpu_s, wanting_s, runnable))
+        found.append(Running(chunk, elapsed_s, cpu_s, wanting_s, runnable))
     return found
