@@ -472,6 +472,34 @@ def test_where_ages_are_not_told_any_child_counts(
     assert has_child_since(boot_clock() + 3600) is has_children()
 
 
+def test_what_the_host_took_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = iter([100, 100, 130, 130])
+    tick_s = 1 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.0
+
+    def read(path: str, most_bytes: int) -> bytes:
+        assert path == "/proc/stat"
+        return b"cpu  9 8 7 6 5 4 3 %d 2 1\ncpu0 1 1 1 1 1 1 1 1 1 1\n" % next(ticks)
+
+    monkeypatch.setattr(_proc, "read", read)
+    _host.newly_stolen_s()
+    told = [_host.newly_stolen_s() for _ in range(3)]
+    assert told == [0.0, pytest.approx(30 * tick_s), 0.0]
+
+
+def test_a_system_without_a_host_has_nothing_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_proc, "read", lambda path, most_bytes: b"")
+    assert _host.newly_stolen_s() == _host.newly_stolen_s() == 0.0
+
+
+def test_limits_that_could_not_be_read_are_read_another_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as without:
+        without.setattr(_proc, "read", lambda path, most_bytes: b"")
+        assert _host.memory_limits(str(tmp_path)) == (None, ())
+    assert _host.memory_limits(tree(tmp_path, MACHINE)) == (8000000 << 10, [])
+
+
 def test_without_children_none_is_young(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "waitid", raising=False)
     assert has_child_since(0.0) is False

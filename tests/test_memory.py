@@ -316,11 +316,13 @@ def test_a_first_call_in_a_worker_waits_for_the_first_here_to_tell_what_it_takes
 PLENTY_FREE = HOST._replace(free_bytes=64 * GB)
 
 
-def looks(watch: Watch, lanes: Lanes, seconds: float, free: int) -> list[float]:
+def looks(
+    watch: Watch, lanes: Lanes, seconds: float, free: int, *, costly: bool = True
+) -> list[float]:
     """When a run looks at memory, of which always as much is free."""
     times, step = list[float](), 0.01
     for now in (step * i for i in range(round(seconds / step) + 1)):
-        if watch.due(now, lanes):
+        if watch.due(now, lanes, costly=costly):
             times.append(now)
             watch.gauged(memory(50 * MB, free=free), lanes, now)
     return times
@@ -338,31 +340,25 @@ def test_as_memory_fills_looks_are_closer() -> None:
     (first,) = looks(watch, few, 1.0, free=20 * GB)
     assert first == pytest.approx(1.0, abs=0.02)
     # Four cores fill half of what may still be held, which is 10 GB, in 0.31 s.
-    assert not watch.due(first + 0.2, few)
-    assert watch.due(first + 0.32, few)
+    assert not watch.due(first + 0.2, few, costly=True)
+    assert watch.due(first + 0.32, few, costly=True)
 
 
 @pytest.mark.parametrize(
-    ("limit", "host", "counts"),
+    ("limit", "host", "calls", "free", "costly"),
     [
-        (None, PLENTY_FREE, {"threads": 5}),  # more calls than cores
-        (None, HOST, {"threads": 1}),  # a cgroup has a say
-        (GB, PLENTY_FREE, {"threads": 1}),
+        (None, PLENTY_FREE, 5, 64 * GB, True),  # more calls than cores
+        (None, HOST, 1, GB, True),  # next to nothing is left
+        (None, PLENTY_FREE, 1, 64 * GB, False),
+        (GB, PLENTY_FREE, 1, 64 * GB, True),
     ],
 )
 def test_others_are_looked_at_all_the_time(
-    limit: int | None, host: Host, counts: Mapping[Lane, int]
+    limit: int | None, host: Host, calls: int, free: int, costly: bool
 ) -> None:
     watch = Watch(limit, 0.0, host)
-    assert len(looks(watch, lanes_with(counts), 1.0, free=200 * MB)) >= 9
-
-
-@pytest.mark.parametrize(("now", "untold"), [(0.01, False), (0.5, True)])
-def test_a_run_that_took_a_moment_tells_what_was_held(now: float, untold: bool) -> None:
-    watch = Watch(None, 0.0, PLENTY_FREE)
-    assert watch.untold(now) is untold
-    watch.gauged(memory(50 * MB), Lanes(), now)
-    assert not watch.untold(now)
+    lanes = lanes_with({"threads": calls})
+    assert len(looks(watch, lanes, 1.0, free, costly=costly)) >= 9
 
 
 # --- Real processes --------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ class Chunk:
 
     __slots__ = (
         "alone", "arrived", "away_s", "began", "budget_s", "clock_id", "count", "crowd", "done", "expected_s", "finished", "first",
-        "lane", "made_of", "native_id", "noted", "overdue", "partial", "pid", "process_cpu_s", "recalled", "route", "sent_s", "source", "start", "todo", "watched", "width",
+        "lane", "made_of", "native_id", "noted", "overdue", "partial", "pid", "process_cpu_s", "queued_ns", "recalled", "route", "sent_s", "source", "start", "todo", "watched", "width",
     )  # fmt: skip
 
     def __init__(
@@ -60,6 +60,8 @@ class Chunk:
         self.watched: bool = False
         self.away_s: float = 0.0
         """Seconds of its run in which the machine had no core for this process, as the driver saw it."""
+        self.queued_ns: int = 0
+        """Time that its thread was ready without a core, when that was looked at last."""
         self.made_of: type[list[Any]] = list
         """The kind of list that its values are collected in."""
         self.crowd: int = 1

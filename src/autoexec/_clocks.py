@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ._call import is_runnable, queued_ns, queued_ns_of
 from ._chunk import Chunk
-from ._host import child_cpu_s
+from ._host import child_cpu_s, newly_stolen_s
 from ._types import Look, Running
 
 SAMPLED = 16
@@ -32,6 +32,8 @@ GAP_S = 0.001
 GAP_SHARE = 0.1
 """Who computes for all but so much of the time computes, whether it wanted a core meanwhile or not: to ask would
 be to wait for the GIL three times, so that a look at such a call took 22 ms, not 6."""
+AWAY_S = 0.003
+"""Less is not asked for: the host tells in ticks of 10 ms."""
 LOOKING_S = 0.001
 """More than a look takes, 10 to 60 µs, if there is a core for it."""
 
@@ -49,17 +51,19 @@ class Beat:
         self._until = time.perf_counter() + seconds
 
     def ended(self) -> tuple[float, float]:
-        """How late it ended, and for how much of that nobody computed in this process.
+        """How late it ended, and for how much of that the host of a virtual machine had taken the cores away.
 
-        Time spent ready but without a core is a busy machine, not a busy GIL. Where the host of a virtual
-        machine takes the core of the thread that has the GIL, no clock of that thread shows it: a call
-        that computed for 8 ms took 42, and seemed to wait.
+        Time spent ready but without a core is a busy machine, not a busy GIL. What the host takes from the
+        thread that has the GIL is in no clock of that thread: a call that computed for 8 ms took 42, and seemed
+        to wait. Nobody computes meanwhile; but so it is where a call waits and keeps the GIL, so that the host
+        is asked as well.
         """
         late_s = time.perf_counter() - self._until
         if late_s <= 0.0:
             return 0.0, 0.0
         late_s = max(0.0, late_s - (queued_ns() - self._queued_ns) * 1e-9)
-        return late_s, max(0.0, late_s - (time.process_time() - self._computed_s))
+        away_s = late_s - (time.process_time() - self._computed_s)
+        return late_s, min(away_s, newly_stolen_s()) if away_s > AWAY_S else 0.0
 
 
 def look(
@@ -107,8 +111,8 @@ def running(chunks: Sequence[Chunk], *, on_time: bool = True) -> list[Running]:
 
     Args:
         chunks: What is to be looked at.
-        on_time: The wait before ended so. If not, who has the GIL now has taken it from them, so that they
-            are blocked; to ask would be to let go of it three times, and to wait 5 ms for it each time.
+        on_time: The wait before ended so. If not, or if it was cut short, nobody wants to know whether a
+            thread has a core: to ask would be to let go of the GIL three times, and to wait for it 5 ms each.
     """
     found: list[Running] = []
     for chunk in chunks:
@@ -121,10 +125,9 @@ def running(chunks: Sequence[Chunk], *, on_time: bool = True) -> list[Running]:
             cpu_s = (time.process_time() - chunk.process_cpu_s) / len(chunks)
         else:
             cpu_s = (cpu - began.cpu_ns) * 1e-9
-        queued = 0
         if chunk.native_id and elapsed_s - cpu_s > GAP_S + GAP_SHARE * elapsed_s:
-            queued = queued_ns_of(chunk.native_id) - began.queued_ns
+            chunk.queued_ns = max(0, queued_ns_of(chunk.native_id) - began.queued_ns)
         runnable = is_runnable(chunk.native_id) if chunk.native_id and on_time else False
-        wanting_s = max(0, queued) * 1e-9 + chunk.away_s
+        wanting_s = chunk.queued_ns * 1e-9 + chunk.away_s
         found.append(Running(chunk, elapsed_s, cpu_s, wanting_s, runnable))
     return found

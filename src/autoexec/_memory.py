@@ -31,9 +31,9 @@ CLOSE_LOOK_S = 0.05
 """Between looks, and between those where a limit was asked for: one takes 0.1 ms, and 0.03 ms more
 for each worker."""
 FAR_LOOK_S = 1.0
-"""The longest between looks if no limit was asked for, while so few calls are in flight that it would take twice
-as long to fill what is left: beside calls that keep the GIL a look takes 30 ms of the driver's time and 15 more for
-each worker, as each file that it reads costs three times 5 ms."""
+"""The longest between looks beside calls that keep the GIL, if no limit was asked for; less where half of what is
+left could be filled sooner. Such a look takes 30 ms of the driver's time and 15 more for each worker, as each file
+that it reads costs three times 5 ms."""
 FILL_BYTES_S = 4e9
 """New memory that a core can take in a second, at most: that is how fast pages come."""
 ALONE_LOOK_S = 0.005
@@ -259,7 +259,6 @@ class Watch:
         """When it may be time to look again."""
         self._limit = limit
         self._cores = host.cores
-        self._started = now
         self._safe_until = 0.0 if asked else now + self._safe_s(host.free_bytes)
         # Calls that are yet to end before others of their kind may run beside them.
         self._alone = {False: ALONE, True: 1} if asked else {False: 0, True: 0}  # in workers?
@@ -352,12 +351,18 @@ class Watch:
         self._safe_until = now + self._safe_s(left_bytes)
         self._note(memory, allowed)
 
-    def due(self, now: float, lanes: Lanes) -> bool:
-        """Whether to look now. Not where no more calls are in flight than there are cores, which may be
-        such as keep the GIL, and memory is far from being full."""
+    def due(self, now: float, lanes: Lanes, *, costly: bool) -> bool:
+        """Whether to look now.
+
+        Args:
+            now: The time.
+            lanes: What is in flight.
+            costly: Calls here keep the GIL. Then memory that is far from being full is not looked at, as long as
+                no more of them are in flight than there are cores.
+        """
         if now < self.look_at:
             return False
-        if now < self._safe_until and in_flight(lanes).total <= self._cores:
+        if costly and now < self._safe_until and in_flight(lanes).total <= self._cores:
             self.look_at = min(now + LOOK_S, self._safe_until)
             return False
         return True
@@ -380,11 +385,6 @@ class Watch:
             held_back=False,
             exceeded=False,
         )
-
-    def untold(self, now: float) -> bool:
-        """Whether a run that took a moment ends without a look."""
-        took_s = now - self._started
-        return self._use is None and took_s >= FIRST_LOOK_S and self.look_at < math.inf
 
     def use(self) -> MemoryUse | None:
         """What is to be told of it; None if there was no look."""

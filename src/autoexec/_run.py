@@ -498,7 +498,8 @@ def _ended(beat: _clocks.Beat, watched: Sequence[Chunk]) -> float:
     """How late it ended. Calls under watch note for how long nobody could go on."""
     late_s, away_s = beat.ended()
     for chunk in watched:
-        chunk.away_s += away_s
+        if chunk.began is not None:
+            chunk.away_s += away_s
     return late_s
 
 
@@ -529,8 +530,6 @@ def refuse_second_import() -> None:
 def report_of(run: Run) -> Report:
     """What a run has done so far, and why."""
     scheduler = run.scheduler
-    if scheduler.memory.untold(time.perf_counter()):
-        scheduler.gauged(_host.read_memory(), time.perf_counter())
     profile, plan = scheduler.planner.final_profile(), scheduler.planner.history[-1][1]
     return Report(
         function=run.name,

@@ -39,6 +39,7 @@ from ._routes import PROCESSES, REMOTE
 from ._types import (
     Broken,
     Host,
+    Kind,
     Look,
     Memory,
     Payload,
@@ -297,7 +298,8 @@ class Scheduler:
             self._pace.stalled(self.plan, now)
         if self._pace.probing and now >= self.planner.aged_at(now):
             self._pace.probe_in_vain()
-        if self.memory.due(now, self._lanes):
+        keep_gil = self.plan.kind is Kind.CPU_HELD and self._lanes.local > 0
+        if self.memory.due(now, self._lanes, costly=keep_gil):
             self.memory.look_at = math.inf  # until it is said
             return Gauge()
         if self.planner.due(now):
