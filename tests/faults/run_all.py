@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import runner
@@ -29,4 +30,6 @@ def main(names: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    # A shell has what it runs in the background ignore Ctrl-C, and so would all that is started here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main(sys.argv[1:]))
