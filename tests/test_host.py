@@ -486,8 +486,12 @@ def test_what_the_host_took_is_told_once(monkeypatch: pytest.MonkeyPatch) -> Non
     assert told == [0.0, pytest.approx(30 * tick_s), 0.0]
 
 
-def test_a_system_without_a_host_has_nothing_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_proc, "read", lambda path, most_bytes: b"")
+@pytest.mark.parametrize("text", [b"", b"cpu  1 2 3 4\n", b"cpu  1 2 3 4 5 6 7 none 9 10\n"])
+def test_a_system_without_a_host_has_nothing_taken(
+    text: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_proc, "read", lambda path, most_bytes: text)
+    _host.newly_stolen_s()
     assert _host.newly_stolen_s() == _host.newly_stolen_s() == 0.0
 
 

@@ -175,8 +175,8 @@ def _held(path: str) -> Held | None:
 
 
 def _stolen_s() -> float:
-    fields = read_text("/proc/stat").split(maxsplit=9)
-    return int(fields[8]) / os.sysconf("SC_CLK_TCK") if len(fields) > 8 else 0.0
+    ticks = read_text("/proc/stat").split(maxsplit=9)[8:9]  # user, nice, ..., the eighth is steal
+    return int(ticks[0]) / os.sysconf("SC_CLK_TCK") if ticks and ticks[0].isdecimal() else 0.0
 
 
 _stolen_before_s = _stolen_s()

@@ -212,9 +212,8 @@ class Profiler:
             return
         if not local and crowd > 1 and self._is_cold(block, calls, crowd):
             return
-        if (
-            crowd <= 1 and block.last
-        ):  # the others of a crowd had none either: it would count many times
+        if crowd <= 1 and block.last:
+            # Not in a crowd: the others had no core either, so it would count many times.
             gap_s = max(0.0, block.wall_s - block.cpu_s)
             block.queued_s = min(gap_s, block.queued_s + block.chunk.away_s)
         self._look_at_queue(block, calls)
