@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import inspect
 import pickle
+import weakref
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
@@ -128,6 +130,14 @@ def test_results_can_be_pickled_with_their_report() -> None:
     again: Results[int] = pickle.loads(pickle.dumps(results))
     assert again == [1, 2]
     assert again.report == results.report
+
+
+def test_results_hold_no_dict() -> None:
+    """CPython 3.12 specialises the append of an inline call only on such a list."""
+    results = run_parallel(len, ["a"])
+    assert not hasattr(results, "__dict__")
+    assert weakref.ref(results)() is results
+    assert copy.copy(results).report is results.report
 
 
 def test_every_public_name_exists_and_is_documented() -> None:
