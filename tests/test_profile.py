@@ -432,6 +432,13 @@ def test_the_end_of_a_watched_call_may_go_unseen(watch: Watch) -> None:
     assert watch.profile.wall_s < 11 * MS
 
 
+def test_a_call_has_waited_for_as_long_as_it_was_seen_to(watch: Watch) -> None:
+    elapsed_s = watch.beats(10, computing=0.0)
+    # Its thread had no core for 42 ms between what was read before it and after it: not only in between.
+    watch.ran(49 * MS, 7 * MS, queued_s=42 * MS, watched=True, crowd=30)
+    assert watch.profile.wall_s == pytest.approx(7 * MS + elapsed_s)
+
+
 def test_a_call_alone_is_believed_whatever_was_before(watch: Watch) -> None:
     watch.ran(10 * MS, 10 * MS)
     watch.overlapped(50 * MS, cpus=1.0)

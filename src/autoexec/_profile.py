@@ -217,7 +217,7 @@ class Profiler:
             gap_s = max(0.0, block.wall_s - block.cpu_s)
             block.queued_s = min(gap_s, block.queued_s + block.chunk.away_s)
         self._look_at_queue(block, calls)
-        watched = self._watched is not None and self._watched.chunk is block.chunk
+        watched = self._is_watched(block)
         clear = crowd <= 1 or not self._crowded(block, calls, crowd)
         if clear and self._provisional and self._wall.n:
             # The first call pays for imports and empty caches; the second replaces it.
@@ -315,10 +315,20 @@ class Profiler:
         busy_s = block.cpu_s / calls + _median(self._child)
         return crowd * busy_s > CONTENDED * own_s or self._overlap.busy >= CONTENDED
 
+    def _is_watched(self, block: Block) -> bool:
+        return self._watched is not None and self._watched.chunk is block.chunk
+
+    def _with_a_core_s(self, block: Block) -> float:
+        """Seconds of calls without the time for which their thread was ready but had no core. That is read
+        a little before them and after them, and in a crowd it may queue right then, for longer than they
+        leave: they have waited for as long as they were seen to."""
+        seen_s = self._running_wait_s if self._is_watched(block) else 0.0
+        gap_s = max(0.0, block.wall_s - block.cpu_s)
+        return block.cpu_s + max(min(seen_s, gap_s), gap_s - block.queued_s)
+
     def _clear_s(self, block: Block) -> float:
         """Seconds of a call that had no others in its way."""
-        wall_s = max(block.cpu_s, block.wall_s - block.queued_s)
-        watched = self._watched is not None and self._watched.chunk is block.chunk
+        wall_s, watched = self._with_a_core_s(block), self._is_watched(block)
         seen_s = self._running_seen_s
         unseen_s = block.wall_s - seen_s
         if watched and seen_s > 0 and (unseen_s < STOLEN_S or seen_s > SEEN_WHOLE * block.wall_s):
@@ -343,7 +353,7 @@ class Profiler:
         if self._overlap.was_seen:
             wanted = 1 + block.queued_s / block.cpu_s if block.cpu_s else 1.0
             idle = max(0.0, 1 - self._overlap.busy * wanted)
-        most = max(block.cpu_s, block.wall_s - block.queued_s)
+        most = self._with_a_core_s(block)
         waited_s = self._running_wait_s
         if self._overlap.was_seen:
             waited_s = max(waited_s, idle * (most - block.cpu_s))
