@@ -603,6 +603,41 @@ def test_mixed_calls_get_twice_the_threads_that_keep_the_gil_busy() -> None:
     assert (plan.route, plan.workers, plan.waiting) == ("threads", 10, True)
 
 
+def short_of_a_core(**others: Any) -> Profile:
+    """Calls that seem to wait for 3 of their 8 ms."""
+    return profile(8 * MS, 5 * MS, **({"gil_share": 1.0, "checks": 2} | others))
+
+
+def test_that_calls_wait_for_a_little_is_not_believed_of_the_first() -> None:
+    plan = decide(short_of_a_core(calls=1), HOST, AUTO, "inline")
+    assert (plan.route, plan.kind) == ("inline", Kind.MIXED)
+    assert "chance" in plan.reason
+    up = {"calls": 1, "processes_ready": 4}
+    assert decide(short_of_a_core(**up), HOST, AUTO, "processes").route == "processes"
+    barred = HOST._replace(processes_barred=BARRED)
+    assert decide(short_of_a_core(calls=1), barred, AUTO, "processes").route == "inline"
+
+
+@pytest.mark.parametrize(
+    "figures",
+    [
+        pytest.param(short_of_a_core(calls=2), id="both have"),
+        pytest.param(short_of_a_core(calls=9, least_s=5 * MS), id="many have"),
+        pytest.param(short_of_a_core(calls=1, gil_share=0.0), id="threads lose nothing"),
+        pytest.param(mixed(calls=1), id="it waits for most of its time"),
+        pytest.param(profile(60 * MS, 30 * MS, gil_share=1.0, calls=0), id="it waits for long"),
+    ],
+)
+def test_these_calls_wait(figures: Profile) -> None:
+    assert decide(figures, HOST, AUTO, "inline").route != "inline"
+
+
+def test_one_of_a_few_calls_that_has_computed_all_the_time_makes_the_others_doubtful() -> None:
+    figures = short_of_a_core(calls=3, least_s=5 * MS)
+    assert decide(figures, HOST, AUTO, "inline").route == "inline"
+    assert decide(figures, HOST, AUTO, "threads").route == "threads"
+
+
 def test_an_input_of_unknown_length_is_expected_to_go_on_as_long_as_it_did() -> None:
     figures = profile(20 * MS, 20 * MS, gil_share=1.0, remaining=None)
     few = decide(figures._replace(done=3), HOST, AUTO, "inline")

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from . import _cluster
 from ._alternatives import weigh_up
-from ._classify import WAITING, classify, computing
+from ._classify import COMPUTES, WAITING, classify, computing, holds
 from ._evidence import OVERLAPS
 from ._options import Settings
 from ._report import seconds
@@ -25,6 +25,13 @@ FIRST_LOOK_S = 0.002
 """A call that runs this long is judged while it runs."""
 LONG_FIRST_S = 0.04
 """A first call that takes longer is not waited for, though what it changes was not compared yet."""
+FEW = 3
+"""Calls of which one may have been out of luck: on a busy machine one call in some hundreds that only compute has
+for 2 to 11 ms had no core, which no clock of that machine told from waiting."""
+DOUBTED = 0.4
+"""Share of computing from which it is doubted that such calls wait."""
+DOUBTED_S = 0.02
+"""Seconds of waiting from which it is not: so long none of them was without a core."""
 CHECKS = 2
 """Calls around which the caller's state must have been compared before items go to a process. The
 first may fill caches, so one is not enough."""
@@ -89,6 +96,10 @@ def decide(profile: Profile, host: Host, settings: Settings, current: Route | No
             # Where a call that never ends can be ended, though here it might be a bit quicker.
             chosen = options["processes"] if _possible(options["processes"]) else chosen
         reason = _reason(chosen, kind, profile, options)
+        if _doubtful(kind, profile, host) and current in ("inline", "processes"):
+            stay = current if _possible(options[current]) else "inline"
+            chosen = options[stay]
+            reason = "the calls seen so far have waited for so little that it may be chance"
         chosen = chosen._replace(reason=reason + _of_timeout(chosen.route, settings))
         rejected = tuple(a for a in options.values() if a.route != chosen.route)
     # Under `auto`, inline calls run on a helper thread, since only there can they be watched.
@@ -103,6 +114,17 @@ def decide(profile: Profile, host: Host, settings: Settings, current: Route | No
         # enough calls have been seen to leave the caller's objects alone.
         plan = plan._replace(capacities={**_meanwhile(plan, profile, host), **plan.capacities})
     return plan._replace(predicted_s=chosen.predicted_s, waiting=waiting, rejected=rejected)
+
+
+def _doubtful(kind: Kind, profile: Profile, host: Host) -> bool:
+    """Whether so few calls were seen that they may only compute, though they seem to wait as well. What is sent
+    on to compete for the GIL at once can show it no more."""
+    if kind is not Kind.MIXED or not holds(profile, host):
+        return False
+    if computing(profile) < DOUBTED or profile.wait_s >= DOUBTED_S:
+        return False
+    through = profile.cpu_s >= COMPUTES * profile.least_s  # the quickest has computed all the time
+    return profile.calls <= 1 or (profile.calls <= FEW and through)
 
 
 def _ready(route: Route, profile: Profile) -> bool:
