@@ -19,6 +19,8 @@ from ._routes import REMOTE
 from ._types import Alternative, Host, Kind, Lane, Plan, Profile, Route
 
 _SIMPLE_FIRST: tuple[Route, ...] = ("inline", "threads", "asyncio", "processes", "hybrid")
+_UNSHARED: tuple[Route, ...] = ("inline", "processes")
+"""Where no other call competes for the GIL."""
 TIE = 0.9
 """A route replaces a simpler one, or the one in force, if it takes at most this share of it."""
 FIRST_LOOK_S = 0.002
@@ -60,6 +62,8 @@ def opening(
         lane: Lane = "threads" if settings.limited else "inline"
         return _plan("inline", lane, Kind.UNSEEN, 1, "there is nothing to run side by side")
     if expected is not None:
+        if route == "auto":  # not one of the first few calls
+            expected = expected._replace(calls=FEW + 1)
         return decide(expected, host, settings, last)
     if route != "auto" or is_async:
         empty = Profile(0, 0, 0, 0, 0, 0, None, 0, None, 0, length, 0, is_async)
@@ -96,9 +100,9 @@ def decide(profile: Profile, host: Host, settings: Settings, current: Route | No
             # Where a call that never ends can be ended, though here it might be a bit quicker.
             chosen = options["processes"] if _possible(options["processes"]) else chosen
         reason = _reason(chosen, kind, profile, options)
-        if _doubtful(kind, profile, host) and current in ("inline", "processes"):
-            stay = current if _possible(options[current]) else "inline"
-            chosen = options[stay]
+        undecided = current in _UNSHARED and chosen.route not in _UNSHARED
+        if undecided and _doubtful(kind, profile, host):
+            chosen = _best({route: options[route] for route in _UNSHARED}, current)
             reason = "the calls seen so far have waited for so little that it may be chance"
         chosen = chosen._replace(reason=reason + _of_timeout(chosen.route, settings))
         rejected = tuple(a for a in options.values() if a.route != chosen.route)
@@ -117,13 +121,13 @@ def decide(profile: Profile, host: Host, settings: Settings, current: Route | No
 
 
 def _doubtful(kind: Kind, profile: Profile, host: Host) -> bool:
-    """Whether so few calls were seen that they may only compute, though they seem to wait as well. What is sent
-    on to compete for the GIL at once can show it no more."""
+    """Whether so few calls were seen that they may only compute, though they seem to wait as well. Once many
+    compete for the GIL, none can show it."""
     if kind is not Kind.MIXED or not holds(profile, host):
         return False
     if computing(profile) < DOUBTED or profile.wait_s >= DOUBTED_S:
         return False
-    through = profile.cpu_s >= COMPUTES * profile.least_s  # the quickest has computed all the time
+    through = profile.cpu_s >= COMPUTES * profile.least_s  # the quickest has hardly waited
     return profile.calls <= 1 or (profile.calls <= FEW and through)
 
 
