@@ -204,27 +204,6 @@ def test_what_made_a_beat_late_is_not_time_that_the_call_waited(watch: Watch) ->
     assert watch.profile.wall_s == pytest.approx(5 * MS + BEAT_S)
 
 
-def test_who_keeps_all_others_waiting_though_nobody_computes_is_as_if_it_did(watch: Watch) -> None:
-    watch.look([Running(watch.watched, 5 * MS, 5 * MS, 0.0, runnable=True)], late_s=LATE_S)
-    # For 40 ms neither the call nor the driver gets on, and no clock says why.
-    stood_still = [Running(watch.watched, 47 * MS, 7 * MS, 0.0, runnable=False)]
-    watch.process_cpu_s += 2 * MS
-    watch.look(stood_still, late_s=41 * MS)
-    assert watch.profile.cpu_s == pytest.approx(46 * MS)
-    assert watch.profile.wall_s == pytest.approx(46 * MS + BEAT_S)
-    watch.ran(48 * MS, 8 * MS, watched=True)
-    assert watch.profile.cpu_s == pytest.approx(47 * MS)
-    assert watch.profile.wall_s == pytest.approx(48 * MS)
-
-
-def test_a_beat_that_is_late_since_others_compute_tells_of_waiting(watch: Watch) -> None:
-    watch.look([Running(watch.watched, 5 * MS, 5 * MS, 0.0, runnable=True)], late_s=LATE_S)
-    waits = [Running(watch.watched, 47 * MS, 7 * MS, 0.0, runnable=False)]
-    watch.process_cpu_s += 42 * MS
-    watch.look(waits, late_s=41 * MS)
-    assert watch.profile.wall_s == pytest.approx(7 * MS + BEAT_S + 39 * MS)
-
-
 def test_while_the_machine_had_no_core_for_this_process_no_call_waited(watch: Watch) -> None:
     watch.watched.away_s = 20 * MS
     watch.ran(28 * MS, 8 * MS, watched=True)

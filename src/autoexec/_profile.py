@@ -126,8 +126,6 @@ class Profiler:
         self._child: deque[float] = deque(maxlen=9)
         self._new_child = False
         self._running_wait_s = self._running_cpu_s = self._running_seen_s = 0.0
-        self._running_held_s = 0.0  # in which it kept all others waiting, and nobody computed
-        self._process_cpu_s = -math.inf  # at the last look: before it anybody may have computed
         self._spent_s = 0.0  # what calls that run side by side have computed so far
         self._most_spent_s = 0.0  # the same of one of those that were begun last
         self._seen: dict[Chunk, Running] = {}
@@ -218,8 +216,6 @@ class Profiler:
             # Not in a crowd: the others had no core either, so it would count many times.
             gap_s = max(0.0, block.wall_s - block.cpu_s)
             block.queued_s = min(gap_s, block.queued_s + block.chunk.away_s)
-            if self._is_watched(block):
-                block.cpu_s += min(gap_s - block.queued_s, self._running_held_s)
         self._look_at_queue(block, calls)
         watched = self._is_watched(block)
         clear = crowd <= 1 or not self._crowded(block, calls, crowd)
@@ -240,7 +236,6 @@ class Profiler:
             self._believe(self._own_s(block) / calls, cpu_s)
         if watched or crowd <= 1:
             self._running_wait_s = self._running_cpu_s = self._running_seen_s = 0.0
-            self._running_held_s = 0.0
         self.unclear = 0 if clear else self.unclear + calls
         self._least = min(self._least, block.wall_s / calls)
         self._cpu.add(cpu_s)
@@ -370,9 +365,7 @@ class Profiler:
         computing_s = 0.0
         if len(look.running) == 1:
             last_call = self._last_call(look.running[0])
-            process_s = look.process_cpu_s - self._process_cpu_s
-            self._only_call(last_call, look.late_s, process_s, crowded=local_chunks > 1)
-        self._process_cpu_s = look.process_cpu_s
+            self._only_call(last_call, look.late_s, crowded=local_chunks > 1)
         for running in look.running:
             last = self._seen.get(running.chunk)
             computing_s += max(0.0, running.cpu_s - (last.cpu_s if last else 0.0))
@@ -394,9 +387,7 @@ class Profiler:
         cpu_s = max(0.0, min(elapsed_s, now.cpu_s - before * self._cpu.mean))
         return now._replace(elapsed_s=elapsed_s, cpu_s=cpu_s)
 
-    def _only_call(
-        self, now: Running, late_s: float | None, process_s: float, crowded: bool
-    ) -> None:
+    def _only_call(self, now: Running, late_s: float | None, crowded: bool) -> None:
         """A call that is watched by itself, and how much of its time it has been waiting.
 
         A beat that is on time found the GIL free, so a thread that is blocked then waits for
@@ -404,17 +395,9 @@ class Profiler:
         time since the beat before counts as waiting only if the thread is seen to be blocked. All
         of it counts if it was blocked at both; else no more than the beat, since between beats the
         driver may have been the one that held the GIL. What made a beat late, and was not the call itself
-        nor the want of a core, were others that had the GIL, as far as these have computed. Where nobody has,
-        the machine stood still, or the call keeps the GIL while it waits: for all others that is the same as
-        if it computed.
-
-        Args:
-            now: What its clocks show.
-            late_s: How late the beat was; None if it was cut short.
-            process_s: What this process has computed since the last look, the call included.
-            crowded: Others are under way beside it.
+        nor the want of a core, were others that had the GIL.
         """
-        self._running_cpu_s = now.cpu_s + self._running_held_s
+        self._running_cpu_s = now.cpu_s
         if late_s is None:
             return
         last = self._watched if self._watched and self._watched.chunk is now.chunk else None
@@ -427,14 +410,8 @@ class Profiler:
         on_time = late_s <= LATE_S
         if not now.runnable and (on_time or not crowded):
             if before.runnable or not on_time:
-                beyond_s = max(0.0, late_s - own_s)
-                if not on_time:
-                    others_s = min(beyond_s, process_s - (now.cpu_s - before.cpu_s))
-                    self._running_held_s += beyond_s - max(0.0, others_s)
-                    beyond_s = max(0.0, others_s)
-                gap_s = min(gap_s, BEAT_S + beyond_s)
+                gap_s = min(gap_s, BEAT_S + max(0.0, late_s - own_s))
             self._running_wait_s += max(0.0, gap_s)
-        self._running_cpu_s = now.cpu_s + self._running_held_s
         self._running_seen_s += now.elapsed_s - before.elapsed_s
         # What was late says nothing of the time before: as if the thread had wanted a core.
         self._watched = now if on_time else now._replace(runnable=True)
