@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from strategies import PAYLOAD, durations, examples, magnitudes
 
 from autoexec._chunk import Block, Chunk
-from autoexec._evidence import TURNS_CALLS, TURNS_S, Gain
+from autoexec._evidence import SPINNING_S, TURNS_CALLS, TURNS_S, Gain
 from autoexec._profile import (
     BEAT_S,
     BELOW,
     FIRST_BEATS,
+    FIRST_BLOCKS,
     SHORT_S,
     SLOW_BEAT_S,
     TURNS,
@@ -510,17 +511,27 @@ def test_overlap_is_cpu_a_second_while_calls_overlap(watch: Watch, cpus: float) 
     assert watch.profile.overlap == pytest.approx(cpus)
 
 
-@pytest.mark.parametrize(
-    ("gain", "turns"), [(None, None), (0.6, True), (TURNS, False), (1.9, False)]
-)
+@pytest.mark.parametrize(("gain", "turns"), [(0.6, True), (TURNS, False), (1.9, False)])
 def test_calls_that_compute_and_gain_nothing_side_by_side_take_turns(
-    watch: Watch, gain: float | None, turns: bool | None
+    watch: Watch, gain: float, turns: bool
 ) -> None:
     watch.ran(0.03 * MS, 0.03 * MS)
     watch.ran(0.03 * MS, 0.03 * MS)
-    watch.profiler.gain = gain
+    assert Watch().profiler.takes_turns is None
+    assert not watch.profile.takes_turns
+    watch.profiler.gained(gain)
     assert watch.profiler.takes_turns is turns
-    assert watch.profile.takes_turns is bool(turns)
+    assert watch.profile.takes_turns is turns
+
+
+def test_that_calls_take_turns_is_not_doubted_for_what_others_wait_for_later(watch: Watch) -> None:
+    for _ in range(3):
+        watch.ran(5 * MS, 5 * MS)
+    watch.overlapped(100 * MS, 0.95)
+    watch.profiler.gained(0.95)
+    for _ in range(20):  # in worker processes, beside which others are busy
+        watch.ran(50 * MS, 5 * MS, queued_s=45 * MS, local=False)
+    assert watch.profile.takes_turns
 
 
 @pytest.mark.parametrize(
@@ -529,15 +540,26 @@ def test_calls_that_compute_and_gain_nothing_side_by_side_take_turns(
         pytest.param(10 * MS, 0.0, 0.9, id="they wait"),
         pytest.param(10 * MS, 5 * MS, 0.9, id="they want a core"),
         pytest.param(5 * MS, 0.0, 1.9, id="they were seen to compute at the same time"),
+        pytest.param(8 * MS, 3 * MS, 1.0, id="without a core for a part of the time"),
     ],
 )
 def test_these_do_not_take_turns(watch: Watch, wall_s: float, queued_s: float, cpus: float) -> None:
     for _ in range(3):
         watch.ran(wall_s, 5 * MS, queued_s=queued_s)
-    watch.profiler.gain = 0.6
+    watch.profiler.gained(0.6)
     assert watch.profiler.takes_turns is (wall_s == 5 * MS)
     watch.overlapped(100 * MS, cpus)
+    watch.profiler.gained(0.6)
     assert watch.profiler.takes_turns is False
+
+
+def test_a_moment_without_a_core_does_not_hide_that_calls_take_turns(watch: Watch) -> None:
+    # All of the little that they do not compute is for want of a core: they compute nearly always.
+    for _ in range(3):
+        watch.ran(25 * MS, 23.5 * MS, queued_s=1.5 * MS)
+    watch.overlapped(100 * MS, 0.95)
+    watch.profiler.gained(0.9)
+    assert watch.profiler.takes_turns
 
 
 def test_that_calls_took_turns_is_believed_for_one_run() -> None:
@@ -546,7 +568,7 @@ def test_that_calls_took_turns_is_believed_for_one_run() -> None:
     assert known.profile.takes_turns
     assert known.profiler.takes_turns is None  # which is what the next run hears of
     known.ran(0.03 * MS, 0.03 * MS)
-    known.profiler.gain = 1.9
+    known.profiler.gained(1.9)
     assert not known.profile.takes_turns
 
 
@@ -773,6 +795,51 @@ def test_what_ended_between_two_looks_is_no_thread_of_the_call_that_runs(
         if ended:
             watch.ran(50 * MS, 50 * MS)
     assert (watch.profile.inner > 0.5) is not ended
+
+
+def threads_beside(watch: Watch, seconds: float, cores: float, *, read_late_s: float = 0.0) -> None:
+    """One call computes for so long, and other threads of the process beside it.
+
+    Args:
+        watch: Sees it in looks of 1 ms.
+        seconds: How long.
+        cores: The CPU seconds per second of these threads.
+        read_late_s: Of every second look the clock of the process is read so late.
+    """
+    began_s, spent_s = watch.now_s, watch.process_cpu_s
+    for count in range(1, round(seconds / MS) + 1):
+        watch.now_s = began_s + count * MS
+        late_s = read_late_s * (count % 2)
+        watch.process_cpu_s = spent_s + (1 + cores) * count * MS + late_s
+        own = Running(watch.watched, watch.now_s, watch.now_s, 0.0, True)
+        watch.look([own], late_s=ON_TIME_S)
+    watch.process_cpu_s = spent_s + (1 + cores) * count * MS
+
+
+def test_clocks_that_are_read_one_after_the_other_are_no_thread_within_a_call() -> None:
+    watch = Watch()
+    threads_beside(watch, 0.05, 0.0, read_late_s=0.4 * MS)
+    assert watch.profile.inner < 0.05
+
+
+def test_threads_that_spin_for_a_moment_are_not_those_of_a_call() -> None:
+    watch = Watch()
+    for _ in range(FIRST_BLOCKS):
+        watch.ran(5 * MS, 5 * MS)
+    threads_beside(watch, 0.1, 1.0)
+    assert watch.profile.inner == pytest.approx(1.0, rel=0.05)
+    assert not watch.profiler.gil_is_clear, "they may be about to end"
+    assert watch.profiler.beat_s == SLOW_BEAT_S
+    threads_beside(watch, 0.4, 0.0)
+    assert watch.profile.inner < 0.1
+    assert watch.profiler.gil_is_clear
+
+
+def test_threads_that_stay_are_those_of_a_call() -> None:
+    watch = Watch()
+    threads_beside(watch, SPINNING_S + 0.01, 1.0)
+    assert watch.profile.inner == pytest.approx(1.0, rel=0.05)
+    assert watch.profiler.gil_is_clear
 
 
 def test_the_heart_beats_slower_beside_calls_of_which_many_go_in_a_beat() -> None:

@@ -16,7 +16,7 @@ from ._intake import Intake
 from ._lanes import Lanes
 from ._options import Settings
 from ._pace import Pace
-from ._profile import SHORT_S, Profiler
+from ._profile import FIRST_BLOCKS, SHORT_S, Profiler
 from ._report import Results
 from ._routes import REMOTE
 from ._seed import NumberedChunk
@@ -260,7 +260,7 @@ class Dealer:
         if profiler.wall_s < LEAST_S:
             return False
         unclear = profiler.cpu_s >= WAITS * profiler.wall_s and not profiler.gil_is_clear
-        return unclear or (profiler.blocks < 4 and profiler.wall_s >= SHORT_S)
+        return unclear or (profiler.blocks < FIRST_BLOCKS and profiler.wall_s >= SHORT_S)
 
     def _clocked(self, plan: Plan) -> bool:
         """Whether the next call is among those that are looked at. It lets go of the GIL as it begins, to

@@ -125,8 +125,11 @@ class Planner:
             wall_s=profiler.wall_s,
         ):
             profiler.restart()
-        if self._gain is not None:
-            profiler.gain = self._gain.seen(now, profiler.done) or profiler.gain
+        if (
+            self._gain is not None
+            and (gain := self._gain.seen(now, profiler.done_here)) is not None
+        ):
+            profiler.gained(gain)
         profile = self.profile()
         if self.plan.route == "threads":
             in_flight = [now - chunk.sent_s for chunk in self._lanes.on("threads")]
@@ -178,7 +181,7 @@ class Planner:
             profile = self.profile()
             # Of calls that were run on threads before, the mean is not what one takes alone.
             alone_s = profile.least_s if profile.spread < EVEN else profile.wall_s
-            self._gain = Gain(now, self._profiler.done, alone_s)
+            self._gain = Gain(now, self._profiler.done_here, alone_s)
 
     def _decide(self, profile: Profile | None = None) -> Plan:
         plan = decide(profile or self.profile(), self._host, self.settings, self.plan.route)

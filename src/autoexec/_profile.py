@@ -22,6 +22,8 @@ with the GIL let go of, took 56 ms beside a beat of 1 ms, which each time has th
 without any."""
 FIRST_BEATS = 3
 """These."""
+FIRST_BLOCKS = 4
+"""Dispatches that are watched, however clear the beats are: of these it is seen whether they wait."""
 SHORT_S = 2.5e-5
 """Calls of which forty go in a beat: it tells of the GIL only, not of any of them. They are shorter than what it
 takes to hand one to a thread. (With calls twice as long among these, those that compute without the GIL, a tenth
@@ -45,6 +47,10 @@ UNEVEN_BLOCKS = 3
 WANTING = 0.1
 """Share of the time of calls without computing that was for want of a core, from which the machine is
 busy with others. On a calm one it is next to 0, even where 32 calls share the GIL."""
+WANTED = 1.1
+"""Multiple of what calls compute in which they have a core or want one, from which those that get no more done on
+threads may have had no core for them. Two threads of NumPy on short arrays, which wait for the GIL: 1.01 to 1.03;
+of compression and checksums beside another program on two cores: 1.4 to 1.8."""
 GAP_S = 0.001
 """Without computing for so long, a call has waited for something."""
 OTHER = 2.0
@@ -105,6 +111,8 @@ class Profiler:
         self.untouched = False
         self.blocks = 0
         self.done = 0
+        self.done_here = 0
+        """Those of them that ran in this process."""
         self.unclear = 0
         """Calls since the last whose wall time could be believed."""
         self._quickest_s = math.inf
@@ -120,8 +128,9 @@ class Profiler:
         self._inner = Inner(prior.inner if prior else 0.0)
         self._overlap = Overlap(prior.overlap if prior else None)
         self._took_turns = prior is not None and prior.takes_turns
-        self.gain: float | None = None
-        """Calls that compute on several threads, as a multiple of one after another."""
+        self.takes_turns: bool | None = None
+        """Whether calls that compute get no more done on threads than one alone; None if this run has not
+        tried."""
         self._child_last: float | None = None
         self._child: deque[float] = deque(maxlen=9)
         self._new_child = False
@@ -199,6 +208,7 @@ class Profiler:
         if not calls:
             return
         self.done += calls
+        self.done_here += calls if local else 0
         if not block.wall_s:
             return  # nobody saw how long it took: a worker died, or could not be sent it
         if self.expects and not self.blocks:
@@ -432,13 +442,14 @@ class Profiler:
     @property
     def beat_s(self) -> float:
         """Seconds of the next beat."""
-        slow = self.known and self.wall_s < SHORT_S and self._beats.count >= FIRST_BEATS
-        return SLOW_BEAT_S if slow else BEAT_S
+        rest = self._beats.agree and self._inner.may_pass and self.blocks >= FIRST_BLOCKS
+        slow = self.wall_s < SHORT_S or rest
+        return SLOW_BEAT_S if slow and self.known and self._beats.count >= FIRST_BEATS else BEAT_S
 
     @property
     def gil_is_clear(self) -> bool:
         """Whether the heartbeat has nothing more to tell."""
-        return self._beats.agree
+        return self._beats.agree and not self._inner.may_pass
 
     @property
     def busy(self) -> float:
@@ -496,15 +507,16 @@ class Profiler:
     def _longer(running: float, mean: _RunningMean) -> float:
         return max(0.0, running - mean.mean) / (mean.n + 1)
 
-    @property
-    def takes_turns(self) -> bool | None:
-        """Whether calls that compute get no more done on threads than one alone; None if this run has not
-        tried. A machine that is busy with others looks the same, but for the time without a core."""
-        if self.gain is None:
-            return None
+    def gained(self, gain: float) -> None:
+        """Calls on several threads are done this many times as fast as one after another.
+
+        It is said while they run there: afterwards, the figures are of calls that run elsewhere. A machine
+        that is busy with others looks as if they took turns, but for the time without a core.
+        """
         computing = self._cpu.mean >= COMPUTES * self._wall.mean > 0.0
-        free = self._overlap.busy >= OVERLAPS or self._queued.mean > WANTING
-        return self.gain < TURNS and computing and not free
+        wanting = self._wanted.mean > WANTED * self._cpu.mean
+        free = wanting or self._overlap.busy >= OVERLAPS
+        self.takes_turns = gain < TURNS and computing and not free
 
     def overdue_s(self, elapsed: Iterable[float]) -> float:
         """What calls in flight, of which each has taken so many seconds so far, add to the mean: the
