@@ -37,6 +37,7 @@ from autoexec._errors import DeadlineExceeded, ItemTimeout, NotPicklable, NotSen
 from autoexec._evidence import Overlap
 from autoexec._launch import WAVE, WAVE_S
 from autoexec._options import Settings, validate
+from autoexec._priors import Prior
 from autoexec._profile import SHORT_S
 from autoexec._scheduler import FAMILIAR_S, Scheduler
 from autoexec._types import Broken, Costs, Held, Host, Kind, Look, Memory, Payload, Ready, Running
@@ -79,6 +80,7 @@ class Play:
     processes_break: bool = False
     unsendable: frozenset[int] = frozenset()
     """Items that cannot be pickled."""
+    prior: Prior | None = None
     now: float = 0.0
 
     def __post_init__(self) -> None:
@@ -107,6 +109,7 @@ class Play:
             is_async=self.is_async,
             name="play",
             now=0.0,
+            prior=self.prior,
         )
 
     @property
@@ -397,6 +400,15 @@ def test_a_call_far_longer_than_those_before_it_holds_up_nobody() -> None:
     play = Play(calls).run()
     assert play.called == [1] * len(calls)
     assert play.now < 3.8, "most of the two seconds of the others passed meanwhile"
+
+
+def test_nor_does_one_that_takes_as_long_as_an_earlier_run_has_shown() -> None:
+    slow = Call(wait_s=0.08)
+    shown = Play([slow] * 50).run().scheduler.planner.prior()
+    calls = [slow if item % 40 == 7 else Call(cpu_s=3e-6) for item in range(1000)]
+    play = Play(calls, prior=shown).run()
+    assert play.results == list(range(1000))
+    assert play.now < 0.14, "the others that wait were begun before the first had ended"
 
 
 def test_calls_that_still_run_here_count_towards_max_workers() -> None:
