@@ -15,6 +15,7 @@ from autoexec._evidence import SPINNING_S, TURNS_CALLS, TURNS_S, Gain
 from autoexec._profile import (
     BEAT_S,
     BELOW,
+    COLD,
     FIRST_BEATS,
     FIRST_BLOCKS,
     SHORT_S,
@@ -512,6 +513,14 @@ def test_the_first_calls_of_a_worker_tell_nothing_of_those_after_them(watch: Wat
     assert watch.profile.wall_s > 1 * MS
 
 
+def test_where_each_call_has_a_worker_of_its_own_they_are_all_there_is(watch: Watch) -> None:
+    watch.ran(1 * MS, 1 * MS)
+    watch.ran(1 * MS, 1 * MS)
+    for pid in range(1, 2 * COLD):
+        watch.ran(100 * MS, 100 * MS, local=False, pid=pid)
+    assert watch.profile.wall_s == pytest.approx(100 * MS, rel=0.1)
+
+
 def test_only_calls_in_this_process_weigh_as_evidence(watch: Watch) -> None:
     watch.ran(10 * MS)
     watch.ran(40 * MS, local=False, crowd=4)
@@ -852,6 +861,19 @@ def test_threads_that_stay_are_those_of_a_call() -> None:
     watch = Watch()
     threads_beside(watch, SPINNING_S + 0.01, 1.0)
     assert watch.profile.inner == pytest.approx(1.0, rel=0.05)
+    assert watch.profiler.gil_is_clear
+
+
+def test_what_an_earlier_run_has_shown_of_threads_is_not_looked_for_for_ever() -> None:
+    watch = Watch(Watch().profile._replace(inner=1.0, gil_share=0.0))
+    for _ in range(FIRST_BLOCKS):
+        watch.ran(5 * MS, 5 * MS)
+    assert not watch.profiler.gil_is_clear
+    while (
+        watch.now_s < SPINNING_S + 5 * MS
+    ):  # others run beside each call, so nothing is seen of it
+        watch.now_s += 5 * MS
+        watch.look(late_s=ON_TIME_S, chunks=2)
     assert watch.profiler.gil_is_clear
 
 

@@ -24,8 +24,10 @@ BEFORE_HALVING_S = 0.1
 """Overlap, and threads within calls, are remembered for about twice as long as this."""
 SPINNING = 0.15
 """Cores kept busy by other threads from which there may be room for one thread of ours less."""
+LONGEST_BEAT_S = 0.01
+"""Looks that are further apart are no watching."""
 SPINNING_S = 0.3
-"""Seconds of them after which that is believed: a BLAS that is loaded has its threads spin for 0.1 s (OpenBLAS with
+"""Seconds of watching after which that is believed: a BLAS that is loaded has its threads spin for 0.1 s (OpenBLAS with
 `import numpy`), and calls that came right after that were run one after another to the end."""
 
 
@@ -96,7 +98,8 @@ class Inner:
 
     def __init__(self, known: float) -> None:
         self._known = known
-        self._cpu_s = self._seconds = self._seen_s = 0.0
+        self._cpu_s = self._seconds = self._looked_s = 0.0
+        self._looked_at = 0.0
         self._last: Look | None = None
         self._done = 0
 
@@ -109,6 +112,8 @@ class Inner:
             crowd: Calls in flight in this process.
             done: Calls that have ended.
         """
+        self._looked_s += min(look.now_s - self._looked_at, LONGEST_BEAT_S)
+        self._looked_at = look.now_s
         last, self._last = self._last, look if crowd == 1 and len(look.running) == 1 else None
         before_done, self._done = self._done, done
         if last is None or self._last is None or done != before_done:
@@ -118,7 +123,6 @@ class Inner:
             if self._seconds > BEFORE_HALVING_S:
                 self._seconds /= 2
                 self._cpu_s /= 2
-            self._seen_s += look.now_s - last.now_s
             self._seconds += look.now_s - last.now_s
             spent_s = look.process_cpu_s - last.process_cpu_s
             # Also where it is less: the clocks are read one after the other, and what is read too early at one
@@ -134,7 +138,7 @@ class Inner:
     @property
     def may_pass(self) -> bool:
         """Whether there are such threads, but so far not for long."""
-        return self.share >= SPINNING and self._seen_s < SPINNING_S
+        return self.share >= SPINNING and self._looked_s < SPINNING_S
 
 
 class Gain:

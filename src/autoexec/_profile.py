@@ -33,6 +33,8 @@ MEMORY_BLOCKS = 16
 SEEN_WHOLE = 0.6
 """Share of a call's wall time under beats from which it counts as watched throughout; between
 beats the watcher itself takes its time."""
+COLD = 128
+"""Workers of which the first calls are left out: where each is replaced after a few, there are no others."""
 STOLEN_S = 0.02
 """So long the host of a virtual machine was seen to take its cores away, the watcher's too: a call of
 9 ms took 13, of which nobody saw the last 5."""
@@ -220,7 +222,7 @@ class Profiler:
         if self.is_async and block.chunk.lane in ("asyncio", "hybrid"):
             self._measured_task(block, crowd)
             return
-        if not local and (crowd > 1 or block.pid) and self._is_cold(block, calls, crowd):
+        if not local and self._is_cold(block, calls, crowd):
             return
         if crowd <= 1 and block.last:
             # Not in a crowd: the others had no core either, so it would count many times.
@@ -255,6 +257,8 @@ class Profiler:
         """Whether these are the first calls of a worker, or among those that it began side by side: they import
         what they need, each behind the others, and tell nothing of those after them. (NumPy for 0.1 s: calls
         of 1 ms seemed to take four, and one more worker was started.)"""
+        if crowd == 1 and (not block.pid or len(self._cold) >= COLD):
+            return False
         cold = self._cold.get(block.pid, crowd)
         self._cold[block.pid] = cold - calls
         return cold > 0 and self._wall.n > 0
