@@ -529,19 +529,22 @@ def test_where_the_main_thread_only_waits_its_process_takes_the_place_of_a_worke
     ],
 )
 def test_else_all_calls_go_to_workers(host: dict[str, Any], options: dict[str, Any]) -> None:
-    figures = profile(20 * MS, 20 * MS, gil_share=1.0, checks=2, remaining=100, processes_ready=1)
+    figures = profile(20 * MS, 20 * MS, gil_share=1.0, checks=2, remaining=100)
     here = HOST._replace(main_waits=True)._replace(**host)
     plan = decide(figures, here, validate(options), "inline")
-    assert plan.capacities == {"processes": here.cores}
+    assert plan.capacities["processes"] == here.cores
 
 
 def test_all_calls_go_to_workers_where_so_many_are_left_that_another_pays_for_itself() -> None:
-    figures = profile(20 * MS, 20 * MS, gil_share=1.0, checks=2, processes_ready=1)
+    figures = profile(20 * MS, 20 * MS, gil_share=1.0, checks=2)
     here = HOST._replace(main_waits=True)
     least = math.ceil(here.costs.process_start_s / HAND_SHARE / (20 * MS)) + 1
-    for remaining, lanes in ((least // 2, {"processes", "threads"}), (least, {"processes"})):
+    for remaining, workers in ((least // 2, HOST.cores - 1), (least, HOST.cores)):
         plan = decide(figures._replace(remaining=remaining), here, AUTO, "inline")
-        assert plan.capacities.keys() == lanes
+        assert plan.capacities["processes"] == workers
+    begun = figures._replace(remaining=least, processes_ready=1)
+    plan = decide(begun, here, AUTO, "processes")
+    assert plan.capacities == {"threads": 1, "processes": HOST.cores - 1}
 
 
 def test_workers_that_are_all_there_get_all_calls_to_the_last() -> None:

@@ -575,6 +575,25 @@ def test_these_do_not_take_turns(watch: Watch, wall_s: float, queued_s: float, c
     assert watch.profiler.takes_turns is False
 
 
+def test_what_the_first_call_computed_does_not_hide_that_those_after_it_take_turns() -> None:
+    watch = Watch()
+    watch.ran(100 * MS, 100 * MS)  # it imports what they need
+    for _ in range(3):
+        watch.ran(1 * MS, 1 * MS)
+    watch.profiler.gained(0.95)
+    assert watch.profiler.takes_turns
+
+
+def test_work_that_has_changed_is_tried_on_threads_anew() -> None:
+    watch = Watch()
+    watch.ran(1 * MS, 1 * MS)
+    watch.ran(1 * MS, 1 * MS)
+    watch.profiler.gained(0.95)
+    assert watch.profile.takes_turns
+    watch.profiler.overran()
+    assert not watch.profile.takes_turns
+
+
 def test_a_moment_without_a_core_does_not_hide_that_calls_take_turns(watch: Watch) -> None:
     # All of the little that they do not compute is for want of a core: they compute nearly always.
     for _ in range(3):
@@ -847,11 +866,13 @@ def test_clocks_that_are_read_one_after_the_other_are_no_thread_within_a_call() 
 def test_threads_that_spin_for_a_moment_are_not_those_of_a_call() -> None:
     watch = Watch()
     for _ in range(FIRST_BLOCKS):
-        watch.ran(5 * MS, 5 * MS)
+        watch.ran(20 * MS, 20 * MS)
     threads_beside(watch, 0.1, 1.0)
     assert watch.profile.inner == pytest.approx(1.0, rel=0.05)
     assert not watch.profiler.gil_is_clear, "they may be about to end"
     assert watch.profiler.beat_s == SLOW_BEAT_S
+    watch.ran(3 * MS, 3 * MS)
+    assert watch.profiler.beat_s == BEAT_S, "of such, each would be seen but once"
     threads_beside(watch, 0.4, 0.0)
     assert watch.profile.inner < 0.1
     assert watch.profiler.gil_is_clear

@@ -190,7 +190,8 @@ def _processes(profile: Profile, host: Host, settings: Settings) -> Alternative:
 def _lends_a_hand(profile: Profile, host: Host, settings: Settings, at_once: int) -> bool:
     """Whether this process goes on with calls beside its workers, of which one fewer is started then:
     a start costs 30 ms of a core, and what the function's module imports, which may be ten times
-    as much. Not where that is less than what it costs to do both, nor once all are there."""
+    as much. Not where that is less than what it costs to do both, nor once all are there; but until they
+    are, and where fewer were started, to the end: another start would leave this process idle meanwhile."""
     if settings.route != "auto" or host.warm or not host.main_waits:
         return False
     # What may have to be ended, and what needs workers made for it, belongs in a worker.
@@ -198,6 +199,8 @@ def _lends_a_hand(profile: Profile, host: Host, settings: Settings, at_once: int
         return False
     if not 1 < host.cores <= HAND_CORES or profile.processes_ready >= at_once:
         return False
+    if profile.processes_ready:
+        return True
     rest_s = _rest(profile) * profile.wall_s / at_once
     return HAND_SHARE * rest_s < host.costs.process_start_s / at_once
 

@@ -124,8 +124,9 @@ class Profiler:
             _RunningMean()
         )  # share of the time without computing that was for want of a core
         self._wanted = _RunningMean()  # seconds that a call had a core or waited for one
+        self._wanting = _RunningMean()  # the same as a multiple of what it computed
         self._measured = 0
-        self._local_s = 0.0
+        self._local_s = self._last_block_s = 0.0
         self._beats = Beats(prior.gil_share if prior else None)
         self._inner = Inner(prior.inner if prior else 0.0)
         self._overlap = Overlap(prior.overlap if prior else None)
@@ -191,6 +192,7 @@ class Profiler:
         so again are of two kinds that come mixed, so that what was known counts as well."""
         if not self._uneven:
             self._uneven = True
+            self.takes_turns, self._took_turns = None, False
             self.restart()
             return
         for mean in (self._wall, self._cpu, self._cpu_of_wall):
@@ -219,6 +221,7 @@ class Profiler:
         self._measured += calls
         if local:
             self._local_s += block.wall_s
+            self._last_block_s = block.wall_s
         if self.is_async and block.chunk.lane in ("asyncio", "hybrid"):
             self._measured_task(block, crowd)
             return
@@ -272,6 +275,8 @@ class Profiler:
             else:
                 block.queued_s = self._queued.mean * gap_s
         self._wanted.add((block.cpu_s + block.queued_s) / calls)
+        if block.cpu_s:
+            self._wanting.add(1 + block.queued_s / block.cpu_s)
 
     @property
     def confirmed(self) -> bool:
@@ -448,6 +453,7 @@ class Profiler:
     def beat_s(self) -> float:
         """Seconds of the next beat."""
         rest = self._beats.agree and self._inner.may_pass and self.blocks >= FIRST_BLOCKS
+        rest = rest and self._last_block_s > 2 * SLOW_BEAT_S  # else nothing is seen twice
         slow = self.wall_s < SHORT_S or rest
         return SLOW_BEAT_S if slow and self.known and self._beats.count >= FIRST_BEATS else BEAT_S
 
@@ -519,8 +525,7 @@ class Profiler:
         that is busy with others looks as if they took turns, but for the time without a core.
         """
         computing = self._cpu.mean >= COMPUTES * self._wall.mean > 0.0
-        wanting = self._wanted.mean > WANTED * self._cpu.mean
-        free = wanting or self._overlap.busy >= OVERLAPS
+        free = self._wanting.mean > WANTED or self._overlap.busy >= OVERLAPS
         self.takes_turns = gain < TURNS and computing and not free
 
     def overdue_s(self, elapsed: Iterable[float]) -> float:
