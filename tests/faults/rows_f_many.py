@@ -55,7 +55,9 @@ def a_thousand_calls(backend: str) -> None:
             gc.collect()
             seen.append(counts())
     # Threads come and go between runs, but there are no more of them as time goes by.
-    first, last = [max(some) for some in zip(*seen[:5], strict=True)], seen[-1]
+    # What is lost stays lost: of the last looks the least counts, as on a busy machine some are on their way.
+    first = [max(some) for some in zip(*seen[:5], strict=True)]
+    last = [min(some) for some in zip(*seen[-3:], strict=True)]
     grown = [now > then + 3 for now, then in zip(last, first, strict=True)]
     require(not any(grown), f"processes, threads, descriptors went from {seen[0]} to {last}")
 
