@@ -27,7 +27,7 @@ from strategies import (
     profiles,
 )
 
-from autoexec._alternatives import HAND_CORES, HAND_SHARE, THREAD_CEILING, process_trip_s
+from autoexec._alternatives import HAND_CORES, THREAD_CEILING, process_trip_s
 from autoexec._classify import CHILD_SHARE, HOLDS, WAITS, classify
 from autoexec._decide import TIE, decide, may_leave, opening
 from autoexec._evidence import OVERLAPS
@@ -506,10 +506,10 @@ def test_no_more_workers_are_started_than_pay_for_it(figures: Profile, cores: in
 
 
 def test_where_the_main_thread_only_waits_its_process_takes_the_place_of_a_worker() -> None:
-    figures = profile(20 * MS, 20 * MS, gil_share=1.0, checks=2, remaining=100)
+    figures = profile(20 * MS, 20 * MS, gil_share=1.0, checks=2)
     here = HOST._replace(main_waits=True)
     beside = {"threads": 1, "processes": HOST.cores - 1}
-    for ready in (0, 1, HOST.cores - 1):
+    for ready in (False, True):
         plan = decide(figures._replace(processes_ready=ready), here, AUTO, "inline")
         assert plan.capacities == beside
     most = validate({"max_workers": 2})
@@ -522,36 +522,16 @@ def test_where_the_main_thread_only_waits_its_process_takes_the_place_of_a_worke
         ({"main_waits": False}, {}),
         ({"warm": True}, {}),
         ({"cores": HAND_CORES + 1}, {}),
-        ({"costs": HOST.costs._replace(process_start_s=1e-3)}, {}),
         ({}, {"timeout": 60.0}),
         ({}, {"initializer": print}),
         ({}, {"max_tasks_per_child": 5}),
     ],
 )
 def test_else_all_calls_go_to_workers(host: dict[str, Any], options: dict[str, Any]) -> None:
-    figures = profile(20 * MS, 20 * MS, gil_share=1.0, checks=2, remaining=100)
+    figures = profile(20 * MS, 20 * MS, gil_share=1.0, checks=2, processes_ready=True)
     here = HOST._replace(main_waits=True)._replace(**host)
     plan = decide(figures, here, validate(options), "inline")
-    assert plan.capacities["processes"] == here.cores
-
-
-def test_all_calls_go_to_workers_where_so_many_are_left_that_another_pays_for_itself() -> None:
-    figures = profile(20 * MS, 20 * MS, gil_share=1.0, checks=2)
-    here = HOST._replace(main_waits=True)
-    least = math.ceil(here.costs.process_start_s / HAND_SHARE / (20 * MS)) + 1
-    for remaining, workers in ((least // 2, HOST.cores - 1), (least, HOST.cores)):
-        plan = decide(figures._replace(remaining=remaining), here, AUTO, "inline")
-        assert plan.capacities["processes"] == workers
-    begun = figures._replace(remaining=least, processes_ready=1)
-    plan = decide(begun, here, AUTO, "processes")
-    assert plan.capacities == {"threads": 1, "processes": HOST.cores - 1}
-
-
-def test_workers_that_are_all_there_get_all_calls_to_the_last() -> None:
-    figures = profile(20 * MS, 20 * MS, gil_share=1.0, checks=2, remaining=50)
-    here = HOST._replace(main_waits=True)
-    plan = decide(figures._replace(processes_ready=HOST.cores), here, AUTO, "processes")
-    assert plan.capacities == {"processes": HOST.cores}
+    assert plan.capacities == {"processes": here.cores}
 
 
 def test_processes_that_were_asked_for_wait_for_nothing() -> None:

@@ -56,10 +56,6 @@ TASK_CEILING = 5_000
 EARLY_SHARE = 0.5
 """Share of the start-up cost of processes that must have been computed here before they are
 started: a first call that computes for 5 ms and then waits must not start them in vain."""
-HAND_SHARE = 0.04
-"""Share by which a run takes longer where calls go on in this process beside its workers, whose outcomes it hears of
-between theirs: of a second each on two cores, 2 % for even calls of 2 ms, 3 and 4 for uneven ones, 6 where one in
-ten takes 40 ms. A job of 0.45 s was 8 % quicker so, as one worker fewer had to start."""
 HAND_CORES = 4
 """Cores up to which calls go on in this process beside its workers: a quarter of the work is worth
 that it hears of outcomes up to 5 ms late, the time for which another thread may keep the GIL."""
@@ -178,7 +174,7 @@ def _processes(profile: Profile, host: Host, settings: Settings) -> Alternative:
     if obstacle := _why_no_processes(profile, host, at_once):
         if settings.route != "processes":
             return Alternative("processes", at_once, None, obstacle)
-    beside = 1 if _lends_a_hand(profile, host, settings, at_once) else 0
+    beside = 1 if _lends_a_hand(host, settings) else 0
     workers = at_once - beside
     rate = _rate(profile, host, at_once, process_trip_s(profile, host.costs), 0.0)
     start_s = 0.0 if profile.processes_ready else _start_s(profile, host, workers)
@@ -187,22 +183,16 @@ def _processes(profile: Profile, host: Host, settings: Settings) -> Alternative:
     return Alternative("processes", workers, rest_s, words, beside)
 
 
-def _lends_a_hand(profile: Profile, host: Host, settings: Settings, at_once: int) -> bool:
+def _lends_a_hand(host: Host, settings: Settings) -> bool:
     """Whether this process goes on with calls beside its workers, of which one fewer is started then:
     a start costs 30 ms of a core, and what the function's module imports, which may be ten times
-    as much. Not where that is less than what it costs to do both, nor once all are there; but until they
-    are, and where fewer were started, to the end: another start would leave this process idle meanwhile."""
+    as much."""
     if settings.route != "auto" or host.warm or not host.main_waits:
         return False
     # What may have to be ended, and what needs workers made for it, belongs in a worker.
     if settings.timeout is not None or settings.own_workers:
         return False
-    if not 1 < host.cores <= HAND_CORES or profile.processes_ready >= at_once:
-        return False
-    if profile.processes_ready:
-        return True
-    rest_s = _rest(profile) * profile.wall_s / at_once
-    return HAND_SHARE * rest_s < host.costs.process_start_s / at_once
+    return 1 < host.cores <= HAND_CORES
 
 
 def _worthwhile(profile: Profile, host: Host) -> int:
