@@ -125,10 +125,8 @@ class Planner:
             wall_s=profiler.wall_s,
         ):
             profiler.restart()
-        if (
-            self._gain is not None
-            and (gain := self._gain.seen(now, profiler.done_here)) is not None
-        ):
+        gain = None if self._gain is None else self._gain.seen(now, profiler.done_here)
+        if gain is not None:
             profiler.gained(gain)
         profile = self.profile()
         if self.plan.route == "threads":

@@ -51,7 +51,7 @@ WANTING = 0.1
 busy with others. On a calm one it is next to 0, even where 32 calls share the GIL."""
 WANTED = 1.1
 """Multiple of what calls compute in which they have a core or want one, from which those that get no more done on
-threads may have had no core for them. Two threads of NumPy on short arrays, which wait for the GIL: 1.01 to 1.03;
+threads may have had no core for them, where it was not seen how much they overlapped. Two threads of NumPy on short arrays, which wait for the GIL: 1.01 to 1.03;
 1.3 while workers start beside them; of compression and checksums beside another program on two cores: 1.4 to 1.8, and
 1.5 to 2.1 with what they overlapped."""
 GAP_S = 0.001
@@ -527,9 +527,8 @@ class Profiler:
         """
         computing = self._cpu.mean >= COMPUTES * self._wall.mean > 0.0
         free = self._wanting.mean > WANTED
-        if (
-            self._overlap.was_seen
-        ):  # with the cores that they wanted they would have overlapped so much
+        if self._overlap.was_seen:
+            # With the cores that they wanted they would have overlapped so much.
             free = self._overlap.busy * self._wanting.mean >= OVERLAPS
         self.takes_turns = gain < TURNS and computing and not free
 
