@@ -27,7 +27,7 @@ from strategies import (
     profiles,
 )
 
-from autoexec._alternatives import HAND_CORES, THREAD_CEILING, process_trip_s
+from autoexec._alternatives import HAND_CORES, HAND_SHARE, THREAD_CEILING, process_trip_s
 from autoexec._classify import CHILD_SHARE, HOLDS, WAITS, classify
 from autoexec._decide import TIE, decide, may_leave, opening
 from autoexec._evidence import OVERLAPS
@@ -509,7 +509,7 @@ def test_where_the_main_thread_only_waits_its_process_takes_the_place_of_a_worke
     figures = profile(20 * MS, 20 * MS, gil_share=1.0, checks=2)
     here = HOST._replace(main_waits=True)
     beside = {"threads": 1, "processes": HOST.cores - 1}
-    for ready in (False, True):
+    for ready in range(HOST.cores):
         plan = decide(figures._replace(processes_ready=ready), here, AUTO, "inline")
         assert plan.capacities == beside
     most = validate({"max_workers": 2})
@@ -532,6 +532,32 @@ def test_else_all_calls_go_to_workers(host: dict[str, Any], options: dict[str, A
     here = HOST._replace(main_waits=True)._replace(**host)
     plan = decide(figures, here, validate(options), "inline")
     assert plan.capacities == {"processes": here.cores}
+
+
+@pytest.mark.parametrize("dear_s", [0.0, 2.0], ids=["start", "first calls"])
+def test_once_it_is_known_what_a_worker_costs_another_is_started_where_that_pays(
+    dear_s: float,
+) -> None:
+    here = HOST._replace(main_waits=True)
+    cost_s = here.costs.process_start_s + dear_s
+    figures = profile(20 * MS, 20 * MS, gil_share=1.0, checks=2, processes_ready=1)
+    least = math.ceil(cost_s * here.cores / HAND_SHARE / (20 * MS)) + 1
+    for remaining, known_s, workers in (
+        (least, None, here.cores - 1),
+        (least // 2, cost_s, here.cores - 1),
+        (least, cost_s, here.cores),
+    ):
+        plan = decide(
+            figures._replace(remaining=remaining, worker_s=known_s), here, AUTO, "processes"
+        )
+        assert plan.capacities == {"threads": 1, "processes": workers}
+
+
+def test_workers_that_are_all_there_get_all_calls_to_the_last() -> None:
+    figures = profile(20 * MS, 20 * MS, gil_share=1.0, checks=2, remaining=5)
+    here = HOST._replace(main_waits=True)
+    plan = decide(figures._replace(processes_ready=HOST.cores), here, AUTO, "processes")
+    assert plan.capacities == {"processes": HOST.cores}
 
 
 def test_processes_that_were_asked_for_wait_for_nothing() -> None:

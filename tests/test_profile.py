@@ -513,6 +513,25 @@ def test_the_first_calls_of_a_worker_tell_nothing_of_those_after_them(watch: Wat
     assert watch.profile.wall_s > 1 * MS
 
 
+def test_a_worker_costs_its_start_and_what_its_first_calls_take_longer(watch: Watch) -> None:
+    for _ in range(3):
+        watch.ran(1 * MS, 1 * MS)
+    watch.profiler.started(60 * MS)
+    assert watch.profile.worker_s is None
+    watch.ran(101 * MS, 101 * MS, local=False, pid=7)
+    watch.ran(50 * MS, 50 * MS, local=False, pid=7)  # a long one, not its first
+    assert watch.profile.worker_s == pytest.approx(160 * MS)
+
+    later = Watch(watch.profile)
+    later.ran(1 * MS, 1 * MS)
+    later.ran(1 * MS, 1 * MS, local=False, pid=7)  # it is up: that tells nothing of a start
+    assert later.profile.worker_s == pytest.approx(160 * MS)
+    later.profiler.started(40 * MS)
+    later.ran(1 * MS, 1 * MS, local=False, pid=8)
+    assert later.profile.worker_s == pytest.approx(40 * MS)
+
+
+
 def test_where_each_call_has_a_worker_of_its_own_they_are_all_there_is(watch: Watch) -> None:
     watch.ran(1 * MS, 1 * MS)
     watch.ran(1 * MS, 1 * MS)

@@ -183,6 +183,8 @@ class Scheduler:
     def ready(self, event: Ready) -> None:
         """A lane can be used at full width."""
         self._lanes[event.lane].workers = event.workers
+        if event.start_s is not None:
+            self.profiler.started(event.start_s)
         self.memory.opened()
         self._pace.review_soon()
 

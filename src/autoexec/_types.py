@@ -195,6 +195,9 @@ class Profile(NamedTuple):
     """Threads of a cluster that take batches; 0 while it is not known to have any."""
     running_s: float = 0.0
     """Seconds that the call which is watched by itself has run so far; 0 if there is none."""
+    worker_s: float | None = None
+    """Seconds that a worker process is paid before it is worth as much as the others: until it has the function,
+    and by how much longer its first calls take. None: no call was seen in one."""
 
     @property
     def wait_s(self) -> float:
