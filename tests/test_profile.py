@@ -531,7 +531,6 @@ def test_a_worker_costs_its_start_and_what_its_first_calls_take_longer(watch: Wa
     assert later.profile.worker_s == pytest.approx(40 * MS)
 
 
-
 def test_where_each_call_has_a_worker_of_its_own_they_are_all_there_is(watch: Watch) -> None:
     watch.ran(1 * MS, 1 * MS)
     watch.ran(1 * MS, 1 * MS)
@@ -867,13 +866,14 @@ def threads_beside(watch: Watch, seconds: float, cores: float, *, read_late_s: f
         read_late_s: Of every second look the clock of the process is read so late.
     """
     began_s, spent_s = watch.now_s, watch.process_cpu_s
-    for count in range(1, round(seconds / MS) + 1):
+    looks = round(seconds / MS)
+    for count in range(1, looks + 1):
         watch.now_s = began_s + count * MS
         late_s = read_late_s * (count % 2)
         watch.process_cpu_s = spent_s + (1 + cores) * count * MS + late_s
         own = Running(watch.watched, watch.now_s, watch.now_s, 0.0, True)
         watch.look([own], late_s=ON_TIME_S)
-    watch.process_cpu_s = spent_s + (1 + cores) * count * MS
+    watch.process_cpu_s = spent_s + (1 + cores) * looks * MS
 
 
 def test_clocks_that_are_read_one_after_the_other_are_no_thread_within_a_call() -> None:
