@@ -45,6 +45,19 @@ def test_a_round_is_not_over_while_a_call_of_the_one_before_runs() -> None:
     assert limit(pace) > FIRST_THREADS, "though that call may never end"
 
 
+def test_a_round_that_the_end_of_the_run_cuts_short_counts_if_it_gains() -> None:
+    for late_s, gains in ((0.03, True), (0.5, False)):
+        pace = Pace(0.0)
+        pace.begin_ramp(plan(256), 0.0, 0)
+        count(pace, 0.02, FIRST_THREADS)
+        assert (limit(pace), pace.at_once) == (256, FIRST_THREADS)
+        few, rest = FIRST_THREADS // 2, 255
+        for ended in (few, rest):
+            pace.heard(0.02 + late_s)
+            count(pace, 0.02 + late_s, FIRST_THREADS + ended)
+            assert pace.at_once == (256 if gains and ended == rest else FIRST_THREADS)
+
+
 def test_calls_that_run_alone_belong_to_no_round() -> None:
     pace = Pace(0.0)
     pace.begin_ramp(plan(256), 0.0, 0)

@@ -387,6 +387,13 @@ def test_tasks_go_several_in_a_chunk_where_many_may_run_at_once() -> None:
     assert play.scheduler.at_once == play.most_at_once > 1000
 
 
+def test_the_last_tasks_do_not_wait_for_room_for_a_whole_chunk() -> None:
+    calls = [Call(wait_s=0.02)] * 5000  # not a multiple of what is in a chunk
+    known = Play(calls, {"backend": "asyncio"}).run().scheduler.planner.prior()
+    play = Play(calls, {"backend": "asyncio"}, prior=known).run()
+    assert known.at_once == play.most_at_once == len(calls)
+
+
 @pytest.mark.parametrize("option", [{"timeout": 5.0}, {"timeline": True}, {"max_workers": 40}])
 def test_tasks_go_one_by_one_where_each_is_looked_at_or_few_may_run(option: Any) -> None:
     calls = [Call(wait_s=0.02)] * 500

@@ -108,7 +108,8 @@ class Feed:
                 room = self._memory.most(name, room, self._lanes, intake.count)
             size = dealer.size(name, plan)
             if name == "asyncio":  # where what a chunk takes is as much room as it has calls
-                size = 1 if self._memory.bounds else size
+                # The last of 5,000 began when all others had ended: there was room for eight, not for a chunk.
+                size = 1 if self._memory.bounds else min(size, intake.remaining or size)
                 room //= size
             if room <= 0 or (intake.ended and not intake.count):
                 continue
