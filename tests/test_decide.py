@@ -551,6 +551,17 @@ def test_once_it_is_known_what_a_worker_costs_another_is_started_where_that_pays
             figures._replace(remaining=remaining, worker_s=known_s), here, AUTO, "processes"
         )
         assert plan.capacities == {"threads": 1, "processes": workers}
+    most = validate({"max_workers": here.cores})
+    dear = figures._replace(remaining=least, worker_s=cost_s)
+    assert sum(decide(dear, here, most, "processes").capacities.values()) == here.cores
+
+
+def test_this_process_goes_on_to_the_end_where_not_all_workers_are_up() -> None:
+    figures = profile(2 * MS, 2 * MS, gil_share=1.0, checks=2, processes_ready=HOST.cores - 1)
+    here = HOST._replace(main_waits=True)
+    for remaining in (1000, 3, 0):  # of so few it would not pay to start as many
+        plan = decide(figures._replace(remaining=remaining), here, AUTO, "processes")
+        assert plan.route != "processes" or "threads" in plan.capacities
 
 
 def test_workers_that_are_all_there_get_all_calls_to_the_last() -> None:

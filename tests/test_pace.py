@@ -51,7 +51,7 @@ def test_a_round_that_the_end_of_the_run_cuts_short_counts_if_it_gains() -> None
         pace.begin_ramp(plan(256), 0.0, 0)
         count(pace, 0.02, FIRST_THREADS)
         assert (limit(pace), pace.at_once) == (256, FIRST_THREADS)
-        few, rest = FIRST_THREADS // 2, 255
+        few, rest = FIRST_THREADS, 128
         for ended in (few, rest):
             pace.heard(0.02 + late_s)
             count(pace, 0.02 + late_s, FIRST_THREADS + ended)

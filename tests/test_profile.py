@@ -73,6 +73,7 @@ class Watch:
         chunk = self.watched if watched else chunk_of(calls + (error is not None))
         block = Block(chunk, [None] * calls, error, wall_s, cpu_s, queued_s, last=True)
         block.pid = pid
+        chunk.lane = "processes" if pid else chunk.lane
         self.profiler.add(block, local=local, crowd=crowd)
 
     def look(
@@ -514,21 +515,28 @@ def test_the_first_calls_of_a_worker_tell_nothing_of_those_after_them(watch: Wat
 
 
 def test_a_worker_costs_its_start_and_what_its_first_calls_take_longer(watch: Watch) -> None:
-    for _ in range(3):
-        watch.ran(1 * MS, 1 * MS)
+    watch.ran(101 * MS, 101 * MS)
     watch.profiler.started(60 * MS)
     assert watch.profile.worker_s is None
     watch.ran(101 * MS, 101 * MS, local=False, pid=7)
+    assert watch.profile.worker_s is None, "the first call here paid for the same"
+    watch.ran(1 * MS, 1 * MS)
     watch.ran(50 * MS, 50 * MS, local=False, pid=7)  # a long one, not its first
-    assert watch.profile.worker_s == pytest.approx(160 * MS)
+    assert watch.profile.worker_s == pytest.approx(60 * MS + 101 * MS - watch.profile.wall_s)
 
     later = Watch(watch.profile)
     later.ran(1 * MS, 1 * MS)
     later.ran(1 * MS, 1 * MS, local=False, pid=7)  # it is up: that tells nothing of a start
-    assert later.profile.worker_s == pytest.approx(160 * MS)
+    assert later.profile.worker_s == watch.profile.worker_s
     later.profiler.started(40 * MS)
-    later.ran(1 * MS, 1 * MS, local=False, pid=8)
+    later.ran(0.1 * MS, 0.1 * MS, local=False, pid=8)
     assert later.profile.worker_s == pytest.approx(40 * MS)
+
+
+def test_a_worker_that_was_there_before_tells_nothing_of_what_another_costs(watch: Watch) -> None:
+    for pid in (0, 0, 7):
+        watch.ran(1 * MS, 1 * MS, local=not pid, pid=pid)
+    assert watch.profile.worker_s is None
 
 
 def test_where_each_call_has_a_worker_of_its_own_they_are_all_there_is(watch: Watch) -> None:

@@ -204,6 +204,15 @@ def test_places_are_no_more_than_allowed_or_used() -> None:
     assert report(at_once=0).places == 1
 
 
+def test_a_call_that_goes_on_here_until_all_workers_are_up_has_no_place_of_its_own() -> None:
+    computes = profile(20 * MS, 20 * MS, gil_share=1.0, checks=2, processes_ready=1)
+    here = HOST._replace(main_waits=True)
+    for worker_s, workers in ((None, here.cores - 1), (0.0, here.cores)):
+        one = report(computes._replace(worker_s=worker_s, remaining=1000), here, at_once=32)
+        assert one.plan.capacities == {"threads": 1, "processes": workers}
+        assert one.places == here.cores
+
+
 @given(magnitudes(-6, 3), magnitudes(-6, 3), st.integers(0, 1000))
 @examples(50)
 def test_utilisation_is_a_share(took_s: float, calls_s: float, at_once: int) -> None:

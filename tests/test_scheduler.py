@@ -389,9 +389,26 @@ def test_tasks_go_several_in_a_chunk_where_many_may_run_at_once() -> None:
 
 def test_the_last_tasks_do_not_wait_for_room_for_a_whole_chunk() -> None:
     calls = [Call(wait_s=0.02)] * 5000  # not a multiple of what is in a chunk
-    known = Play(calls, {"backend": "asyncio"}).run().scheduler.planner.prior()
-    play = Play(calls, {"backend": "asyncio"}, prior=known).run()
-    assert known.at_once == play.most_at_once == len(calls)
+    play = Play(calls, {"backend": "asyncio"}).run()
+    for _ in range(3):
+        play = Play(calls, {"backend": "asyncio"}, prior=play.scheduler.planner.prior()).run()
+        assert play.most_at_once == len(calls)
+
+
+@pytest.mark.parametrize("count", [60, 80, 200, 300, 700, 4999])
+@pytest.mark.parametrize("backend", ["threads", "asyncio"])
+def test_each_run_begins_with_no_fewer_at_once_than_the_one_before(
+    count: int, backend: str
+) -> None:
+    calls = [Call(wait_s=0.05)] * count
+    options = (
+        {"backend": backend, "max_workers": 5000} if backend == "threads" else {"backend": backend}
+    )
+    prior = Play(calls, options).run().scheduler.planner.prior()
+    for _ in range(3):
+        later = Play(calls, options, prior=prior).run().scheduler.planner.prior()
+        assert (later.at_once or 0) >= (prior.at_once or 0)
+        prior = later
 
 
 @pytest.mark.parametrize("option", [{"timeout": 5.0}, {"timeline": True}, {"max_workers": 40}])

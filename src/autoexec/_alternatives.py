@@ -172,14 +172,16 @@ def _why_one_thread(profile: Profile, host: Host, settings: Settings) -> str:
 
 
 def _processes(profile: Profile, host: Host, settings: Settings) -> Alternative:
-    at_once = settings.max_workers or host.cores
+    most = at_once = settings.max_workers or host.cores
     if settings.route == "auto":
+        most = min(most, host.cores)
         at_once = min(at_once, _worthwhile(profile, host))
     if obstacle := _why_no_processes(profile, host, at_once):
         if settings.route != "processes":
             return Alternative("processes", at_once, None, obstacle)
-    lends = _may_lend_a_hand(host, settings) and profile.processes_ready < at_once
-    more = lends and _another_pays(profile, host, at_once)
+    lends = _may_lend_a_hand(host, settings) and profile.processes_ready < most
+    # With `max_workers` not: for a moment the call here would be one too many.
+    more = lends and settings.max_workers is None and _another_pays(profile, host, at_once)
     beside = 1 if lends else 0
     workers = at_once if more else at_once - beside
     rate = _rate(profile, host, at_once, process_trip_s(profile, host.costs), 0.0)

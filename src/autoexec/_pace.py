@@ -36,6 +36,8 @@ class Pace:
         self._stay_s = FIRST_STAY_S
         self._probe_at = now
         self._ramp: Ramp | None = None
+        self._known: int | None = None
+        """What an earlier run has found to be best, for one that is over before its first round."""
         self._round_from, self._round_calls = now, 0
         self._trial_calls = 0
         self._heard_at = now
@@ -70,20 +72,20 @@ class Pace:
     @property
     def at_once(self) -> int | None:
         """The best number as far as it is known; None if it was not looked for. A round that the end of the run
-        cut short counts if more came of it than of those before: 5,000 coroutines that sleep for 20 ms were done
-        in the second, so that every run began with a fifth of them."""
+        cut short counts if half as many as it may have had brought more than those before: 5,000 coroutines that
+        sleep for 20 ms were done in the second, so that every run began with a fifth of them."""
         state = self._ramp
         if state is None or not state.best:
-            return None
+            return self._known
         elapsed_s = self._heard_at - self._round_from
         gains = self._trial_calls > GAIN * state.rate * elapsed_s
-        return state.limit if gains and self._trial_calls >= state.best else state.best
+        return state.limit if gains and 2 * self._trial_calls >= state.limit else state.best
 
     def begin_ramp(self, plan: Plan, now: float, done: int, known: int | None = None) -> None:
         """The search for the best number starts, where it is `known` to have been last."""
         first = known or (FIRST_TASKS if plan.route == "asyncio" else FIRST_THREADS)
-        self._ramp = Ramp(min(first, plan.workers))
-        self._round_from, self._round_calls = now, done
+        self._ramp, self._known = Ramp(min(first, plan.workers)), known
+        self._round_from, self._round_calls, self._trial_calls = now, done, 0
 
     def widen(self, plan: Plan) -> None:
         """More may be allowed than when the search began; it has not come to a first result yet."""

@@ -145,8 +145,8 @@ class Profiler:
         # Calls of each worker process that began before any had ended.
         self._cold: dict[int, int] = {}
         self._start_s = 0.0  # of the first worker process that was started for this run
-        self._paid_s: float | None = None  # with what the first calls in one took longer
-        self._worker_s = prior.worker_s if prior else None
+        self._first_there: tuple[float, int] | None = None  # its first calls: seconds, how many
+        self._known_worker_s = prior.worker_s if prior else None
         self._watched: Running | None = None  # the call that is watched by itself
         self._provisional = True
         self._below = 0
@@ -266,21 +266,26 @@ class Profiler:
         of 1 ms seemed to take four, and one more worker was started.)"""
         if crowd == 1 and (not block.pid or len(self._cold) >= COLD):
             return False
-        if block.pid not in self._cold and self._wall.n:
-            self._joined(block.wall_s - calls * self._wall.mean)
+        if block.pid not in self._cold and block.chunk.lane == "processes":
+            self._first_there = self._first_there or (block.wall_s, calls)
         cold = self._cold.get(block.pid, crowd)
         self._cold[block.pid] = cold - calls
         return cold > 0 and self._wall.n > 0
 
     def started(self, seconds: float) -> None:
         """A worker process, which was started for this run, has the function."""
-        self._start_s = self._start_s or seconds
+        if not self._start_s:
+            # Of one that was there before, the first calls tell nothing of what it took.
+            self._start_s, self._first_there = seconds, None
 
-    def _joined(self, longer_s: float) -> None:
-        """The first calls in a worker took so much longer than others. One that an earlier run has left tells
-        nothing of a start."""
-        if self._start_s or self._worker_s is None:
-            self._paid_s = max(self._paid_s or 0.0, self._start_s + longer_s)
+    @property
+    def worker_s(self) -> float | None:
+        """What a worker process costs. The first call of all paid as well for what it imports or warms up, so
+        that by it alone nothing is told."""
+        if not self._start_s or self._first_there is None or self._provisional:
+            return self._known_worker_s
+        wall_s, calls = self._first_there
+        return self._start_s + max(0.0, wall_s - calls * self._wall.mean)
 
     def _look_at_queue(self, block: Block, calls: int) -> None:
         """See how long calls wait for a core. A thread that was blocked has waited for one for a moment,
@@ -594,5 +599,5 @@ class Profiler:
             hybrid_ready=hybrid_ready,
             cluster_threads=cluster_threads,
             running_s=self._running_s,
-            worker_s=self._worker_s if self._paid_s is None else self._paid_s,
+            worker_s=self.worker_s,
         )

@@ -122,7 +122,7 @@ class Report(NamedTuple):
     def places(self) -> int:
         """Calls that could run side by side: no more than the plans allowed, nor than there were
         dispatches at once."""
-        allowed = max(sum(plan.capacities.values()) for _, plan in self.history)
+        allowed = max(_side_by_side(plan, self.host.cores) for _, plan in self.history)
         return max(1, min(self.at_once, allowed))
 
     @property
@@ -274,6 +274,12 @@ def _gain(report: Report) -> str:
     if waits or report.route == "processes":
         return text
     return f"at most {text}, since calls that compute side by side slow each other down"
+
+
+def _side_by_side(plan: Plan, cores: int) -> int:
+    """Calls that a plan has run at once. One that goes on here until all workers are up is none beyond these."""
+    calls = sum(plan.capacities.values())
+    return min(calls, max(plan.workers, cores)) if plan.route == "processes" else calls
 
 
 def _use(report: Report) -> str:

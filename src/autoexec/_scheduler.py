@@ -183,7 +183,7 @@ class Scheduler:
     def ready(self, event: Ready) -> None:
         """A lane can be used at full width."""
         self._lanes[event.lane].workers = event.workers
-        if event.start_s is not None:
+        if event.start_s is not None and event.lane == "processes":
             self.profiler.started(event.start_s)
         self.memory.opened()
         self._pace.review_soon()

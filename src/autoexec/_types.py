@@ -196,8 +196,8 @@ class Profile(NamedTuple):
     running_s: float = 0.0
     """Seconds that the call which is watched by itself has run so far; 0 if there is none."""
     worker_s: float | None = None
-    """Seconds that a worker process is paid before it is worth as much as the others: until it has the function,
-    and by how much longer its first calls take. None: no call was seen in one."""
+    """Seconds that one more worker process costs: until it has the function, and by how much longer its first
+    calls take. None: that was not seen yet."""
 
     @property
     def wait_s(self) -> float:
