@@ -124,6 +124,8 @@ def profiles(draw: st.DrawFn) -> Profile:
         remaining=draw(perhaps(0.8, magnitudes(-1, 9).map(int))),
         done=calls,
         is_async=draw(st.booleans()),
+        used=draw(perhaps(0.4, shares())),
+        worker_s=draw(perhaps(0.4, durations())),
         new_child=draw(st.booleans()),
         checks=2,
         takes_turns=draw(st.booleans()),

@@ -28,7 +28,7 @@ from strategies import (
 )
 
 from autoexec._alternatives import HAND_CORES, HAND_SHARE, THREAD_CEILING, process_trip_s
-from autoexec._classify import CHILD_SHARE, HOLDS, WAITS, classify
+from autoexec._classify import CHILD_SHARE, HOLDS, USED, WAITS, classify, wait_for_each_other
 from autoexec._decide import TIE, decide, may_leave, opening
 from autoexec._evidence import OVERLAPS
 from autoexec._options import BackendName, Settings, validate
@@ -190,6 +190,8 @@ def test_processes_are_only_started_for_calls_that_were_seen_to_hold_the_gil(
     figures: Profile, host: Host, settings: Settings, current: Route | None
 ) -> None:
     if decide(figures, host, settings, current).route == "processes":
+        if wait_for_each_other(figures):
+            return  # as if they did
         assert host.gil
         assert figures.gil_share is not None or figures.takes_turns
         assert figures.held_s >= WAITS * figures.wall_s
@@ -742,6 +744,28 @@ def test_workers_are_left_by_calls_that_turn_out_to_let_go_of_the_gil() -> None:
 def test_inline_takes_as_long_as_all_calls_together() -> None:
     plan = decide(profile(1 * US, 1 * US, remaining=1000), HOST, AUTO, "inline")
     assert plan.predicted_s == pytest.approx(1.0005 * MS)  # with half of the one that is running
+
+
+@pytest.mark.parametrize("used", [None, 1.0, USED, 0.75])
+@pytest.mark.parametrize("gil", [True, False])
+def test_calls_that_wait_for_each_other_on_threads_go_to_processes(
+    used: float | None, gil: bool
+) -> None:
+    figures = profile(2 * MS, 2 * MS, gil_share=0.0, overlap=1.5, checks=2, elapsed_s=1.0)
+    figures = figures._replace(used=used)
+    plan = decide(figures, HOST._replace(gil=gil), AUTO, "threads")
+    assert plan.kind is Kind.CPU_FREE
+    assert plan.route == ("processes" if used == 0.75 else "threads")
+    there = figures._replace(processes_ready=HOST.cores)
+    assert decide(there, HOST._replace(gil=gil), AUTO, "processes").route == plan.route
+    assert ("wait for each other" in plan.reason) == (used == 0.75)
+
+
+def test_calls_that_wait_alone_as_well_do_not_wait_for_each_other() -> None:
+    for cpu_s, used in ((1.6, 0.75), (1.0, 0.5), (0.1, 0.05)):
+        figures = profile(2 * MS, cpu_s * MS, gil_share=0.0, overlap=1.5, checks=2, elapsed_s=1.0)
+        plan = decide(figures._replace(used=used), HOST, AUTO, "threads")
+        assert plan.route == "threads"
 
 
 def test_waiting_threads_take_turns_by_their_number() -> None:

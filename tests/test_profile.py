@@ -514,6 +514,23 @@ def test_the_first_calls_of_a_worker_tell_nothing_of_those_after_them(watch: Wat
     assert watch.profile.wall_s > 1 * MS
 
 
+def test_calls_beside_others_that_neither_compute_nor_want_a_core_are_told_from_those_that_have_none(
+    watch: Watch,
+) -> None:
+    for _ in range(3):
+        watch.ran(2 * MS, 2 * MS)
+    assert watch.profile.used is None
+    for _ in range(16):
+        watch.ran(3 * MS, 2 * MS, queued_s=0.3 * MS, crowd=2)
+        watch.ran(9 * MS, 1 * MS, local=False)
+    assert watch.profile.used == pytest.approx(2.3 / 3)
+    later = Watch(watch.profile)
+    assert later.profile.used == watch.profile.used
+    for _ in range(16):
+        later.ran(3 * MS, 2 * MS, queued_s=1 * MS, crowd=2)
+    assert later.profile.used == 1.0
+
+
 def test_a_worker_costs_its_start_and_what_its_first_calls_take_longer(watch: Watch) -> None:
     watch.ran(101 * MS, 101 * MS)
     watch.profiler.started(60 * MS)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 
-from ._classify import WAITING, WAITS, classify, computing, holds
+from ._classify import WAITING, WAITS, classify, computing, holds, wait_for_each_other
 from ._options import Settings
 from ._types import Alternative, Costs, Host, Kind, Profile, Route
 from ._wording import seconds
@@ -118,8 +118,10 @@ def _threads(profile: Profile, host: Host, settings: Settings, running: bool) ->
     if workers == 1 and not explicit:
         return Alternative("threads", 1, None, _why_one_thread(profile, host, settings))
     rest, trip_s = _rest(profile), host.costs.thread_trip_s
-    rest_s = rest / _rate(profile, host, workers, trip_s, profile.held_s)
-    rest_s = max(rest_s, profile.wall_s)  # the last call takes as long as any
+    rate = _rate(profile, host, workers, trip_s, profile.held_s)
+    if kind is Kind.CPU_FREE and profile.used and wait_for_each_other(profile):
+        rate *= profile.used
+    rest_s = max(rest / rate, profile.wall_s)  # the last call takes as long as any
     rest_s = max(rest_s, profile.running_s)
     if not running:
         rest_s += min(workers, rest) * host.costs.thread_start_s
@@ -335,7 +337,8 @@ def _why_no_processes(profile: Profile, host: Host, workers: int) -> str | None:
     if profile.wall_s < LEAST_S and not profile.processes_ready:
         return "a call is too short to be worth a process"
     if not profile.processes_ready:
-        if not host.gil or profile.held_s < WAITS * profile.wall_s:
+        keep_it = host.gil and profile.held_s >= WAITS * profile.wall_s
+        if not keep_it and not wait_for_each_other(profile):
             return "the calls do not keep the GIL, so threads serve as well without start-up"
         if profile.gil_share is None and not profile.takes_turns:
             return "the GIL was not watched for long enough to tell"

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from . import _cluster
 from ._alternatives import weigh_up
-from ._classify import COMPUTES, WAITING, classify, computing, holds
+from ._classify import COMPUTES, WAITING, classify, computing, holds, wait_for_each_other
 from ._evidence import OVERLAPS
 from ._options import Settings
 from ._report import seconds
@@ -95,7 +95,8 @@ def decide(profile: Profile, host: Host, settings: Settings, current: Route | No
         rejected: tuple[Alternative, ...] = ()
     else:
         # Workers of calls that let go of the GIL are there by mistake: a busy machine may look so.
-        mistaken = kind is Kind.CPU_FREE and current == "processes"
+        free = kind is Kind.CPU_FREE and not wait_for_each_other(profile)
+        mistaken = free and current == "processes"
         chosen = _best(options, None if mistaken else current)
         if settings.timeout is not None and kind is Kind.CPU_HELD:
             # Where a call that never ends can be ended, though here it might be a bit quicker.
@@ -213,6 +214,8 @@ def _reason(
     chosen: Alternative, kind: Kind, profile: Profile, options: dict[Route, Alternative]
 ) -> str:
     """One reason, in words, for a choice made by measurement."""
+    if chosen.route == "processes" and kind is Kind.CPU_FREE and wait_for_each_other(profile):
+        return "the calls compute without the GIL, but wait for each other in one process"
     if chosen.route == "processes" and kind is Kind.CPU_FREE:
         return "the calls compute, and workers are there that take them"
     if chosen.route == "processes" and profile.takes_turns:

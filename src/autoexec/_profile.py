@@ -33,6 +33,8 @@ MEMORY_BLOCKS = 16
 SEEN_WHOLE = 0.6
 """Share of a call's wall time under beats from which it counts as watched throughout; between
 beats the watcher itself takes its time."""
+USED_BLOCKS = 16
+"""Dispatches beside others before it is said for how much of their time they have a core: the first are only starting."""
 COLD = 128
 """Workers of which the first calls are left out: where each is replaced after a few, there are no others."""
 STOLEN_S = 0.02
@@ -131,6 +133,10 @@ class Profiler:
         self._beats = Beats(prior.gil_share if prior else None)
         self._inner = Inner(prior.inner if prior else 0.0)
         self._overlap = Overlap(prior.overlap if prior else None)
+        self._used = (
+            _RunningMean()
+        )  # share of their time that calls beside others had a core or wanted one
+        self._known_used = prior.used if prior else None
         self._took_turns = prior is not None and prior.takes_turns
         self.takes_turns: bool | None = None
         """Whether calls that compute get no more done on threads than one alone; None if this run has not
@@ -236,6 +242,8 @@ class Profiler:
             gap_s = max(0.0, block.wall_s - block.cpu_s)
             block.queued_s = min(gap_s, block.queued_s + block.chunk.away_s)
         self._look_at_queue(block, calls)
+        if local and crowd > 1:
+            self._used.add(min(1.0, (block.cpu_s + block.queued_s) / block.wall_s))
         watched = self._is_watched(block)
         clear = crowd <= 1 or not self._crowded(block, calls, crowd)
         if clear and self._provisional and self._wall.n:
@@ -552,6 +560,11 @@ class Profiler:
             free = self._overlap.busy * self._wanting.mean >= OVERLAPS
         self.takes_turns = gain < TURNS and computing and not free
 
+    @property
+    def used(self) -> float | None:
+        """Share of their time in which calls beside others here had a core or wanted one."""
+        return self._used.mean if self._used.n >= USED_BLOCKS else self._known_used
+
     def overdue_s(self, elapsed: Iterable[float]) -> float:
         """What calls in flight, of which each has taken so many seconds so far, add to the mean: the
         quick ones of a mixture have returned long before. 0 where the process is busy, since then they
@@ -599,5 +612,6 @@ class Profiler:
             hybrid_ready=hybrid_ready,
             cluster_threads=cluster_threads,
             running_s=self._running_s,
+            used=self.used,
             worker_s=self.worker_s,
         )

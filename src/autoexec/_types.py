@@ -195,6 +195,9 @@ class Profile(NamedTuple):
     """Threads of a cluster that take batches; 0 while it is not known to have any."""
     running_s: float = 0.0
     """Seconds that the call which is watched by itself has run so far; 0 if there is none."""
+    used: float | None = None
+    """Share of their time in which calls beside others in this process had a core or wanted one. None: not seen.
+    Those that compute when alone, and do not beside others, wait for each other."""
     worker_s: float | None = None
     """Seconds that one more worker process costs: until it has the function, and by how much longer its first
     calls take. None: that was not seen yet."""
