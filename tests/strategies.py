@@ -125,6 +125,7 @@ def profiles(draw: st.DrawFn) -> Profile:
         done=calls,
         is_async=draw(st.booleans()),
         used=draw(perhaps(0.4, shares())),
+        beside_s=draw(durations()),
         worker_s=draw(perhaps(0.4, durations())),
         new_child=draw(st.booleans()),
         checks=2,

@@ -752,7 +752,7 @@ def test_calls_that_wait_for_each_other_on_threads_go_to_processes(
     used: float | None, gil: bool
 ) -> None:
     figures = profile(2 * MS, 2 * MS, gil_share=0.0, overlap=1.5, checks=2, elapsed_s=1.0)
-    figures = figures._replace(used=used)
+    figures = figures._replace(used=used, beside_s=3 * MS)
     plan = decide(figures, HOST._replace(gil=gil), AUTO, "threads")
     assert plan.kind is Kind.CPU_FREE
     assert plan.route == ("processes" if used == 0.75 else "threads")
@@ -764,7 +764,7 @@ def test_calls_that_wait_for_each_other_on_threads_go_to_processes(
 def test_calls_that_wait_alone_as_well_do_not_wait_for_each_other() -> None:
     for cpu_s, used in ((1.6, 0.75), (1.0, 0.5), (0.1, 0.05)):
         figures = profile(2 * MS, cpu_s * MS, gil_share=0.0, overlap=1.5, checks=2, elapsed_s=1.0)
-        plan = decide(figures._replace(used=used), HOST, AUTO, "threads")
+        plan = decide(figures._replace(used=used, beside_s=3 * MS), HOST, AUTO, "threads")
         assert plan.route == "threads"
 
 

@@ -119,8 +119,8 @@ def _threads(profile: Profile, host: Host, settings: Settings, running: bool) ->
         return Alternative("threads", 1, None, _why_one_thread(profile, host, settings))
     rest, trip_s = _rest(profile), host.costs.thread_trip_s
     rate = _rate(profile, host, workers, trip_s, profile.held_s)
-    if kind is Kind.CPU_FREE and profile.used and wait_for_each_other(profile):
-        rate *= profile.used
+    if kind is Kind.CPU_FREE and wait_for_each_other(profile):
+        rate = min(rate, workers / max(1e-9, profile.beside_s + trip_s))
     rest_s = max(rest / rate, profile.wall_s)  # the last call takes as long as any
     rest_s = max(rest_s, profile.running_s)
     if not running:
@@ -185,7 +185,7 @@ def _processes(profile: Profile, host: Host, settings: Settings) -> Alternative:
     # With `max_workers` not: for a moment the call here would be one too many.
     more = lends and settings.max_workers is None and _another_pays(profile, host, at_once)
     beside = 1 if lends else 0
-    workers = at_once if more else at_once - beside
+    workers = at_once if more else max(at_once - beside, profile.processes_ready)
     rate = _rate(profile, host, at_once, process_trip_s(profile, host.costs), 0.0)
     start_s = 0.0 if profile.processes_ready else _start_s(profile, host, workers)
     rest_s = _after_start(profile, start_s, rate, meanwhile=1 / max(1e-9, profile.wall_s))

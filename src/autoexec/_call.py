@@ -26,11 +26,13 @@ if sys.platform != "win32":
 _cpu_clock = getattr(time, "pthread_getcpuclockid", None)
 
 
-LONG_S = 0.0002
-"""Chunks that took so much longer than they computed have the run queue read for them: it tells calls of 2 ms that
-wait for a lock of each other's, for 0.7 ms, from those that have no core. With spinners on
+LONG_S = 0.001
+"""Chunks that took so much longer than they computed have the run queue read for them. With spinners on
 both cores, calls of 8 ms for which that was not done took 28, seemed to wait, were run 256 at a time, and
 took 800."""
+BESIDE_S = 0.0002
+"""The same for those that computed for most of their time: calls of 2 ms may have waited for 0.7 for a lock of each
+other's, or for a core."""
 KEPT_OPEN = 32
 """Threads that read it, by a descriptor that they keep: hundreds of threads wait for connections, which
 take descriptors as well. Those beyond are taken for like them: a reading lets go of the GIL, which a
@@ -53,6 +55,10 @@ class _OwnQueue:
                 self._fd = os.open(self._PATH, os.O_RDONLY | os.O_CLOEXEC)
             except OSError:
                 self._slots.release()
+
+    @property
+    def is_read(self) -> bool:
+        return self._fd >= 0
 
     def read_ns(self) -> int:
         if self._fd >= 0:
@@ -83,9 +89,10 @@ def queued_ns() -> int:
 
 
 def _queued_since_last_ns() -> int:
-    """The same since it was asked last on this thread."""
-    last_ns = _per_thread.queue.last_ns
-    return max(0, queued_ns() - last_ns)
+    """The same since it was asked last on this thread: 1 at the least, where that can be seen at all."""
+    queue = _per_thread.queue
+    last_ns = queue.last_ns
+    return max(int(queue.is_read), queued_ns() - last_ns)
 
 
 def times_blocked() -> int:
@@ -167,7 +174,7 @@ def _run_block(fn: Callable[[Any], Any], chunk: Chunk) -> Block:
         # A thread that was never blocked has waited for a core only, whoever had it: on a virtual
         # machine time that the host took is in neither the CPU clock nor the run queue.
         queued = max(0, wall - cpu)
-    elif wall - cpu > LONG_S * 1e9:
+    elif wall - cpu > (BESIDE_S if 2 * cpu > wall else LONG_S) * 1e9:
         queued = min(wall - cpu, _queued_since_last_ns())
     last = error is None or not todo.__length_hint__()  # type: ignore[attr-defined]
     try:

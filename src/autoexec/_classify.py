@@ -17,10 +17,10 @@ FULL = 0.8
 """Share of all cores that calls and their child processes keep busy from which more at once only wait
 for each other."""
 USED = 0.85
-"""Share of their time with a core, or for want of one, below which calls that compute when alone wait for each other
-on threads. Hashing, compression, image resizing and large arrays: 0.99 to 1.0, beside two other programs on two cores
-0.97 to 1.0; SQLite queries with a connection each, which share the locks of its allocator: 0.76 (250 of 2 ms: 0.42 s,
-in two processes 0.28)."""
+"""Multiple of the share of its time that a call computes when alone, below which calls that have a core beside others,
+or want one, wait for each other. Hashing, compression, image resizing and large arrays: 0.99 to 1.0, beside two other
+programs on two cores 0.97 to 1.0; SQLite queries with a connection each, which share the locks of its allocator: 0.76
+to 0.83 (250 of 2 ms: 0.42 s, in two processes 0.28)."""
 INNER_OWN = 0.3
 """Share of a call's time in which its own thread computes, from which other busy threads of the process
 are taken for its own: a thread that calls a BLAS takes its part of the work."""
@@ -63,8 +63,10 @@ def computing(profile: Profile) -> float:
 def wait_for_each_other(profile: Profile) -> bool:
     """Whether calls that compute when alone do so for less of their time beside others in one process, as they wait
     for a lock that all of them need."""
-    alone = min(1.0, computing(profile))
-    return alone >= COMPUTES and profile.used is not None and profile.used < USED * alone
+    if profile.used is None or computing(profile) < COMPUTES:
+        return False
+    alone = min(1.0, profile.cpu_s / profile.wall_s) if profile.wall_s else 1.0
+    return profile.used < USED * alone
 
 
 def holds(profile: Profile, host: Host) -> bool:

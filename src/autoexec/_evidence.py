@@ -20,6 +20,13 @@ TURNS_S = 0.02
 """Seconds of calls on threads before it is said what they gain: in the first few they are only starting."""
 TURNS_CALLS = 16
 """Calls before that."""
+BESIDE = 16
+"""Dispatches beside others before it is said for how much of their time they have a core."""
+NOT_LOOKED = 0.05
+"""Share of its time without computing from which nobody has looked whether a dispatch wanted a core: where it is looked at, one that
+was blocked has wanted one for a moment."""
+FADES = 0.03
+"""Share by which what was not seen anew in a run nears 1: 0.76 is believed for sixteen more, then threads are tried."""
 BEFORE_HALVING_S = 0.1
 """Overlap, and threads within calls, are remembered for about twice as long as this."""
 SPINNING = 0.15
@@ -202,3 +209,58 @@ class Overlap:
         if not self.was_seen:
             return 0.0
         return (self._cpu_s + self._child_s) / self._seconds
+
+
+class Beside:
+    """What calls in this process do beside others: for how much of their time they have a core, or want one, and
+    how long they take.
+
+    Args:
+        share: What was learned of that in an earlier run; it counts until there is anything new.
+        call_s: The same of a call.
+    """
+
+    def __init__(self, share: float | None = None, call_s: float = 0.0) -> None:
+        self._known, self._known_s = share, call_s
+        self._had_s = self._wall_s = self._clear_s = 0.0
+        self._skipped = 0
+        self._count = self._calls = 0.0
+
+    def add(
+        self, wall_s: float, cpu_s: float, queued_s: float, *, calls: int = 1, crowd: int
+    ) -> None:
+        """Account for a dispatch of so many calls that had so many beside it, itself included."""
+        if not queued_s and wall_s - cpu_s > NOT_LOOKED * wall_s:
+            return
+        if self._skipped < crowd:
+            self._skipped += 1  # the first of each thread, which sets up what is its own
+            return
+        if self._count >= 2 * BESIDE:
+            self._count /= 2
+            self._calls /= 2
+            self._had_s /= 2
+            self._wall_s /= 2
+            self._clear_s /= 2
+        # Sums: where half of them are short and wait, the mean of the shares is far below that of the time.
+        self._count += 1
+        self._calls += calls
+        self._had_s += min(wall_s, cpu_s + queued_s)
+        self._wall_s += wall_s
+        self._clear_s += max(cpu_s, wall_s - queued_s)
+
+    @property
+    def share(self) -> float | None:
+        """Share of their time with a core, or for want of one; None if it is not known."""
+        return self._had_s / self._wall_s if self._count >= BESIDE else self._known
+
+    @property
+    def call_s(self) -> float:
+        """Seconds of a call, without those for want of a core; 0 if that is not known."""
+        return self._clear_s / self._calls if self._count >= BESIDE else self._known_s
+
+    @property
+    def later(self) -> float | None:
+        """The share that the next run is told. On another route than threads nothing is seen, so that it fades."""
+        if self._known is None or self._count >= BESIDE:
+            return self.share
+        return self._known + FADES * (1.0 - self._known)

@@ -7,6 +7,7 @@ from operator import itemgetter
 
 from . import _control
 from ._chunk import Chunk
+from ._classify import WAITING
 from ._decide import FIRST_LOOK_S, decide, opening
 from ._evidence import Gain
 from ._intake import Intake
@@ -149,6 +150,8 @@ class Planner:
             self._pace.begin_ramp(plan, now, self._profiler.done)
         elif plan.waiting:
             self._pace.widen(plan)
+        if (plan.kind in WAITING) != (self.plan.kind in WAITING):
+            profiler.are_others()
         self.plan = plan
         self._compare_threads(now)
 
@@ -223,6 +226,8 @@ class Planner:
         # What its code says is read anew: it may depend on what a closure holds. And that threads gain
         # nothing is tried again in the run after the next, if that was not on threads.
         profile = self.final_profile()._replace(
-            effect=self._profiler.effect, takes_turns=bool(self._profiler.takes_turns)
+            effect=self._profiler.effect,
+            takes_turns=bool(self._profiler.takes_turns),
+            used=self._profiler.beside.later,
         )
         return Prior(profile, self._pace.at_once, self.history[-1][1].route)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from ._chunk import Block, Chunk
 from ._classify import COMPUTES
-from ._evidence import LATE_S, OVERLAPS, Beats, Inner, Overlap
+from ._evidence import LATE_S, OVERLAPS, Beats, Beside, Inner, Overlap
 from ._types import Look, Payload, Profile, Running
 
 BEAT_S = 0.001
@@ -33,8 +33,6 @@ MEMORY_BLOCKS = 16
 SEEN_WHOLE = 0.6
 """Share of a call's wall time under beats from which it counts as watched throughout; between
 beats the watcher itself takes its time."""
-USED_BLOCKS = 16
-"""Dispatches beside others before it is said for how much of their time they have a core: the first are only starting."""
 COLD = 128
 """Workers of which the first calls are left out: where each is replaced after a few, there are no others."""
 STOLEN_S = 0.02
@@ -133,10 +131,7 @@ class Profiler:
         self._beats = Beats(prior.gil_share if prior else None)
         self._inner = Inner(prior.inner if prior else 0.0)
         self._overlap = Overlap(prior.overlap if prior else None)
-        self._used = (
-            _RunningMean()
-        )  # share of their time that calls beside others had a core or wanted one
-        self._known_used = prior.used if prior else None
+        self.beside = Beside(prior.used, prior.beside_s) if prior else Beside()
         self._took_turns = prior is not None and prior.takes_turns
         self.takes_turns: bool | None = None
         """Whether calls that compute get no more done on threads than one alone; None if this run has not
@@ -191,6 +186,10 @@ class Profiler:
         self._wall.add(wall_s)
         self._cpu_of_wall.add(cpu_s)
 
+    def are_others(self) -> None:
+        """Calls that waited compute now, or those that computed wait: what they did beside others tells nothing."""
+        self.beside = Beside()
+
     def restart(self) -> None:
         """The work has changed: the next calls replace what was known of how long they take. What
         they did to the GIL is kept until it is seen anew."""
@@ -241,9 +240,9 @@ class Profiler:
             # Not in a crowd: the others had no core either, so it would count many times.
             gap_s = max(0.0, block.wall_s - block.cpu_s)
             block.queued_s = min(gap_s, block.queued_s + block.chunk.away_s)
+        if local and crowd > 1:  # before what nobody saw is made up for
+            self.beside.add(block.wall_s, block.cpu_s, block.queued_s, calls=calls, crowd=crowd)
         self._look_at_queue(block, calls)
-        if local and crowd > 1:
-            self._used.add(min(1.0, (block.cpu_s + block.queued_s) / block.wall_s))
         watched = self._is_watched(block)
         clear = crowd <= 1 or not self._crowded(block, calls, crowd)
         if clear and self._provisional and self._wall.n:
@@ -560,11 +559,6 @@ class Profiler:
             free = self._overlap.busy * self._wanting.mean >= OVERLAPS
         self.takes_turns = gain < TURNS and computing and not free
 
-    @property
-    def used(self) -> float | None:
-        """Share of their time in which calls beside others here had a core or wanted one."""
-        return self._used.mean if self._used.n >= USED_BLOCKS else self._known_used
-
     def overdue_s(self, elapsed: Iterable[float]) -> float:
         """What calls in flight, of which each has taken so many seconds so far, add to the mean: the
         quick ones of a mixture have returned long before. 0 where the process is busy, since then they
@@ -612,6 +606,7 @@ class Profiler:
             hybrid_ready=hybrid_ready,
             cluster_threads=cluster_threads,
             running_s=self._running_s,
-            used=self.used,
+            used=self.beside.share,
+            beside_s=self.beside.call_s,
             worker_s=self.worker_s,
         )

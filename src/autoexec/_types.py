@@ -198,6 +198,8 @@ class Profile(NamedTuple):
     used: float | None = None
     """Share of their time in which calls beside others in this process had a core or wanted one. None: not seen.
     Those that compute when alone, and do not beside others, wait for each other."""
+    beside_s: float = 0.0
+    """Seconds that they take then, without those for want of a core; 0: not seen."""
     worker_s: float | None = None
     """Seconds that one more worker process costs: until it has the function, and by how much longer its first
     calls take. None: that was not seen yet."""
