@@ -170,6 +170,42 @@ def test_many_threads_do_not_all_read_the_run_queue() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a clock of the run queue")
+def test_where_descriptors_are_scarce_they_are_left_to_the_calls() -> None:
+    import resource
+
+    def call() -> None:
+        try:
+            queued_ns()
+            barrier.wait(30)  # all have one, as far as they take any
+            files.append(os.open(os.devnull, os.O_RDONLY))
+        except OSError as error:
+            errors.append(error)
+        barrier.wait(30)
+
+    files: list[int] = []
+    errors: list[OSError] = []
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    calls = 12
+    barrier = threading.Barrier(calls)
+    threads = [threading.Thread(target=call) for _ in range(calls)]
+    highest = max(map(int, os.listdir("/proc/self/fd")))
+    gaps = [os.open(os.devnull, os.O_RDONLY)]
+    while gaps[-1] < highest:
+        gaps.append(os.open(os.devnull, os.O_RDONLY))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (gaps[-1] + 1 + calls + calls // 2, hard))
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for fd in files + gaps:
+            os.close(fd)
+    assert not errors
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a clock of the run queue")
 def test_a_call_with_a_long_gap_has_its_queue_read_though_it_is_not_watched() -> None:
     core = min(os.sched_getaffinity(0))
     there = [*os.sched_getaffinity(0)]

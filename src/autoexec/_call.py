@@ -40,6 +40,19 @@ hundred threads want. Three readings a call, of three system calls each where no
 requests that compute for 0.6."""
 
 
+def _open_if_many_are_left(path: str) -> int:
+    """A descriptor; -1 if there is none, or it is among the last half of those that there may be: sixteen threads
+    had taken all, and the file that a call wanted could not be opened."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return -1
+    if sys.platform != "win32" and 2 * fd > resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 0:
+        os.close(fd)
+        return -1
+    return fd
+
+
 class _OwnQueue:
     """The run-queue clock of one thread, if it is one of those that have one."""
 
@@ -51,9 +64,8 @@ class _OwnQueue:
         """What it showed last: since then at the most, a call has waited for a core."""
         self._fd = -1
         if sys.platform == "linux" and self._slots.acquire(blocking=False):
-            try:
-                self._fd = os.open(self._PATH, os.O_RDONLY | os.O_CLOEXEC)
-            except OSError:
+            self._fd = _open_if_many_are_left(self._PATH)
+            if self._fd < 0:
                 self._slots.release()
 
     @property
