@@ -23,8 +23,8 @@ TURNS_CALLS = 16
 BESIDE = 16
 """Dispatches beside others before it is said for how much of their time they have a core."""
 NOT_LOOKED = 0.05
-"""Share of its time without computing from which nobody has looked whether a dispatch wanted a core: where it is looked at, one that
-was blocked has wanted one for a moment."""
+"""Share of its time without computing from which a dispatch that never wanted a core was not looked at: one that was
+blocked, and is looked at, has wanted one for a moment."""
 FADES = 0.03
 """Share by which what was not seen anew in a run nears 1: 0.76 is believed for sixteen more, then threads are tried."""
 BEFORE_HALVING_S = 0.1
@@ -226,9 +226,7 @@ class Beside:
         self._skipped = 0
         self._count = self._calls = 0.0
 
-    def add(
-        self, wall_s: float, cpu_s: float, queued_s: float, *, calls: int = 1, crowd: int
-    ) -> None:
+    def add(self, wall_s: float, cpu_s: float, queued_s: float, *, calls: int, crowd: int) -> None:
         """Account for a dispatch of so many calls that had so many beside it, itself included."""
         if not queued_s and wall_s - cpu_s > NOT_LOOKED * wall_s:
             return
