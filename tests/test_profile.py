@@ -12,11 +12,9 @@ from strategies import PAYLOAD, durations, examples, magnitudes, profile
 
 from autoexec._chunk import Block, Chunk
 from autoexec._classify import USED
-from autoexec._evidence import BESIDE, SPINNING_S, TURNS_CALLS, TURNS_S, Gain
+from autoexec._evidence import BEAT_S, SPINNING_S
 from autoexec._profile import (
-    BEAT_S,
     BELOW,
-    COLD,
     FIRST_BEATS,
     FIRST_BLOCKS,
     SHORT_S,
@@ -24,6 +22,8 @@ from autoexec._profile import (
     TURNS,
     Profiler,
 )
+from autoexec._side_by_side import BESIDE, TURNS_CALLS, TURNS_S, Gain
+from autoexec._start_cost import COLD
 from autoexec._types import Look, Profile, Running
 
 MS = 1e-3

@@ -39,6 +39,9 @@ The map of the package, from the top down; each module imports only from those b
     _cluster       what goes to a cluster, in which batches; pure
     _alternatives  the routes, each with its predicted time; pure
     _profile       outcomes and looks -> Profile
+    _watched       the call that is watched by itself
+    _side_by_side  what calls do beside others: what that gains, whether they wait for each other
+    _start_cost    what a worker process costs
     _classify      what a task is; pure
     _priors        what was learned about a function, for its next run
     _pace          when to look again, how many waiting calls at once
@@ -47,7 +50,8 @@ The map of the package, from the top down; each module imports only from those b
     _rate          how many calls may start now; pure
     _limits        what a call and a run may take; pure
     _actions       what the scheduler tells its driver to do
-    _evidence      what looks show, added up: the GIL heartbeat, overlap, inner threads
+    _evidence      what looks show, added up: the GIL heartbeat, overlap, inner threads, children
+    _means         averages of what was measured
     _control       feedback policies: chunk size, concurrency; pure
     _intake        items that were not sent yet; pure
     _window        outcomes in order, and what errors mean; pure

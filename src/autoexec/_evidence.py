@@ -1,12 +1,15 @@
-"""What the looks of a run show, added up: the GIL heartbeat, threads within a call, and how busy calls
-that overlap keep the process."""
+"""What the looks of a run show, added up: the GIL heartbeat, threads within a call, child processes, and how busy
+calls that overlap keep the process."""
 
 from __future__ import annotations
 
 from collections import deque
 
+from ._means import median
 from ._types import Look
 
+BEAT_S = 0.001
+"""The wait that is the GIL heartbeat."""
 LATE_S = 0.0003
 """A heartbeat later than this found the GIL taken. Measured: 0.07 to 0.11 ms beside work that
 releases the GIL, 5.2 ms beside Python code, one whole call beside a C function that keeps it."""
@@ -16,17 +19,6 @@ were on time, or one that was late. Six times that where the beats disagree."""
 OVERLAPS = 1.4
 """CPU seconds per second of overlapping calls that are proof of computing without the GIL, whatever
 the heartbeat says: under the GIL it is 1.0, and 1.05 with the rest of the process."""
-TURNS_S = 0.02
-"""Seconds of calls on threads before it is said what they gain: in the first few they are only starting."""
-TURNS_CALLS = 16
-"""Calls before that."""
-BESIDE = 16
-"""Dispatches beside others before it is said for how much of their time they have a core."""
-NOT_LOOKED = 0.05
-"""Share of its time without computing from which a dispatch that never wanted a core was not looked at: one that was
-blocked, and is looked at, has wanted one for a moment."""
-FADES = 0.03
-"""Share by which what was not seen anew in a run nears 1: 0.76 is believed for sixteen more, then threads are tried."""
 BEFORE_HALVING_S = 0.1
 """Overlap, and threads within calls, are remembered for about twice as long as this."""
 SPINNING = 0.15
@@ -77,8 +69,7 @@ class Beats:
     @property
     def late_s(self) -> float:
         """Median lateness in seconds."""
-        ordered = sorted(self._late)  # `import statistics` takes 9 ms
-        return ordered[len(ordered) // 2] if ordered else 0.0
+        return median(self._late)
 
     @property
     def agree(self) -> bool:
@@ -148,26 +139,6 @@ class Inner:
         return self.share >= SPINNING and self._looked_s < SPINNING_S
 
 
-class Gain:
-    """What comes of calls on several threads, as a multiple of one after another.
-
-    Args:
-        now: When they began.
-        done: Calls that had ended here by then.
-        alone_s: Seconds of a call by itself.
-    """
-
-    def __init__(self, now: float, done: int, alone_s: float) -> None:
-        self._since, self._done, self._alone_s = now, done, alone_s
-
-    def seen(self, now: float, done: int) -> float | None:
-        """The multiple, with so many calls that have ended so far; None before there is much to see."""
-        calls, elapsed_s = done - self._done, now - self._since
-        if elapsed_s < TURNS_S or calls < TURNS_CALLS:
-            return None
-        return calls * self._alone_s / elapsed_s
-
-
 class Overlap:
     """CPU seconds per second while two or more calls ran in this process.
 
@@ -211,54 +182,34 @@ class Overlap:
         return (self._cpu_s + self._child_s) / self._seconds
 
 
-class Beside:
-    """What calls in this process do beside others: for how much of their time they have a core, or want one, and
-    how long they take.
+class Children:
+    """What child processes of the calls compute."""
 
-    Args:
-        share: What was learned of that in an earlier run; it counts until there is anything new.
-        call_s: The same of a call.
-    """
+    def __init__(self) -> None:
+        self._last_s: float | None = None
+        self._calls_s: deque[float] = deque(maxlen=9)
+        self._is_new = False
 
-    def __init__(self, share: float | None = None, call_s: float = 0.0) -> None:
-        self._known, self._known_s = share, call_s
-        self._had_s = self._wall_s = self._clear_s = 0.0
-        self._skipped = 0
-        self._count = self._calls = 0.0
+    def expect(self, call_s: float) -> None:
+        """An earlier run has shown so many seconds of a call."""
+        self._calls_s.append(call_s)
 
-    def add(self, wall_s: float, cpu_s: float, queued_s: float, *, calls: int, crowd: int) -> None:
-        """Account for a dispatch of so many calls that had so many beside it, itself included."""
-        if not queued_s and wall_s - cpu_s > NOT_LOOKED * wall_s:
-            return
-        if self._skipped < crowd:
-            self._skipped += 1  # the first of each thread, which sets up what is its own
-            return
-        if self._count >= 2 * BESIDE:
-            self._count /= 2
-            self._calls /= 2
-            self._had_s /= 2
-            self._wall_s /= 2
-            self._clear_s /= 2
-        # Sums: where half of them are short and wait, the mean of the shares is far below that of the time.
-        self._count += 1
-        self._calls += calls
-        self._had_s += min(wall_s, cpu_s + queued_s)
-        self._wall_s += wall_s
-        self._clear_s += max(cpu_s, wall_s - queued_s)
-
-    @property
-    def share(self) -> float | None:
-        """Share of their time with a core, or for want of one; None if it is not known."""
-        return self._had_s / self._wall_s if self._count >= BESIDE else self._known
+    def look(self, look: Look) -> None:
+        """Account for the calls that have returned since the last look."""
+        if self._last_s is not None and look.returned:
+            # Per look that followed calls, and the median of those: somebody else's child that
+            # ends meanwhile (the workers of a pool that was closed) is one outlier.
+            self._calls_s.append((look.child_cpu_s - self._last_s) / look.returned)
+        if self._last_s is None or look.returned:
+            self._last_s = look.child_cpu_s
+        self._is_new = self._is_new or look.new_child
 
     @property
     def call_s(self) -> float:
-        """Seconds of a call, without those for want of a core; 0 if that is not known."""
-        return self._clear_s / self._calls if self._count >= BESIDE else self._known_s
+        """CPU seconds of a call's child processes."""
+        return median(self._calls_s)
 
     @property
-    def later(self) -> float | None:
-        """The share that the next run is told. On another route than threads nothing is seen, so that it fades."""
-        if self._known is None or self._count >= BESIDE:
-            return self.share
-        return self._known + FADES * (1.0 - self._known)
+    def is_new(self) -> bool:
+        """Whether one has appeared, of which it is not known yet what it computes."""
+        return self._is_new and not self._calls_s

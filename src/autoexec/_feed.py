@@ -85,7 +85,7 @@ class Feed:
         Returns:
             Whether these are the first that compute for longer than those before.
         """
-        self._profiler.peek(seen)
+        self._profiler.spent.peek(seen)
         computing, before = self._profiler.others_compute, self.launch.computing
         self.launch.looked(seen, now, computing=computing, cpu_s=cpu_s)
         return computing and not before

@@ -9,7 +9,6 @@ from . import _control
 from ._chunk import Chunk
 from ._classify import WAITING
 from ._decide import FIRST_LOOK_S, decide, opening
-from ._evidence import Gain
 from ._intake import Intake
 from ._lanes import Lanes
 from ._options import BackendName, Settings
@@ -17,6 +16,7 @@ from ._pace import Pace
 from ._priors import Prior
 from ._profile import Profiler
 from ._routes import PROCESSES, REMOTE
+from ._side_by_side import Gain
 from ._types import Host, Kind, Plan, Profile
 
 EVEN = 1.0

@@ -6,16 +6,17 @@ Reads no clock: every figure arrives in a `Block` or a `Look`.
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from ._chunk import Block, Chunk
 from ._classify import COMPUTES
-from ._evidence import LATE_S, OVERLAPS, Beats, Beside, Inner, Overlap
+from ._evidence import BEAT_S, OVERLAPS, Beats, Children, Inner, Overlap
+from ._means import MEMORY_BLOCKS, RunningMean
+from ._side_by_side import OTHER, Beside, Queue, Spent
+from ._start_cost import StartCost
 from ._types import Look, Payload, Profile, Running
+from ._watched import Watched
 
-BEAT_S = 0.001
-"""The wait that is the GIL heartbeat."""
 SLOW_BEAT_S = 0.005
 """The same beside calls of which many go in a beat, after the first few: 3,000 small files, each read in 12 us
 with the GIL let go of, took 56 ms beside a beat of 1 ms, which each time has them wait for 0.3 to 0.4, and 41
@@ -28,16 +29,6 @@ SHORT_S = 2.5e-5
 """Calls of which forty go in a beat: it tells of the GIL only, not of any of them. They are shorter than what it
 takes to hand one to a thread. (With calls twice as long among these, those that compute without the GIL, a tenth
 of them for 2 ms, were told too late in simulation.)"""
-MEMORY_BLOCKS = 16
-"""Blocks over which the running means reach back."""
-SEEN_WHOLE = 0.6
-"""Share of a call's wall time under beats from which it counts as watched throughout; between
-beats the watcher itself takes its time."""
-COLD = 128
-"""Workers of which the first calls are left out: where each is replaced after a few, there are no others."""
-STOLEN_S = 0.02
-"""So long the host of a virtual machine was seen to take its cores away, the watcher's too: a call of
-9 ms took 13, of which nobody saw the last 5."""
 BELOW = 8
 """Calls in a row: of very uneven ones (log-normal, sigma 1.4) four in ten are below a quarter of the
 mean, so that many in a row happen once in two thousand."""
@@ -54,11 +45,6 @@ WANTED = 1.1
 threads may have had no core for them, where it was not seen how much they overlapped. Two threads of NumPy on short arrays, which wait for the GIL: 1.01 to 1.03;
 1.3 while workers start beside them; of compression and checksums beside another program on two cores: 1.4 to 1.8, and
 1.5 to 2.1 with what they overlapped."""
-GAP_S = 0.001
-"""Without computing for so long, a call has waited for something."""
-OTHER = 2.0
-"""Calls under way that have computed this many times what those before them did are of another kind: beside
-a hundred others calls computed 1.4 times as much."""
 THROUGH_S = 0.0025
 """Who computes for less has done so before another gets the GIL, for which that waits 5 ms."""
 TURNS = 1.1
@@ -66,33 +52,8 @@ TURNS = 1.1
 of 20 kB, which lets go of the GIL for some microseconds at a time, took two threads twice as long as one."""
 STILL = 0.5
 """Share of the wall time believed from which the quickest of many such calls has waited as ever."""
-UNSEEN = 0.15
-"""So far from the least that a call may have taken to the most, at least, in powers: of 20 that waited for
-20 ms and computed for 15, in a crowd for 29, the watcher saw the first wait for 11 of 500 ms."""
 CONTENDED = 0.8
 """CPU seconds per second from which calls that overlap are taken to slow each other down."""
-
-
-class _RunningMean:
-    """Mean and variance that start exact and then forget exponentially."""
-
-    def __init__(self) -> None:
-        self.n = 0
-        self.mean = 0.0
-        self.variance = 0.0
-
-    def add(self, value: float) -> None:
-        self.n = n = self.n + 1
-        weight = 1 / (n if n < MEMORY_BLOCKS else MEMORY_BLOCKS)
-        step = value - self.mean
-        self.mean += weight * step
-        self.variance = (1 - weight) * (self.variance + weight * step * step)
-
-
-def _median(values: Iterable[float]) -> float:
-    # The upper one of an even number; `import statistics` takes 9 ms.
-    ordered = sorted(values)
-    return ordered[len(ordered) // 2] if ordered else 0.0
 
 
 class Profiler:
@@ -121,34 +82,22 @@ class Profiler:
         self._quickest_s = math.inf
         """The quickest of these."""
         self._least = math.inf
-        self._queued = (
-            _RunningMean()
-        )  # share of the time without computing that was for want of a core
-        self._wanted = _RunningMean()  # seconds that a call had a core or waited for one
-        self._wanting = _RunningMean()  # the same as a multiple of what it computed
         self._measured = 0
         self._local_s = self._last_block_s = 0.0
         self._beats = Beats(prior.gil_share if prior else None)
         self._inner = Inner(prior.inner if prior else 0.0)
         self._overlap = Overlap(prior.overlap if prior else None)
+        self._children = Children()
+        self._watched = Watched()
+        self._seen: dict[Chunk, Running] = {}
+        self._queue = Queue()
+        self.spent = Spent()
         self.beside = Beside(prior.used, prior.beside_s) if prior else Beside()
+        self._start = StartCost(prior.worker_s if prior else None)
         self._took_turns = prior is not None and prior.takes_turns
         self.takes_turns: bool | None = None
         """Whether calls that compute get no more done on threads than one alone; None if this run has not
         tried."""
-        self._child_last: float | None = None
-        self._child: deque[float] = deque(maxlen=9)
-        self._new_child = False
-        self._running_wait_s = self._running_cpu_s = self._running_seen_s = 0.0
-        self._spent_s = 0.0  # what calls that run side by side have computed so far
-        self._most_spent_s = 0.0  # the same of one of those that were begun last
-        self._seen: dict[Chunk, Running] = {}
-        # Calls of each worker process that began before any had ended.
-        self._cold: dict[int, int] = {}
-        self._start_s = 0.0  # of the first worker process that was started for this run
-        self._first_there: tuple[float, int] | None = None  # its first calls: seconds, how many
-        self._known_worker_s = prior.worker_s if prior else None
-        self._watched: Running | None = None  # the call that is watched by itself
         self._provisional = True
         self._below = 0
         self._uneven = False
@@ -165,7 +114,7 @@ class Profiler:
         self._least = prior.least_s
         self._believe(prior.wall_s, prior.cpu_s)
         self._cpu.add(prior.cpu_s)
-        self._child.append(prior.child_s)
+        self._children.expect(prior.child_s)
         self.effect = prior.effect
         self.effect_is_old = prior.effect is not None
         self.untouched = prior.untouched
@@ -178,9 +127,9 @@ class Profiler:
 
     def _forget(self) -> None:
         self._below = 0
-        self._wall = _RunningMean()
-        self._cpu = _RunningMean()
-        self._cpu_of_wall = _RunningMean()  # of those calls whose wall time was believed
+        self._wall = RunningMean()
+        self._cpu = RunningMean()
+        self._cpu_of_wall = RunningMean()  # of those calls whose wall time was believed
 
     def _believe(self, wall_s: float, cpu_s: float) -> None:
         self._wall.add(wall_s)
@@ -234,7 +183,7 @@ class Profiler:
         if self.is_async and block.chunk.lane in ("asyncio", "hybrid"):
             self._measured_task(block, crowd)
             return
-        if not local and self._is_cold(block, calls, crowd):
+        if not local and self._start.returned(block, calls, crowd) and self._wall.n:
             return
         if crowd <= 1 and block.last:
             # Not in a crowd: the others had no core either, so it would count many times.
@@ -242,8 +191,8 @@ class Profiler:
             block.queued_s = min(gap_s, block.queued_s + block.chunk.away_s)
         if local and crowd > 1:  # before what nobody saw is made up for
             self.beside.add(block.wall_s, block.cpu_s, block.queued_s, calls=calls, crowd=crowd)
-        self._look_at_queue(block, calls)
-        watched = self._is_watched(block)
+        self._queue.look(block, calls)
+        watched = self._watched.is_in(block)
         clear = crowd <= 1 or not self._crowded(block, calls, crowd)
         if clear and self._provisional and self._wall.n:
             # The first call pays for imports and empty caches; the second replaces it.
@@ -252,59 +201,24 @@ class Profiler:
             self._beats.weaken()
         cpu_s = block.cpu_s / calls
         if clear:
-            self._believe(self._clear_s(block) / calls, cpu_s)
+            self._believe(self._watched.clear_s(block) / calls, cpu_s)
         elif (least_s := self._takes_at_least(block, calls, crowd, local)) > self._wall.mean > 0.0:
             self._believe(least_s, cpu_s)
-        elif self._far_below(self._clear_s(block) / calls):
+        elif self._far_below(self._watched.clear_s(block) / calls):
             self._forget()
-            self._believe(self._clear_s(block) / calls, cpu_s)
-        elif not self._wall.n and (watched or self._watched is None):
-            self._believe(self._own_s(block) / calls, cpu_s)
+            self._believe(self._watched.clear_s(block) / calls, cpu_s)
+        elif not self._wall.n and (watched or not self._watched.began):
+            self._believe(self._watched.own_s(block, self._overlap) / calls, cpu_s)
         if watched or crowd <= 1:
-            self._running_wait_s = self._running_cpu_s = self._running_seen_s = 0.0
+            self._watched.has_ended()
         self.unclear = 0 if clear else self.unclear + calls
         self._least = min(self._least, block.wall_s / calls)
         self._cpu.add(cpu_s)
         self._quickest_s = math.inf if clear else min(self._quickest_s, block.wall_s / calls)
 
-    def _is_cold(self, block: Block, calls: int, crowd: int) -> bool:
-        """Whether these are the first calls of a worker, or among those that it began side by side: they import
-        what they need, each behind the others, and tell nothing of those after them. (NumPy for 0.1 s: calls
-        of 1 ms seemed to take four, and one more worker was started.)"""
-        if crowd == 1 and (not block.pid or len(self._cold) >= COLD):
-            return False
-        if block.pid not in self._cold and block.chunk.lane == "processes":
-            self._first_there = self._first_there or (block.wall_s, calls)
-        cold = self._cold.get(block.pid, crowd)
-        self._cold[block.pid] = cold - calls
-        return cold > 0 and self._wall.n > 0
-
     def started(self, seconds: float) -> None:
         """A worker process, which was started for this run, has the function."""
-        if not self._start_s:
-            # Of one that was there before, the first calls tell nothing of what it took.
-            self._start_s, self._first_there = seconds, None
-
-    @property
-    def worker_s(self) -> float | None:
-        """What a worker process costs. The first call of all paid as well for what it imports or warms up, so
-        that by it alone nothing is told."""
-        if not self._start_s or self._first_there is None or self._provisional:
-            return self._known_worker_s
-        wall_s, calls = self._first_there
-        return self._start_s + max(0.0, wall_s - calls * self._wall.mean)
-
-    def _look_at_queue(self, block: Block, calls: int) -> None:
-        """See how long calls wait for a core. A thread that was blocked has waited for one for a moment,
-        however calm the machine: where none was seen, nobody looked, and it is taken for like others."""
-        if (gap_s := block.wall_s - block.cpu_s) > GAP_S * calls:
-            if block.queued_s:
-                self._queued.add(min(1.0, block.queued_s / gap_s))
-            else:
-                block.queued_s = self._queued.mean * gap_s
-        self._wanted.add((block.cpu_s + block.queued_s) / calls)
-        if block.cpu_s:
-            self._wanting.add(1 + block.queued_s / block.cpu_s)
+        self._start.started(seconds)
 
     @property
     def confirmed(self) -> bool:
@@ -331,11 +245,11 @@ class Profiler:
         idle = self.idle if local else 1.0  # how busy a worker was, nobody has seen
         if idle < IDLE:
             return 0.0
-        gap_s = self._clear_s(block) - block.cpu_s
+        gap_s = self._watched.clear_s(block) - block.cpu_s
         waited_s = idle * gap_s
-        if not local or self._queued.mean > WANTING:
+        if not local or self._queue.of_gap > WANTING:
             # One who has the GIL may have no core, and the others wait for both: nobody computes.
-            neighbours_s = (crowd - 1) * self._wanted.mean * calls
+            neighbours_s = (crowd - 1) * self._queue.wanted_s * calls
             waited_s = min(waited_s, max(0.0, gap_s - neighbours_s))
         return (block.cpu_s + waited_s) / calls
 
@@ -345,7 +259,7 @@ class Profiler:
         # Whose calls wait for cores has them wait for the GIL of one that does, too: for that there is
         # no clock.
         idle = 1 - self._overlap.busy if self._overlap.was_seen else 0.0
-        return idle * (1 - self._queued.mean)
+        return idle * (1 - self._queue.of_gap)
 
     def _far_below(self, wall_s: float) -> bool:
         """Whether calls under contention, which can only be longer for it, keep being far shorter
@@ -359,61 +273,18 @@ class Profiler:
         Under contention a call's wall time says nothing of its waiting: k threads of pure Python
         each look as if they waited (k-1)/k of the time. The last clear view is kept then.
         """
-        own_s = self._wall.mean if self._wall.n else self._own_s(block) / calls
-        busy_s = block.cpu_s / calls + _median(self._child)
+        own_s = (
+            self._wall.mean if self._wall.n else self._watched.own_s(block, self._overlap) / calls
+        )
+        busy_s = block.cpu_s / calls + self._children.call_s
         return crowd * busy_s > CONTENDED * own_s or self._overlap.busy >= CONTENDED
-
-    def _is_watched(self, block: Block) -> bool:
-        return self._watched is not None and self._watched.chunk is block.chunk
-
-    def _with_a_core_s(self, block: Block) -> float:
-        """Seconds of calls without the time for which their thread was ready but had no core. That is read
-        a little before them and after them, and in a crowd it may queue right then, for longer than they
-        leave: they have waited for as long as they were seen to."""
-        seen_s = self._running_wait_s if self._is_watched(block) else 0.0
-        gap_s = max(0.0, block.wall_s - block.cpu_s)
-        return block.cpu_s + max(min(seen_s, gap_s), gap_s - block.queued_s)
-
-    def _clear_s(self, block: Block) -> float:
-        """Seconds of a call that had no others in its way."""
-        wall_s, watched = self._with_a_core_s(block), self._is_watched(block)
-        seen_s = self._running_seen_s
-        unseen_s = block.wall_s - seen_s
-        if watched and seen_s > 0 and (unseen_s < STOLEN_S or seen_s > SEEN_WHOLE * block.wall_s):
-            # It was watched from begin to end, or nearly: what was seen of its waiting leaves out the
-            # time that the host took, and the GIL's way to the watcher and back.
-            waited_s = self._running_wait_s * max(1.0, block.wall_s / seen_s)
-            wall_s = min(wall_s, block.cpu_s + waited_s + BEAT_S)
-        return wall_s
-
-    def _own_s(self, block: Block) -> float:
-        """Seconds of the first call without what it waited for those that were sent after it.
-
-        At least what it computed and was seen to wait, or nobody computed meanwhile; at most its wall
-        time. Once many threads run, the watcher is starved like everybody, so the two may be far apart:
-        between them, the nearer to the least the less time there was in which nobody computed, nor wanted
-        a core for it. (24 that wait for 30 ms and compute for 15 took 0.4 s, of which the process was busy
-        for 0.37; beside two other programs on two cores 0.6 s, of which it was so for 0.34, and wanted to
-        be for all.)
-        """
-        # Nobody has looked: the geometric mean, which is wrong by the same factor whichever is true.
-        idle = 0.5
-        if self._overlap.was_seen:
-            wanted = 1 + block.queued_s / block.cpu_s if block.cpu_s else 1.0
-            idle = max(0.0, 1 - self._overlap.busy * wanted)
-        most = self._with_a_core_s(block)
-        waited_s = self._running_wait_s
-        if self._overlap.was_seen:
-            waited_s = max(waited_s, idle * (most - block.cpu_s))
-        least = min(most, block.cpu_s + waited_s)
-        return float(least * (most / least) ** max(UNSEEN, idle)) if least else most
 
     def look(self, look: Look, local_chunks: int) -> None:
         """Account for calls that are still running, and for the heartbeat."""
         computing_s = 0.0
         if len(look.running) == 1:
             last_call = self._last_call(look.running[0])
-            self._only_call(last_call, look.late_s, crowded=local_chunks > 1)
+            self._watched.look(last_call, look.late_s, crowded=local_chunks > 1)
         for running in look.running:
             last = self._seen.get(running.chunk)
             computing_s += max(0.0, running.cpu_s - (last.cpu_s if last else 0.0))
@@ -423,8 +294,8 @@ class Profiler:
             self._beats.add(look.late_s, min(computing_s, BEAT_S + look.late_s, 3 * BEAT_S))
         self._inner.look(look, local_chunks, self.done)
         self._overlap.look(look, local_chunks)
-        self._spent_s = look.spent_s if local_chunks > 1 else 0.0
-        self._children(look)
+        self.spent.look(look, local_chunks)
+        self._children.look(look)
 
     def _last_call(self, now: Running) -> Running:
         """The call that a chunk is in: what those before it took is left out, as far as it is known."""
@@ -434,48 +305,6 @@ class Profiler:
         elapsed_s = max(0.0, now.elapsed_s - before * self._wall.mean)
         cpu_s = max(0.0, min(elapsed_s, now.cpu_s - before * self._cpu.mean))
         return now._replace(elapsed_s=elapsed_s, cpu_s=cpu_s)
-
-    def _only_call(self, now: Running, late_s: float | None, crowded: bool) -> None:
-        """A call that is watched by itself, and how much of its time it has been waiting.
-
-        A beat that is on time found the GIL free, so a thread that is blocked then waits for
-        something of its own. A thread that wants a core does not show it until it gets one, so the
-        time since the beat before counts as waiting only if the thread is seen to be blocked. All
-        of it counts if it was blocked at both; else no more than the beat, since between beats the
-        driver may have been the one that held the GIL. What made a beat late, and was not the call itself
-        nor the want of a core, were others that had the GIL.
-        """
-        self._running_cpu_s = now.cpu_s
-        if late_s is None:
-            return
-        last = self._watched if self._watched and self._watched.chunk is now.chunk else None
-        if last is None and not now.chunk.watched:
-            self._watched = now  # of the time before nobody knows whether it had a core
-            return
-        before = last or Running(now.chunk, 0.0, 0.0, 0.0, False)
-        own_s = (now.cpu_s - before.cpu_s) + (now.queued_s - before.queued_s)
-        gap_s = (now.elapsed_s - before.elapsed_s) - own_s
-        on_time = late_s <= LATE_S
-        if not now.runnable and (on_time or not crowded):
-            if before.runnable or not on_time:
-                gap_s = min(gap_s, BEAT_S + max(0.0, late_s - own_s))
-            self._running_wait_s += max(0.0, gap_s)
-        self._running_seen_s += now.elapsed_s - before.elapsed_s
-        # What was late says nothing of the time before: as if the thread had wanted a core.
-        self._watched = now if on_time else now._replace(runnable=True)
-
-    @property
-    def _running_s(self) -> float:
-        return self._running_cpu_s + self._running_wait_s
-
-    def _children(self, look: Look) -> None:
-        if self._child_last is not None and look.returned:
-            # Per look that followed calls, and the median of those: somebody else's child that
-            # ends meanwhile (the workers of a pool that was closed) is one outlier.
-            self._child.append((look.child_cpu_s - self._child_last) / look.returned)
-        if self._child_last is None or look.returned:
-            self._child_last = look.child_cpu_s
-        self._new_child = self._new_child or look.new_child
 
     @property
     def beat_s(self) -> float:
@@ -499,8 +328,8 @@ class Profiler:
     def wall_s(self) -> float:
         """Mean seconds of a call, counting in one that runs longer than those before it."""
         if self._wall.n == 0:
-            return self._running_s
-        return self._wall.mean + self._longer(self._running_s, self._wall)
+            return self._watched.elapsed_s
+        return self._wall.mean + self._longer(self._watched.elapsed_s, self._wall)
 
     @property
     def least_s(self) -> float:
@@ -511,39 +340,23 @@ class Profiler:
     def cpu_s(self) -> float:
         """The same of its CPU time."""
         if self._cpu.n == 0:
-            return self._running_cpu_s
+            return self._watched.cpu_s
         # In a crowd a call computes for longer, up to twice: beside a wall time that leaves the others out,
         # a download with a bit of counting would seem to do nothing but compute.
         alone, mean = self._cpu_of_wall, self._cpu
         if alone.n and alone.mean / OTHER <= mean.mean <= OTHER * alone.mean:
             mean = alone
-        cpu_s = mean.mean + self._longer(self._running_cpu_s, mean)
+        cpu_s = mean.mean + self._longer(self._watched.cpu_s, mean)
         # A hundred that compute for 8 ms after others that waited end one second later, all at once.
-        return max(cpu_s, self._spent_s) if self._is_other(self._spent_s, cpu_s) else cpu_s
-
-    @staticmethod
-    def _is_other(spent_s: float, cpu_s: float) -> bool:
-        return spent_s > max(OTHER * cpu_s, GAP_S)
-
-    def peek(self, seen: Sequence[Running]) -> None:
-        """Account for what the calls that were begun last have computed so far."""
-        spent_s = [one.cpu_s for one in seen]
-        self._most_spent_s = max(spent_s, default=0.0)
-        if spent_s:
-            self._spent_s = max(self._spent_s, sum(spent_s) / len(spent_s))
-
-    def none_beside(self) -> None:
-        """No calls run side by side here any more, so that nobody will look at what they have computed: 400
-        that wait, after 20 that computed, were taken for like these to the end of the run."""
-        self._spent_s = 0.0
+        return max(cpu_s, self.spent.mean_s) if self.spent.are_others(cpu_s) else cpu_s
 
     @property
     def others_compute(self) -> bool:
-        """Whether one of these computes for longer than those before them."""
-        return self._is_other(self._most_spent_s, self._cpu.mean)
+        """Whether one of the calls that were begun last computes for longer than those before them."""
+        return self.spent.one_is_other(self._cpu.mean)
 
     @staticmethod
-    def _longer(running: float, mean: _RunningMean) -> float:
+    def _longer(running: float, mean: RunningMean) -> float:
         return max(0.0, running - mean.mean) / (mean.n + 1)
 
     def gained(self, gain: float) -> None:
@@ -553,10 +366,10 @@ class Profiler:
         that is busy with others looks as if they took turns, but for the time without a core.
         """
         computing = self._cpu.mean >= COMPUTES * self._wall.mean > 0.0
-        free = self._wanting.mean > WANTED
+        free = self._queue.wanting > WANTED
         if self._overlap.was_seen:
             # With the cores that they wanted they would have overlapped so much.
-            free = self._overlap.busy * self._wanting.mean >= OVERLAPS
+            free = self._overlap.busy * self._queue.wanting >= OVERLAPS
         self.takes_turns = gain < TURNS and computing and not free
 
     def overdue_s(self, elapsed: Iterable[float]) -> float:
@@ -581,11 +394,11 @@ class Profiler:
         mean, wall_s = self._wall.mean, self.wall_s
         return Profile(
             calls=self._measured,
-            elapsed_s=self._local_s + self._running_s,
+            elapsed_s=self._local_s + self._watched.elapsed_s,
             wall_s=wall_s,
             least_s=min(self._least, wall_s),
             cpu_s=min(self.cpu_s, wall_s),
-            child_s=_median(self._child),
+            child_s=self._children.call_s,
             gil_share=self._beats.share,
             late_ms=self._beats.late_s * 1e3,
             overlap=self._overlap.share,
@@ -596,7 +409,7 @@ class Profiler:
             remaining=remaining,
             done=self.done,
             is_async=self.is_async,
-            new_child=self._new_child and not self._child,
+            new_child=self._children.is_new,
             checks=self.checks,
             untouched=self.untouched,
             effect=self.tie or self.effect,
@@ -605,8 +418,8 @@ class Profiler:
             processes_ready=processes_ready,
             hybrid_ready=hybrid_ready,
             cluster_threads=cluster_threads,
-            running_s=self._running_s,
+            running_s=self._watched.elapsed_s,
             used=self.beside.share,
             beside_s=self.beside.call_s,
-            worker_s=self.worker_s,
+            worker_s=self._start.worker_s(None if self._provisional else self._wall.mean),
         )

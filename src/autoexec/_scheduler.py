@@ -23,6 +23,7 @@ from ._actions import Action, Done, Gauge, Inspect, Open, Take, Wait, Weigh
 from ._chunk import Block, Chunk
 from ._dealer import WATCHED, Dealer
 from ._errors import short_repr
+from ._evidence import BEAT_S
 from ._feed import Feed
 from ._intake import Intake
 from ._lanes import LOCAL, Lanes
@@ -34,7 +35,7 @@ from ._outcomes import Outcomes
 from ._pace import Pace
 from ._planner import Planner
 from ._priors import Prior
-from ._profile import BEAT_S, Profiler
+from ._profile import Profiler
 from ._routes import PROCESSES, REMOTE
 from ._types import (
     Broken,
@@ -269,7 +270,7 @@ class Scheduler:
         if block.last:
             self._lanes.remove(chunk)
             if self._lanes.local <= 1:
-                self.profiler.none_beside()
+                self.profiler.spent.none_beside()
             if rest := chunk.rest():
                 self._intake.give_back(chunk.first + chunk.done, rest)
             if chunk.recalled and self.feed.overran:

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 from .. import _host, executors
 from .._chunk import Chunk
+from .._evidence import BEAT_S
 from .._options import Settings
 from .._pickling import Packed
-from .._profile import BEAT_S
 from .._types import Broken, Event, Executor, Lane, Ready
 
 THREADS, DISPATCHES, TRIPS, BEATS = 100, 500, 100, 100

@@ -1,0 +1,172 @@
+"""What calls in this process do beside others, added up: what that gains, and whether they wait for cores, or for
+each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ._chunk import Block
+from ._means import RunningMean
+from ._types import Look, Running
+
+TURNS_S = 0.02
+"""Seconds of calls on threads before it is said what they gain: in the first few they are only starting."""
+TURNS_CALLS = 16
+"""Calls before that."""
+BESIDE = 16
+"""Dispatches beside others before it is said for how much of their time they have a core."""
+NOT_LOOKED = 0.05
+"""Share of its time without computing from which a dispatch that never wanted a core was not looked at: one that was
+blocked, and is looked at, has wanted one for a moment."""
+FADES = 0.03
+"""Share by which what was not seen anew in a run nears 1: 0.76 is believed for sixteen more, then threads are tried."""
+GAP_S = 0.001
+"""Without computing for so long, a call has waited for something."""
+OTHER = 2.0
+"""Calls under way that have computed this many times what those before them did are of another kind: beside
+a hundred others calls computed 1.4 times as much."""
+
+
+class Gain:
+    """What comes of calls on several threads, as a multiple of one after another.
+
+    Args:
+        now: When they began.
+        done: Calls that had ended here by then.
+        alone_s: Seconds of a call by itself.
+    """
+
+    def __init__(self, now: float, done: int, alone_s: float) -> None:
+        self._since, self._done, self._alone_s = now, done, alone_s
+
+    def seen(self, now: float, done: int) -> float | None:
+        """The multiple, with so many calls that have ended so far; None before there is much to see."""
+        calls, elapsed_s = done - self._done, now - self._since
+        if elapsed_s < TURNS_S or calls < TURNS_CALLS:
+            return None
+        return calls * self._alone_s / elapsed_s
+
+
+class Beside:
+    """What calls in this process do beside others: for how much of their time they have a core, or want one, and
+    how long they take.
+
+    Args:
+        share: What was learned of that in an earlier run; it counts until there is anything new.
+        call_s: The same of a call.
+    """
+
+    def __init__(self, share: float | None = None, call_s: float = 0.0) -> None:
+        self._known, self._known_s = share, call_s
+        self._had_s = self._wall_s = self._clear_s = 0.0
+        self._skipped = 0
+        self._count = self._calls = 0.0
+
+    def add(self, wall_s: float, cpu_s: float, queued_s: float, *, calls: int, crowd: int) -> None:
+        """Account for a dispatch of so many calls that had so many beside it, itself included."""
+        if not queued_s and wall_s - cpu_s > NOT_LOOKED * wall_s:
+            return
+        if self._skipped < crowd:
+            self._skipped += 1  # the first of each thread, which sets up what is its own
+            return
+        if self._count >= 2 * BESIDE:
+            self._count /= 2
+            self._calls /= 2
+            self._had_s /= 2
+            self._wall_s /= 2
+            self._clear_s /= 2
+        # Sums: where half of them are short and wait, the mean of the shares is far below that of the time.
+        self._count += 1
+        self._calls += calls
+        self._had_s += min(wall_s, cpu_s + queued_s)
+        self._wall_s += wall_s
+        self._clear_s += max(cpu_s, wall_s - queued_s)
+
+    @property
+    def share(self) -> float | None:
+        """Share of their time with a core, or for want of one; None if it is not known."""
+        return self._had_s / self._wall_s if self._count >= BESIDE else self._known
+
+    @property
+    def call_s(self) -> float:
+        """Seconds of a call, without those for want of a core; 0 if that is not known."""
+        return self._clear_s / self._calls if self._count >= BESIDE else self._known_s
+
+    @property
+    def later(self) -> float | None:
+        """The share that the next run is told. On another route than threads nothing is seen, so that it fades."""
+        if self._known is None or self._count >= BESIDE:
+            return self.share
+        return self._known + FADES * (1.0 - self._known)
+
+
+class Queue:
+    """How long calls wait for a core."""
+
+    def __init__(self) -> None:
+        self._of_gap = RunningMean()
+        self._wanted = RunningMean()
+        self._wanting = RunningMean()
+
+    def look(self, block: Block, calls: int) -> None:
+        """Account for calls that have returned. A thread that was blocked has waited for a core for a moment,
+        however calm the machine: where none was seen, nobody looked, and it is taken for like others."""
+        if (gap_s := block.wall_s - block.cpu_s) > GAP_S * calls:
+            if block.queued_s:
+                self._of_gap.add(min(1.0, block.queued_s / gap_s))
+            else:
+                block.queued_s = self._of_gap.mean * gap_s
+        self._wanted.add((block.cpu_s + block.queued_s) / calls)
+        if block.cpu_s:
+            self._wanting.add(1 + block.queued_s / block.cpu_s)
+
+    @property
+    def of_gap(self) -> float:
+        """Share of the time without computing that was for want of a core."""
+        return self._of_gap.mean
+
+    @property
+    def wanted_s(self) -> float:
+        """Seconds that a call had a core or waited for one."""
+        return self._wanted.mean
+
+    @property
+    def wanting(self) -> float:
+        """The same as a multiple of what it computed."""
+        return self._wanting.mean
+
+
+class Spent:
+    """What calls that run side by side have computed so far."""
+
+    def __init__(self) -> None:
+        self.mean_s = 0.0
+        self._most_s = 0.0  # of one of those that were begun last
+
+    def look(self, look: Look, crowd: int) -> None:
+        """Account for the calls in flight here, which are so many."""
+        self.mean_s = look.spent_s if crowd > 1 else 0.0
+
+    def peek(self, seen: Sequence[Running]) -> None:
+        """Account for those that were begun last."""
+        spent_s = [one.cpu_s for one in seen]
+        self._most_s = max(spent_s, default=0.0)
+        if spent_s:
+            self.mean_s = max(self.mean_s, sum(spent_s) / len(spent_s))
+
+    def none_beside(self) -> None:
+        """No calls run side by side here any more, so that nobody will look at what they have computed: 400
+        that wait, after 20 that computed, were taken for like these to the end of the run."""
+        self.mean_s = 0.0
+
+    def are_others(self, cpu_s: float) -> bool:
+        """Whether they compute for longer than those before them, which did so for so many seconds."""
+        return _is_other(self.mean_s, cpu_s)
+
+    def one_is_other(self, cpu_s: float) -> bool:
+        """Whether one of those that were begun last does."""
+        return _is_other(self._most_s, cpu_s)
+
+
+def _is_other(spent_s: float, cpu_s: float) -> bool:
+    return spent_s > max(OTHER * cpu_s, GAP_S)
