@@ -37,6 +37,7 @@ TOUCHING = (
     "_call",
     "_cgroup",
     "_clocks",
+    "_watching",
     "_proc",
     "_host",
     "_seed",

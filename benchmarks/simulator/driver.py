@@ -25,9 +25,9 @@ from autoexec._chunk import Block, Chunk
 from autoexec._clocks import mean_spent_s
 from autoexec._host import COSTS
 from autoexec._options import Settings
-from autoexec._run import LOOK_S
 from autoexec._scheduler import Scheduler
 from autoexec._types import Event, Host, Look, Payload, Plan, Ready, Running
+from autoexec._watching import LOOK_S
 
 from . import work
 from .lanes import Lanes

@@ -18,9 +18,11 @@ The map of the package, from the top down; each module imports only from those b
     _stream        results one by one, driven by each `next` of the caller
     _collect       a run to its end, results in a list
     _run           one run, driven by the caller's thread; composes everything below
+    _watching      what is seen of calls while it waits
     _clocks        what the clocks show of calls under way
     _pulled        inputs that a task or a thread pulls meanwhile
     _source        the input, and how items are taken from it
+    _recorder      writes down what becomes of items, if that was asked for
     _records       what a run leaves behind: its journal for the next one, and its job log
     _journal       outcomes in a SQLite file
     _journal_file  that file: whether it may be used, and is whole

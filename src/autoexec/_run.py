@@ -1,7 +1,6 @@
 """One run, driven by the caller's thread: the only place that composes the other parts.
 
-The scheduler says what to do next; this does it. The wait for outcomes is the heartbeat of the
-GIL: a wait of 1 ms that ends 5 ms late found somebody holding it.
+The scheduler says what to do next; this does it. To wait is to watch: see `_watching`.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -34,28 +32,24 @@ from ._chunk import Block, Chunk
 from ._classify import classify
 from ._effects import difference, snapshot
 from ._errors import AutoexecError, DeadlineExceeded, RunAborted
-from ._evidence import LATE_S
 from ._function import RunCoroutine, Star, is_async, name_of, undecorated
 from ._options import Settings
 from ._payload import weigh
 from ._pickling import Packed
 from ._progress import meter
 from ._reach import kept_here
+from ._recorder import Recorder
 from ._report import Report, Results
 from ._routes import REMOTE
 from ._scheduler import Scheduler
 from ._seed import Seeded, SeededTask
 from ._source import Pulled, Source
-from ._types import Broken, Event, Executor, Lane, Ready, Settled
+from ._types import Broken, Event, Executor, Lane, Ready
+from ._watching import Watcher
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
-    from ._records import Records
-
-LOOK_S = 0.005
-"""Between looks at the process as a whole while calls run here, once single calls are no longer
-watched: a look takes 10 µs."""
 TOGETHER_S = 1e-4
 """Outcomes that follow each other so closely are taken together once nothing is left to send: to see what is
 to be done after each took 60 µs, in which those that had ended as well waited for the GIL."""
@@ -117,9 +111,6 @@ class Run:
         self._inbox: SimpleQueue[Event | Pulled] = SimpleQueue()
         self._executors: dict[Lane, Executor] = {}
         self._before: dict[Chunk, Any] = {}
-        self._returned = 0  # calls since the last look
-        self._looked = 0.0
-        self._here: Sequence[Chunk] = ()  # under way in this process as the last wait began
         self._clock = time.perf_counter
         self.started = self._clock()
         self.scheduler = Scheduler(
@@ -135,17 +126,8 @@ class Run:
         self._meter = meter(settings.progress, self.name, source.length)
         self._deaf = False
         """What is heard from now on is too late."""
-        self._records: Records | None = None
-        self._unwritten: RunAborted | None = None
-        """Why the records are not whole, until the run has ended for it."""
-        if settings.recorded:
-            from ._records import Records  # and SQLite, which only those should pay who use it
-
-            self._records = Records(fn, settings)
-
-        self._boot_s = _host.boot_clock()
-        # Where start times of processes are not known, a child that was there before tells nothing.
-        self._had_children = not self._boot_s and _host.has_children()
+        self._recorder = Recorder(fn, settings)
+        self._watcher = Watcher(self.scheduler)
 
     def _in_context(self, call: Callable[[Any], Any], settings: Settings) -> Callable[[Any], Any]:
         """What goes to other processes: with context variables of the caller, if there are to be any."""
@@ -167,13 +149,13 @@ class Run:
 
     def begin(self) -> None:
         """Look at what the clocks show before the first call, on the thread that drives the run."""
-        if self._records is not None:
-            self._records.open()
+        if self._recorder:
+            self._recorder.open()
             self._take_all()
         elif self._source.length and not self._stream:
             self.perform(Take(1))  # which would be asked for in any case
         if self._settings.route == "auto" and self._source.length != 1:
-            self._look((), None)
+            self._watcher.look()
 
     def _take_all(self) -> None:
         """Take the whole of an input whose results will all be held anyway: whether a journal belongs
@@ -211,8 +193,8 @@ class Run:
                 if isinstance(action, (Take, Wait, Done)):
                     return action
                 self._do(action)
-                if self._records is not None and self._records.due_s() == 0:
-                    self.commit()  # calls on this very thread leave no time in which it waits
+                if self._recorder.due_s() == 0:
+                    self._recorder.commit()  # calls on this very thread leave no time in which it waits
             finally:
                 del action  # as in `step`
         return Done(Left())
@@ -222,8 +204,8 @@ class Run:
         action = self.scheduler.next_action(self._clock())
         if isinstance(action, Done):
             self._write_down()
-            self.commit()
-        failed, self._unwritten = self._unwritten, None
+            self._recorder.commit()
+        failed = self._recorder.failure()
         ends = isinstance(action, Done) and action.error is not None
         return action if failed is None or ends else Done(failed)
 
@@ -243,9 +225,7 @@ class Run:
             self.scheduler.feed.pulled(now, now - before)
 
     def _took(self, items: list[Any], ended: bool, error: BaseException | None) -> None:
-        known: Sequence[Settled] = ()
-        if self._records is not None:
-            known = self._records.known(self.scheduler.taken, items)
+        known = self._recorder.known(self.scheduler.taken, items)
         self.scheduler.took(items, ended, error, known)
 
     def _do(
@@ -282,16 +262,16 @@ class Run:
 
     def hear(self) -> None:
         """Take note of what has happened so far."""
-        if self._here and not self._inbox.empty() and self._clock() > self._looked + LOOK_S:
-            self._look((), None, self._here)
+        if not self._inbox.empty():
+            self._watcher.look_now_and_then()
         while not self._inbox.empty():
             event = self._inbox.get()
-            self._returned += calls_of(event)
+            self._watcher.heard(event)
             self._dispatch(event)
 
     def last_words(self) -> None:
         """Take what calls on threads have come to that was not announced yet; nothing is heard any more."""
-        if self._records is not None and not self._deaf:
+        if self._recorder and not self._deaf:
             self.hear()
         self.scheduler.keep_unannounced()
         self._deaf = True
@@ -314,7 +294,7 @@ class Run:
     @property
     def told(self) -> str:
         """What the report says of the journal."""
-        return "" if self._records is None else self._records.told()
+        return self._recorder.told()
 
     @property
     def calls_here(self) -> bool:
@@ -336,18 +316,15 @@ class Run:
             return
         self.closing = True
         try:
-            if self._records is not None and not (self.left or self._deaf):
+            if self._recorder and not (self.left or self._deaf):
                 self.hear()  # what has ended before a Ctrl-C need not be called again
         finally:
             self._source.close()
             self._let_go(abandon=abandon)
             if self._meter is not None:
                 self._meter.close()
-            if self._records is not None:
-                with contextlib.suppress(
-                    RunAborted
-                ):  # it was said, or something else ended the run
-                    self._records.close()
+            with contextlib.suppress(RunAborted):  # it was said, or something else ended the run
+                self._recorder.close()
         if self._learns:
             _priors.learn(self.fn, self.scheduler.planner.prior())
 
@@ -373,44 +350,24 @@ class Run:
             )
         return self._executors[lane]
 
-    # --- Waiting is watching ------------------------------------------------------------------------
+    # --- Waiting ------------------------------------------------------------------------------------
 
     def _wait(self, seconds: float, watched: Sequence[Chunk], here: Sequence[Chunk]) -> None:
-        if self._records is not None and (due := self._records.due_s()) is not None:
+        if (due := self._recorder.due_s()) is not None:
             if not due:  # what can be sent was sent: the calls go on meanwhile
-                self.commit()
+                self._recorder.commit()
             else:
                 seconds = min(seconds, due)
         beat = _clocks.Beat(seconds) if watched else None
         event = self._next_event(seconds)
-        self._here = here
         # Before what has happened is told: how busy the process was says how to take a call's time.
-        self._returned += 0 if event is None else calls_of(event)
-        if beat is not None:
-            self._watch(beat, watched, here, cut_short=event is not None)
-        elif here and self._clock() > self._looked + LOOK_S:
-            self._look((), None, here)
+        if event is not None:
+            self._watcher.heard(event)
+        self._watcher.waited(beat, watched, here, cut_short=event is not None)
         if isinstance(event, list) and not self._stream and (last := self.scheduler.last_ones):
             event = self._settle_last(event, last)
         if event is not None:
             self._dispatch(event)
-
-    def _watch(
-        self,
-        beat: _clocks.Beat,
-        watched: Sequence[Chunk],
-        here: Sequence[Chunk],
-        *,
-        cut_short: bool,
-    ) -> None:
-        """Look at the calls under watch, after a wait that an outcome has cut short or not."""
-        late_s = _ended(beat, watched)
-        if cut_short:
-            self._look(watched, None, here)
-            return
-        looking = _clocks.Beat(_clocks.LOOKING_S)
-        self._look(watched, late_s, here)
-        _ended(looking, watched)
 
     def _settle_last(self, blocks: list[Block], chunks: int) -> Event | Pulled | None:
         """Settle outcomes together with those that come right after them, where nothing is done but to
@@ -421,7 +378,7 @@ class Run:
                 event = self._next_event(TOGETHER_S)
                 if not isinstance(event, list):
                     return event
-                self._returned += calls_of(event)
+                self._watcher.heard(event)
                 blocks += event
             return None
         finally:  # also on Ctrl-C
@@ -432,19 +389,6 @@ class Run:
             return self._inbox.get(timeout=seconds)
         except Empty:  # left at once, so that a Ctrl-C is not shown as an error within this one
             return None
-
-    def _look(
-        self, chunks: Sequence[Chunk], late_s: float | None, here: Sequence[Chunk] = ()
-    ) -> None:
-        on_time = late_s is not None and late_s <= LATE_S
-        watched = [chunk for chunk in chunks if not chunk.finished]
-        running = _clocks.running(watched, on_time=on_time)
-        # While the first call waits: for a child process, perhaps, which is not like waiting.
-        first = bool(running) and not self.scheduler.profiler.done and not self._had_children
-        new_child = first and _host.has_child_since(self._boot_s)
-        self.scheduler.looked(_clocks.look(running, late_s, self._returned, new_child, here))
-        self._returned = 0
-        self._looked = self._clock()
 
     def _dispatch(self, event: Event | Pulled) -> None:
         """Tell the scheduler."""
@@ -471,20 +415,11 @@ class Run:
 
     def _write_down(self) -> None:
         """Put down what has become of items, before the lists of results are joined."""
-        settled = self.scheduler.settled
-        while self._records is not None and settled:
-            self._keep(partial(self._records.add, settled.pop(0), self._clock()))
+        self._recorder.write(self.scheduler.settled, self._clock())
 
     def commit(self) -> None:
         """Have the outcomes so far survive the end of this process."""
-        if self._records is not None:
-            self._keep(self._records.commit)
-
-    def _keep(self, write: Callable[[], None]) -> None:
-        try:
-            write()
-        except RunAborted as error:
-            self._unwritten = self._unwritten or error
+        self._recorder.commit()
 
     def _compare(self, chunk: Chunk) -> None:
         changed = difference(self._before.pop(chunk), snapshot(self._call, chunk.item(0)))
@@ -494,24 +429,8 @@ class Run:
         )
 
 
-def _ended(beat: _clocks.Beat, watched: Sequence[Chunk]) -> float:
-    """How late it ended. Calls under watch note for how long nobody could go on."""
-    late_s, away_s = beat.ended()
-    for chunk in watched:
-        if chunk.began is not None:
-            chunk.away_s += away_s
-    return late_s
-
-
 def _failed(block: Block) -> bool:
     return block.error is not None
-
-
-def calls_of(event: Event | Pulled) -> int:
-    """How many calls have returned, by what was heard."""
-    if isinstance(event, (Ready, Broken, Pulled)):
-        return 0
-    return sum(block.calls for block in event)
 
 
 class Left(BaseException):
