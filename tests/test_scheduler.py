@@ -31,6 +31,7 @@ from autoexec._actions import (
     Wait,
     Weigh,
 )
+from autoexec._agenda import FAMILIAR_S
 from autoexec._chunk import Block, Chunk, Clocks
 from autoexec._control import AGED
 from autoexec._errors import DeadlineExceeded, ItemTimeout, NotPicklable, NotSent
@@ -39,7 +40,7 @@ from autoexec._launch import WAVE, WAVE_S
 from autoexec._options import Settings, validate
 from autoexec._priors import Prior
 from autoexec._profile import SHORT_S
-from autoexec._scheduler import FAMILIAR_S, Scheduler
+from autoexec._scheduler import Scheduler
 from autoexec._types import Broken, Costs, Held, Host, Kind, Look, Memory, Payload, Ready, Running
 from autoexec._window import Failure
 
@@ -804,13 +805,13 @@ def test_calls_of_a_function_that_is_known_to_wait_are_watched_once_they_take_lo
     for _ in range(8):
         chunk = scheduler._dealer.cut("threads", 1, scheduler.plan, 0.0)
         chunk.began = Clocks(1, 0, 0)
-    assert scheduler._waiting(0.001).watch  # nobody knows what they do
+    assert scheduler._agenda.wait(0.001).watch  # nobody knows what they do
     scheduler.profiler.expects = True
     scheduler.profiler._wall.add(0.002)
-    wait = scheduler._waiting(0.001)
+    wait = scheduler._agenda.wait(0.001)
     assert not wait.watch
     assert wait.seconds == pytest.approx(FAMILIAR_S - 0.001)
-    assert scheduler._waiting(FAMILIAR_S).watch
+    assert scheduler._agenda.wait(FAMILIAR_S).watch
 
 
 @pytest.mark.parametrize(("wall_s", "watched"), [(SHORT_S / 2, False), (2 * SHORT_S, True)])

@@ -18,6 +18,7 @@ The map of the package, from the top down; each module imports only from those b
     _stream        results one by one, driven by each `next` of the caller
     _collect       a run to its end, results in a list
     _run           one run, driven by the caller's thread; composes everything below
+    _callee        what it calls, what that changes here, and what it would take to call it elsewhere
     _watching      what is seen of calls while it waits
     _clocks        what the clocks show of calls under way
     _pulled        inputs that a task or a thread pulls meanwhile
@@ -32,6 +33,7 @@ The map of the package, from the top down; each module imports only from those b
     _pool/         worker processes, and the supervision of them
     _worker/       the far side of a process
     _scheduler     a state machine without I/O: what happened goes in, what to do comes out
+    _agenda        when the driver looks again, and which calls it watches; pure
     _feed          what is taken, sent to which lane, and called back; pure
     _planner       the plan in force, and when another takes its place; pure
     _outcomes      what becomes of items: results, failures, those to be tried again; pure

@@ -177,6 +177,12 @@ class Planner:
         began = now - self._lanes.oldest_s(now)
         return began + _control.AGED * self._lanes.here * self._profiler.wall_s
 
+    def stalls_at(self) -> float:
+        """When more waiting calls are let in, as none has come back for so long."""
+        if not self._intake.count or not self._pace.full(self.plan, self._lanes.here):
+            return math.inf
+        return self._pace.stalls_at(self._profiler.least_s, self._profiler.cpu_s)
+
     def _compare_threads(self, now: float) -> None:
         """See from here on what threads gain for calls that compute, as far as that is their route."""
         if self.plan.route != "threads" or self.plan.kind is not Kind.CPU_FREE:

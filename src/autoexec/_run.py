@@ -27,22 +27,16 @@ from ._actions import (
     Wait,
     Weigh,
 )
-from ._bytecode import effect_in_code, may_change_objects
+from ._callee import Callee
 from ._chunk import Block, Chunk
 from ._classify import classify
-from ._effects import difference, snapshot
 from ._errors import AutoexecError, DeadlineExceeded, RunAborted
-from ._function import RunCoroutine, Star, is_async, name_of, undecorated
 from ._options import Settings
-from ._payload import weigh
-from ._pickling import Packed
 from ._progress import meter
-from ._reach import kept_here
 from ._recorder import Recorder
 from ._report import Report, Results
 from ._routes import REMOTE
 from ._scheduler import Scheduler
-from ._seed import Seeded, SeededTask
 from ._source import Pulled, Source
 from ._types import Broken, Event, Executor, Lane, Ready
 from ._watching import Watcher
@@ -53,19 +47,6 @@ if TYPE_CHECKING:
 TOGETHER_S = 1e-4
 """Outcomes that follow each other so closely are taken together once nothing is left to send: to see what is
 to be done after each took 60 µs, in which those that had ended as well waited for the GIL."""
-
-
-def one_call(
-    fn: Callable[..., Any], settings: Settings, asynchronous: bool, awaited: bool
-) -> Callable[[Any], Any]:
-    """What executors call with each item."""
-    call = Star(fn) if settings.star else fn
-    if asynchronous and not awaited:
-        call = RunCoroutine(call)
-    if settings.seed is not None:
-        seeded = SeededTask if awaited or settings.route == "asyncio" else Seeded
-        call = seeded(call, settings.seed)
-    return call
 
 
 class Run:
@@ -86,21 +67,13 @@ class Run:
         *,
         stream: bool = False,
     ) -> None:
-        self.fn, decorated = undecorated(fn), fn
-        fn = self.fn
-        self.name = name_of(fn)
+        callee = self.callee = Callee(fn, settings)
         self.left = False
         """Nobody waits for the results any more."""
         self.closing = False
         """It is letting go of everything, or has."""
         self._loop: AbstractEventLoop | None = None
         self._stream = stream
-        asynchronous = is_async(fn)
-        awaited = self._awaited = asynchronous and settings.route in ("auto", "asyncio", "hybrid")
-        self._call = one_call(fn, settings, asynchronous, awaited)
-        # A decorated function goes by the name of what it was decorated as.
-        whole = None if decorated is fn else one_call(decorated, settings, asynchronous, awaited)
-        self._packed = Packed(self._call, self._in_context(whole or self._call, settings))
         warm = 0 if settings.own_workers else executors.warm_workers()
         # Between results the caller of an iterator has work of its own.
         self.host = _host.read_host(warm=warm, waits=not stream)
@@ -110,40 +83,30 @@ class Run:
         self._learns = settings.route == "auto" and source.length != 1
         self._inbox: SimpleQueue[Event | Pulled] = SimpleQueue()
         self._executors: dict[Lane, Executor] = {}
-        self._before: dict[Chunk, Any] = {}
         self._clock = time.perf_counter
         self.started = self._clock()
         self.scheduler = Scheduler(
             self.host,
             settings,
             length=source.length,
-            is_async=awaited,
-            name=self.name,
+            is_async=callee.awaited,
+            name=callee.name,
             now=self.started,
-            prior=_priors.recall(fn) if self._learns else None,
+            prior=_priors.recall(callee.fn) if self._learns else None,
             stream=stream,
         )
-        self._meter = meter(settings.progress, self.name, source.length)
+        self._meter = meter(settings.progress, callee.name, source.length)
         self._deaf = False
         """What is heard from now on is too late."""
-        self._recorder = Recorder(fn, settings)
+        self._recorder = Recorder(callee.fn, settings)
         self._watcher = Watcher(self.scheduler)
-
-    def _in_context(self, call: Callable[[Any], Any], settings: Settings) -> Callable[[Any], Any]:
-        """What goes to other processes: with context variables of the caller, if there are to be any."""
-        if not settings.context:
-            return call
-        from ._context import InContext, TaskInContext, values_of
-
-        kind = TaskInContext if self._awaited else InContext
-        return kind(call, values_of(settings.context))
 
     def belong_to(self, loop: AbstractEventLoop) -> None:
         """Coroutines run on this loop, which another thread than the one that drives the run is in;
         else on one of their own."""
         self._loop = loop
         self.scheduler.planner.main_goes_on()
-        if self._awaited:
+        if self.callee.awaited:
             self.scheduler.planner.stay_here("coroutines run on the event loop of the caller")
         self._source.belong_to(loop, self._inbox.put)
 
@@ -237,8 +200,7 @@ class Run:
                 self._open(lane, workers)
             case Send(lane, chunks, check):
                 if check:
-                    chunk = chunks[0]
-                    self._before[chunk] = snapshot(self._call, chunk.item(0))
+                    self.callee.note_before(chunks[0])
                 self._executor(lane).submit(chunks)
             case Recall(chunk):
                 chunk.recall()
@@ -253,12 +215,10 @@ class Run:
             case Stop(chunk, error):
                 self._executor(chunk.lane).stop(chunk, error)
             case Inspect(loop_bound):
-                carried = self._settings.context
-                tie = kept_here(self.fn, loop_bound=loop_bound, carried=carried)
-                tie = tie or effect_in_code(self.fn)
-                scheduler.inspected(tie, may_change=may_change_objects(self.fn))
+                tie = self.callee.tie(loop_bound=loop_bound)
+                scheduler.inspected(tie, may_change=self.callee.may_change())
             case Weigh(item, result):
-                scheduler.weighed(weigh(self._packed, item, result))
+                scheduler.weighed(self.callee.weigh(item, result))
 
     def hear(self) -> None:
         """Take note of what has happened so far."""
@@ -326,7 +286,7 @@ class Run:
             with contextlib.suppress(RunAborted):  # it was said, or something else ended the run
                 self._recorder.close()
         if self._learns:
-            _priors.learn(self.fn, self.scheduler.planner.prior())
+            _priors.learn(self.callee.fn, self.scheduler.planner.prior())
 
     def _let_go(self, *, abandon: bool) -> None:
         for executor in list(self._executors.values()):
@@ -346,7 +306,7 @@ class Run:
     def _executor(self, lane: Lane) -> Executor:
         if lane not in self._executors:
             self._executors[lane] = executors.make(
-                lane, self._packed, self._inbox.put, self._settings, self._loop
+                lane, self.callee.packed, self._inbox.put, self._settings, self._loop
             )
         return self._executors[lane]
 
@@ -408,7 +368,7 @@ class Run:
 
     def _settle(self, blocks: Sequence[Block]) -> None:
         for block in blocks:
-            if self._before and block.chunk in self._before:
+            if self.callee.was_noted(block.chunk):
                 self._compare(block.chunk)
         self.scheduler.heard(blocks, self._clock())
         self._write_down()
@@ -422,7 +382,7 @@ class Run:
         self._recorder.commit()
 
     def _compare(self, chunk: Chunk) -> None:
-        changed = difference(self._before.pop(chunk), snapshot(self._call, chunk.item(0)))
+        changed = self.callee.changed_by(chunk)
         self.scheduler.checked(
             changed and f"{changed} is not as it was before a call",
             of_item=changed is not None and changed.startswith("its item"),
@@ -451,7 +411,7 @@ def report_of(run: Run) -> Report:
     scheduler = run.scheduler
     profile, plan = scheduler.planner.final_profile(), scheduler.planner.history[-1][1]
     return Report(
-        function=run.name,
+        function=run.callee.name,
         items=scheduler.done,
         seconds=time.perf_counter() - run.started,
         calls_s=scheduler.calls_s,

@@ -18,12 +18,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from . import _control
-from ._actions import Action, Done, Gauge, Inspect, Open, Take, Wait, Weigh
+from ._actions import Action, Done, Gauge, Inspect, Open, Take, Weigh
+from ._agenda import Agenda
 from ._chunk import Block, Chunk
-from ._dealer import WATCHED, Dealer
+from ._dealer import Dealer
 from ._errors import short_repr
-from ._evidence import BEAT_S
 from ._feed import Feed
 from ._intake import Intake
 from ._lanes import LOCAL, Lanes
@@ -49,18 +48,6 @@ from ._types import (
     Running,
     Settled,
 )
-
-LONGEST_WAIT_S = 0.5
-FIRST_WATCH_S = 0.25
-"""A first call is watched no longer than this once it was judged: what it waits for is clear."""
-LATER = 0.125
-"""Share of the time that it has run for after which it is looked at again, if all others wait for it."""
-SELDOM = 0.02
-"""Share of the time that a watched call has run for, at the least, between two beats: one of 5 s, watched each
-millisecond to its end, took a fifth of a core."""
-FAMILIAR_S = 0.005
-"""A call of which an earlier run has shown that it waits is watched once it takes longer: to look at one
-costs 0.1 ms when it has just begun, and a web handler that maps eight calls of 2 ms did so four times."""
 
 
 class Scheduler:
@@ -124,6 +111,17 @@ class Scheduler:
             now=now,
             stream=stream,
         )
+        self._agenda = Agenda(
+            self.planner,
+            self._pace,
+            feed=self.feed,
+            dealer=self._dealer,
+            intake=self._intake,
+            lanes=self._lanes,
+            limits=self._limits,
+            profiler=self.profiler,
+            memory=self.memory,
+        )
 
     @property
     def plan(self) -> Plan:
@@ -163,12 +161,6 @@ class Scheduler:
                 oldest_s=self._lanes.oldest_s,
                 profile=self.planner.final_profile,
             )
-
-    def _stalls_at(self) -> float:
-        """When more waiting calls are let in, as none has come back for so long."""
-        if not self._intake.count or not self._pace.full(self.plan, self._lanes.here):
-            return math.inf
-        return self._pace.stalls_at(self.profiler.least_s, self.profiler.cpu_s)
 
     def looked(self, look: Look) -> None:
         """A wait ended, or the run begins."""
@@ -297,7 +289,7 @@ class Scheduler:
             return Done(self._limits.exceeded(done, self._intake.length))
         if now > self._pace.trial_until(self.plan):
             self._count_round(now)
-        if now >= self._stalls_at():
+        if now >= self.planner.stalls_at():
             self._pace.stalled(self.plan, now)
         if self._pace.probing and now >= self.planner.aged_at(now):
             self._pace.probe_in_vain()
@@ -315,7 +307,7 @@ class Scheduler:
             or self._weighing(now)
             or self.feed.send(self.plan, now)
             or self.feed.recall(self.plan, now)
-            or self._waiting(now)
+            or self._agenda.wait(now)
         )
 
     def _leaving(self) -> bool:
@@ -355,80 +347,6 @@ class Scheduler:
         """Keep what calls of chunks on threads have come to, of which nothing was announced yet. Returns how
         many these are."""
         return sum(map(self._outcomes.add_unannounced, self._lanes.on("threads")))
-
-    # --- When to look again -----------------------------------------------------------------------
-
-    def _waiting(self, now: float) -> Wait:
-        """Wait for a beat while the heartbeat has something to tell, else until something is due."""
-        running = self._lanes.on("threads")
-        here = running if len(running) > 1 else ()
-        if self.feed.launch.held_back:
-            return Wait(max(0.0, self.feed.launch.look_from - now), (), here=here)
-        until = self._due(running, now)
-        if watch := self._to_watch(running, now):
-            beat_s = max(self.profiler.beat_s, SELDOM * min(now - one.sent_s for one in watch))
-            return Wait(min(beat_s, max(BEAT_S, until - now)), watch, here=running)
-        last = self._holds_up_all(running, now)
-        for chunk in last:
-            until = min(until, now + LATER * (now - chunk.sent_s))
-        return Wait(max(BEAT_S, until - now), last, here=here)
-
-    def _due(self, running: Sequence[Chunk], now: float) -> float:
-        """When there is something to do at the latest, though nothing happens."""
-        until = min(now + LONGEST_WAIT_S, self._limits.next_look(bool(self._lanes.count)))
-        until = min(until, self._intake.wakes_at)
-        if self._intake.count or not self._intake.ended:
-            until = min(until, self.feed.rate.next_at(now))
-        if self.planner.will_review():
-            until = min(until, self._pace.review_at)
-        if self._lanes.count:
-            until = min(until, self.memory.look_at)
-        if self._pace.probing:
-            until = min(until, self.planner.aged_at(now))
-        if self.feed.pull_at > now:
-            until = min(until, self.feed.pull_at)
-        until = min(until, self._pace.trial_until(self.plan), self._stalls_at())
-        if running and self._dealer.watching():
-            later = (self._watch_at(chunk) for chunk in running if chunk.watched)
-            until = min(until, min((at for at in later if at > now), default=until))
-        # Chunks of several, and what holds up several.
-        for chunk in running if self.plan.route == "inline" else self._lanes.longer:
-            if chunk.expected_s is not None and not chunk.recalled:
-                overran = chunk.sent_s + _control.overrun_s(chunk.expected_s)
-                until = min(until, overran) if overran > now else until
-        return until
-
-    def _holds_up_all(self, running: Sequence[Chunk], now: float) -> Sequence[Chunk]:
-        """The call that all others wait for, if it is the first, or takes far longer than those before it:
-        it is looked at now and then, however long it takes, as it may be time to have them run elsewhere."""
-        if (
-            self.planner.settings.route != "auto"
-            or self.plan.route != "inline"
-            or self._intake.over
-        ):
-            return ()
-        if not self.profiler.done:
-            return running[:1]
-        chunk = self.planner.holding_up(now)[1]
-        return (chunk,) if chunk else ()
-
-    def _to_watch(self, running: Sequence[Chunk], now: float) -> Sequence[Chunk]:
-        """Calls that the heartbeat has something to tell of."""
-        if running and self._dealer.watching():
-            # The first call is watched to its end, since it began alone: what it waits for is its
-            # own affair, where those that overlap wait for each other too.
-            most = WATCHED if self.profiler.done else 1
-            watch = [chunk for chunk in running if chunk.watched and now >= self._watch_at(chunk)]
-            watch = watch[:most]
-            if watch and (self.profiler.done or now - watch[0].sent_s < FIRST_WATCH_S):
-                return watch
-        over_s, chunk = self.planner.holding_up(now)
-        return (chunk,) if chunk and over_s < FIRST_WATCH_S else ()
-
-    def _watch_at(self, chunk: Chunk) -> float:
-        """When to begin to watch a call."""
-        familiar = self.profiler.expects and self.plan.waiting
-        return chunk.sent_s + (FAMILIAR_S if familiar else 0.0)
 
     @property
     def last_ones(self) -> int:

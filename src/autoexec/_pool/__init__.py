@@ -3,6 +3,7 @@
 pool           workers and the jobs that they serve; replaces the dead, ends the idle
 job            a function, the chunks of it that wait, and who hears of their outcomes
 worker         one process, seen from here
+said           what it has said, or its end says, as blocks and errors
 outlet         frames into a pipe, without ever waiting for it
 spawn          starts an interpreter with pipes and a journal
 surroundings   what a worker must know of this process; what it logs and warns of

@@ -21,13 +21,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import _host, _thread_cache
 from .._chunk import Block, Chunk
-from .._errors import RemoteError, RemoteTraceback, WorkerDied, short_repr
-from .._pickling import loads, unpack
 from .._worker.frames import frame, read_frame
 from .._worker.journal import SLOTS
 from .death import describe_exit
-from .job import DELIVERIES, Job, unstarted
+from .job import Job, unstarted
 from .outlet import Outlet
+from .said import blocks_of, death_of, never_received, read_error
 from .spawn import spawn
 from .surroundings import hear
 
@@ -203,7 +202,7 @@ class Worker:
         self._pool.has_loaded(self, job)
 
     def _on_refused(self, job: int, error: bytes, text: str) -> None:
-        self._pool.refused(self, job, _read_error(error, text), text)
+        self._pool.refused(self, job, read_error(error, text), text)
 
     def _on_said(self, kind: str, what: bytes) -> None:
         with contextlib.suppress(Exception):  # a handler of the user's must not end this thread
@@ -215,7 +214,7 @@ class Worker:
             return  # it was left behind
         chunk, job, slot = given
         self._messages += job.host is None  # the others are not noted in the journal
-        blocks = self._signed(_blocks(chunk, values, *rest))
+        blocks = self._signed(blocks_of(chunk, values, *rest))
         chunk.arrived += sum(block.calls for block in blocks)
         if blocks[-1].error is not None:
             blocks[-1].error = self._reason(number, chunk.arrived - 1) or blocks[-1].error
@@ -247,14 +246,14 @@ class Worker:
             values = [data for position, data in kept if position >= chunk.arrived]
             if starts[number] and values and job.host is None:
                 kept = []
-                blocks += _blocks(chunk, values, None, None, 0.0, 0.0, 0.0, False)
+                blocks += blocks_of(chunk, values, None, None, 0.0, 0.0, 0.0, False)
                 chunk.arrived += len(values)
             error = self._reason(number, chunk.arrived)
             if starts[number] > chunk.arrived:
-                error = error or _death(chunk, chunk.arrived, exit_text)
+                error = error or death_of(chunk, chunk.arrived, exit_text)
             elif not (self.ran or self.killed) and number == lost[0][0] and self in job.loaded:
                 if job.undeliverable(chunk.first):
-                    error = _never_received(chunk, exit_text)
+                    error = never_received(chunk, exit_text)
             if error is not None:
                 blocks.append(Block(chunk, [], error, 0.0, 0.0, 0.0, False))
                 chunk.arrived += 1
@@ -380,57 +379,3 @@ class Worker:
         if self._reader is not threading.current_thread():
             self._reader.join(timeout)
         return not self._reader.is_alive()
-
-
-def _death(chunk: Chunk, position: int, exit_text: str) -> WorkerDied:
-    """The error of the item that was running."""
-    hint = (
-        " The kernel does that to processes when memory runs out." if "SIGKILL" in exit_text else ""
-    )
-    return WorkerDied(
-        f"A worker process {exit_text} while it ran item {chunk.first + position},"
-        f" {short_repr(chunk.item(position))}.{hint} The other items are not affected. To see what"
-        " the item does, call the function on it directly in a process that may end."
-    )
-
-
-def _never_received(chunk: Chunk, exit_text: str) -> WorkerDied:
-    """The error of the item that no worker could be sent."""
-    return WorkerDied(
-        f"{DELIVERIES} worker processes ended as they received item {chunk.first},"
-        f" {short_repr(chunk.item(0))}; the last {exit_text}. It may be too large for their memory."
-    )
-
-
-def _blocks(
-    chunk: Chunk,
-    values: list[Any],
-    error: bytes | None,
-    traceback: str | None,
-    wall_s: float,
-    cpu_s: float,
-    queued_s: float,
-    last: bool,
-    began_s: float = 0.0,
-) -> list[Block]:
-    """An outcome with its values read; one that cannot be read is an error of that item."""
-    blocks: list[Block] = []
-    read: list[Any] = []
-    for data in values:
-        try:
-            read.append(unpack(data))
-        except BaseException as unreadable:
-            blocks.append(Block(chunk, read, unreadable, 0.0, 0.0, 0.0, False))
-            read = []
-    problem = None if error is None else _read_error(error, traceback)
-    return [*blocks, Block(chunk, read, problem, wall_s, cpu_s, queued_s, last, began_s)]
-
-
-def _read_error(data: bytes, traceback: str | None) -> BaseException:
-    try:
-        error: BaseException = loads(data)
-    except BaseException as unreadable:  # its class is the user's, and may do anything
-        error = RemoteError(f"an error that cannot be read here ({short_repr(unreadable)})")
-    with contextlib.suppress(BaseException):  # it may forbid attributes
-        error.__cause__ = RemoteTraceback(traceback or "")
-    return error

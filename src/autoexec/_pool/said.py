@@ -1,0 +1,65 @@
+"""What a worker has said, or its end says, as blocks and errors."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from .._chunk import Block, Chunk
+from .._errors import RemoteError, RemoteTraceback, WorkerDied, short_repr
+from .._pickling import loads, unpack
+from .job import DELIVERIES
+
+
+def death_of(chunk: Chunk, position: int, exit_text: str) -> WorkerDied:
+    """The error of the item that was running."""
+    hint = (
+        " The kernel does that to processes when memory runs out." if "SIGKILL" in exit_text else ""
+    )
+    return WorkerDied(
+        f"A worker process {exit_text} while it ran item {chunk.first + position},"
+        f" {short_repr(chunk.item(position))}.{hint} The other items are not affected. To see what"
+        " the item does, call the function on it directly in a process that may end."
+    )
+
+
+def never_received(chunk: Chunk, exit_text: str) -> WorkerDied:
+    """The error of the item that no worker could be sent."""
+    return WorkerDied(
+        f"{DELIVERIES} worker processes ended as they received item {chunk.first},"
+        f" {short_repr(chunk.item(0))}; the last {exit_text}. It may be too large for their memory."
+    )
+
+
+def blocks_of(
+    chunk: Chunk,
+    values: list[Any],
+    error: bytes | None,
+    traceback: str | None,
+    wall_s: float,
+    cpu_s: float,
+    queued_s: float,
+    last: bool,
+    began_s: float = 0.0,
+) -> list[Block]:
+    """An outcome with its values read; one that cannot be read is an error of that item."""
+    blocks: list[Block] = []
+    read: list[Any] = []
+    for data in values:
+        try:
+            read.append(unpack(data))
+        except BaseException as unreadable:
+            blocks.append(Block(chunk, read, unreadable, 0.0, 0.0, 0.0, False))
+            read = []
+    problem = None if error is None else read_error(error, traceback)
+    return [*blocks, Block(chunk, read, problem, wall_s, cpu_s, queued_s, last, began_s)]
+
+
+def read_error(data: bytes, traceback: str | None) -> BaseException:
+    try:
+        error: BaseException = loads(data)
+    except BaseException as unreadable:  # its class is the user's, and may do anything
+        error = RemoteError(f"an error that cannot be read here ({short_repr(unreadable)})")
+    with contextlib.suppress(BaseException):  # it may forbid attributes
+        error.__cause__ = RemoteTraceback(traceback or "")
+    return error
