@@ -68,7 +68,7 @@ def summary(arena: Arena) -> str:
     compared = [row for row in arena.rows if row.ratio is not None]
     worst = max(compared, key=lambda row: row.ratio or 0.0)
     return (
-        f"Time of autoexec over that of the best of all others, which is another one each time:"
+        f"Time of autoexec over that of the best of the others, which differs from row to row:"
         f" geometric mean {mean:.2f}, at worst {worst.ratio:.2f} ({worst.name})."
     )
 

@@ -18,7 +18,7 @@ The map of the package, from the top down; each module imports only from those b
     _stream        results one by one, driven by each `next` of the caller
     _collect       a run to its end, results in a list
     _run           one run, driven by the caller's thread; composes everything below
-    _callee        what it calls, what that changes here, and what it would take to call it elsewhere
+    _callee        the function that it calls, what its calls change here, what it takes to call it elsewhere
     _watching      what is seen of calls while it waits
     _clocks        what the clocks show of calls under way
     _pulled        inputs that a task or a thread pulls meanwhile
@@ -44,11 +44,11 @@ The map of the package, from the top down; each module imports only from those b
     _alternatives  the routes, each with its predicted time; pure
     _profile       outcomes and looks -> Profile
     _watched       the call that is watched by itself
-    _side_by_side  what calls do beside others: what that gains, whether they wait for each other
-    _start_cost    what a worker process costs
+    _side_by_side  what calls do beside others: what that gains, whether they wait for each other, or for cores
+    _start_cost    what a worker process costs, and which calls are the first in one
     _classify      what a task is; pure
     _priors        what was learned about a function, for its next run
-    _pace          when to look again, how many waiting calls at once
+    _pace          when the plan is looked at again, how many waiting calls at once
     _ramp          how many waiting calls at once; pure
     _retries       which items are tried again, and when; pure
     _rate          how many calls may start now; pure

@@ -35,9 +35,9 @@ class Agenda:
     """Says what to wait for where there is nothing to do.
 
     Args:
-        planner: Says when the plan is looked at again.
-        pace: The same of the number of calls at once.
-        feed: The same of what is sent.
+        planner: Says whether the plan is looked at again, and when calls have aged or stalled.
+        pace: When that is, and when a trial of so many calls at once ends.
+        feed: When more is sent, or taken.
         dealer: Says which calls are watched.
         intake: What was not sent yet.
         lanes: What is in flight.

@@ -95,13 +95,14 @@ def run_parallel(fn: Callable[..., Any], items: Iterable[Any], **options: Any) -
     The first calls are watched while they run: how much they compute, how much they wait, and
     whether they hold the GIL. The rest then runs one after another, on threads, in processes or
     on an event loop, whichever is predicted to end first; `.report` of the result says why.
-    `fn` is called exactly once for each item, unless `retries` is set.
+    `fn` is called at most once for each item, unless `retries` is set.
 
     Args:
         fn: Called with one item. May be `async def`.
         items: Any iterable; an empty one gives an empty list.
         backend: `"auto"` (default), `"inline"`, `"threads"`, `"processes"`, `"asyncio"`,
-            `"hybrid"` (processes with threads or an event loop in each), or a `concurrent.futures.Executor`, which is used and not shut down.
+            `"hybrid"` (processes with threads or an event loop in each), `"dask"`, `"ray"`, a `distributed.Client`, or
+            a `concurrent.futures.Executor`; what is passed is used and not shut down.
         max_workers: The most calls in flight at once. Default: by the machine.
         chunksize: Items in one dispatch. Default: `"auto"`.
         on_error: `"raise"` (default) stops at the first error and raises it, with a note that
@@ -109,6 +110,8 @@ def run_parallel(fn: Callable[..., Any], items: Iterable[Any], **options: Any) -
         timeout: Seconds that the call of one item may take, from its start. In a process it is
             ended then, on an event loop cancelled; on a thread it is reported and left behind.
         deadline: Seconds that the run may take.
+        memory_limit: What this process and its workers may hold together: bytes (`"2 GB"` too), or a share of all
+            memory (0.5). Calls are held back before it is exceeded.
         timeline: Record who ran what when, for `.report.timeline("run.json")` or `"run.svg"`.
         retries: How often an item that failed is tried again, at once; or a function
             `(exception, attempt) -> seconds to wait, or None to stop`. What is no `Exception`

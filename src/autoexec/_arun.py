@@ -187,7 +187,7 @@ def stream_to(line: Line, run: Run) -> Done | None:
 def _send(line: Line, run: Run) -> None:
     lists = run.scheduler.window.take()
     if lists:
-        run.commit()  # so that no result that was handed on is made again
+        run.recorder.commit()  # so that no result that was handed on is made again
         line.send(lists)
 
 

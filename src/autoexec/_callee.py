@@ -1,4 +1,5 @@
-"""What a run calls: what it is for executors, what its calls change here, and what it would take to call it elsewhere."""
+"""The function that a run calls: as executors call it, what its calls change here, and what it takes to call it
+elsewhere."""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ class Callee:
 
     def __init__(self, fn: Callable[..., Any], settings: Settings) -> None:
         self.fn = undecorated(fn)
-        """As it is called; what is learned of it is kept by that."""
+        """Without `@parallel`; what is learned of it is kept by this."""
         self.name = name_of(self.fn)
         self._settings = settings
         self._is_async = is_async(self.fn)
@@ -44,6 +45,7 @@ class Callee:
         self._before: dict[Chunk, Any] = {}
 
     def _adapted(self, fn: Callable[..., Any]) -> Callable[[Any], Any]:
+        """What is called with each item."""
         settings = self._settings
         call = Star(fn) if settings.star else fn
         if self._is_async and not self.awaited:
@@ -67,7 +69,7 @@ class Callee:
         self._before[chunk] = snapshot(self._call, chunk.item(0))
 
     def was_noted(self, chunk: Chunk) -> bool:
-        """Whether that was done, and nobody has compared yet."""
+        """Whether what a call may change was looked at before it, and not yet after it."""
         return chunk in self._before
 
     def changed_by(self, chunk: Chunk) -> str | None:

@@ -70,7 +70,7 @@ class CommonOptions(TypedDict, total=False):
     """Items after which a worker process is replaced."""
     memory_limit: int | float | str | None
     """What this process and its workers may hold together: bytes ("2 GB" too), or a share of all
-    memory from 0 to 1 ("80%" too). Calls are held back before it is exceeded. Default: 0.9."""
+    memory from 0 to 1 ("80%" too). Calls are held back before it is exceeded. Default: none; then they are once nine tenths of all memory are near."""
     seed: int | None
     """Gives each item a random stream of its own, see `item_random`."""
     context: Iterable[ContextVar[Any]]

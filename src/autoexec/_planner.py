@@ -129,6 +129,7 @@ class Planner:
         gain = None if self._gain is None else self._gain.seen(now, profiler.done_here)
         if gain is not None:
             profiler.gained(gain)
+        self.forget()
         profile = self.profile()
         if self.plan.route == "threads":
             in_flight = [now - chunk.sent_s for chunk in self._lanes.on("threads")]
@@ -211,27 +212,24 @@ class Planner:
     def profile(self) -> Profile:
         """The figures as of the last event: they are asked for several times between two."""
         if self._known is None:
-            self._known = self.final_profile()
+            self._known = self._profiler.profile(
+                remaining=self._intake.remaining,
+                processes_ready=self._lanes.workers("processes"),
+                hybrid_ready=self._lanes.workers("hybrid"),
+                cluster_threads=self._lanes.workers(*REMOTE),
+            )
         return self._known
 
     def forget(self) -> None:
         """Something has happened, or may have."""
         self._known = None
 
-    def final_profile(self) -> Profile:
-        """What was measured so far."""
-        return self._profiler.profile(
-            remaining=self._intake.remaining,
-            processes_ready=self._lanes.workers("processes"),
-            hybrid_ready=self._lanes.workers("hybrid"),
-            cluster_threads=self._lanes.workers(*REMOTE),
-        )
-
     def prior(self) -> Prior:
         """What this run has shown, for the next of the same function."""
+        self.forget()
         # What its code says is read anew: it may depend on what a closure holds. And that threads gain
         # nothing is tried again in the run after the next, if that was not on threads.
-        profile = self.final_profile()._replace(
+        profile = self.profile()._replace(
             effect=self._profiler.effect,
             takes_turns=bool(self._profiler.takes_turns),
             used=self._profiler.beside.later,

@@ -12,13 +12,13 @@ from ._chunk import Block, Chunk
 from ._classify import COMPUTES
 from ._evidence import BEAT_S, OVERLAPS, Beats, Children, Inner, Overlap
 from ._means import MEMORY_BLOCKS, RunningMean
-from ._side_by_side import OTHER, Beside, Queue, Spent
+from ._side_by_side import OTHER, Beside, Spent, Wanting
 from ._start_cost import StartCost
 from ._types import Look, Payload, Profile, Running
 from ._watched import Watched
 
 SLOW_BEAT_S = 0.005
-"""The same beside calls of which many go in a beat, after the first few: 3,000 small files, each read in 12 us
+"""A beat, `BEAT_S`, beside calls of which many go in one, after the first few: 3,000 small files, each read in 12 us
 with the GIL let go of, took 56 ms beside a beat of 1 ms, which each time has them wait for 0.3 to 0.4, and 41
 without any."""
 FIRST_BEATS = 3
@@ -90,8 +90,9 @@ class Profiler:
         self._children = Children()
         self._watched = Watched()
         self._seen: dict[Chunk, Running] = {}
-        self._queue = Queue()
+        self._cores = Wanting()
         self.spent = Spent()
+        """What calls under way have computed so far."""
         self.beside = Beside(prior.used, prior.beside_s) if prior else Beside()
         self._start = StartCost(prior.worker_s if prior else None)
         self._took_turns = prior is not None and prior.takes_turns
@@ -183,15 +184,15 @@ class Profiler:
         if self.is_async and block.chunk.lane in ("asyncio", "hybrid"):
             self._measured_task(block, crowd)
             return
-        if not local and self._start.returned(block, calls, crowd) and self._wall.n:
-            return
+        if not local and self._start.are_cold(block, calls, crowd) and self._wall.n:
+            return  # as long as nothing else is known, they are better than nothing
         if crowd <= 1 and block.last:
             # Not in a crowd: the others had no core either, so it would count many times.
             gap_s = max(0.0, block.wall_s - block.cpu_s)
             block.queued_s = min(gap_s, block.queued_s + block.chunk.away_s)
         if local and crowd > 1:  # before what nobody saw is made up for
             self.beside.add(block.wall_s, block.cpu_s, block.queued_s, calls=calls, crowd=crowd)
-        self._queue.look(block, calls)
+        self._cores.add(block, calls)
         watched = self._watched.is_in(block)
         clear = crowd <= 1 or not self._crowded(block, calls, crowd)
         if clear and self._provisional and self._wall.n:
@@ -210,7 +211,7 @@ class Profiler:
         elif not self._wall.n and (watched or not self._watched.began):
             self._believe(self._watched.own_s(block, self._overlap) / calls, cpu_s)
         if watched or crowd <= 1:
-            self._watched.has_ended()
+            self._watched.reset()
         self.unclear = 0 if clear else self.unclear + calls
         self._least = min(self._least, block.wall_s / calls)
         self._cpu.add(cpu_s)
@@ -219,6 +220,11 @@ class Profiler:
     def started(self, seconds: float) -> None:
         """A worker process, which was started for this run, has the function."""
         self._start.started(seconds)
+
+    @property
+    def _worker_s(self) -> float | None:
+        # The first call of all paid as well for what it imports or warms up: by it alone nothing is told.
+        return self._start.worker_s(None if self._provisional else self._wall.mean)
 
     @property
     def confirmed(self) -> bool:
@@ -247,9 +253,9 @@ class Profiler:
             return 0.0
         gap_s = self._watched.clear_s(block) - block.cpu_s
         waited_s = idle * gap_s
-        if not local or self._queue.of_gap > WANTING:
+        if not local or self._cores.of_gap > WANTING:
             # One who has the GIL may have no core, and the others wait for both: nobody computes.
-            neighbours_s = (crowd - 1) * self._queue.wanted_s * calls
+            neighbours_s = (crowd - 1) * self._cores.wanted_s * calls
             waited_s = min(waited_s, max(0.0, gap_s - neighbours_s))
         return (block.cpu_s + waited_s) / calls
 
@@ -259,7 +265,7 @@ class Profiler:
         # Whose calls wait for cores has them wait for the GIL of one that does, too: for that there is
         # no clock.
         idle = 1 - self._overlap.busy if self._overlap.was_seen else 0.0
-        return idle * (1 - self._queue.of_gap)
+        return idle * (1 - self._cores.of_gap)
 
     def _far_below(self, wall_s: float) -> bool:
         """Whether calls under contention, which can only be longer for it, keep being far shorter
@@ -328,8 +334,8 @@ class Profiler:
     def wall_s(self) -> float:
         """Mean seconds of a call, counting in one that runs longer than those before it."""
         if self._wall.n == 0:
-            return self._watched.elapsed_s
-        return self._wall.mean + self._longer(self._watched.elapsed_s, self._wall)
+            return self._watched.running_s
+        return self._wall.mean + self._longer(self._watched.running_s, self._wall)
 
     @property
     def least_s(self) -> float:
@@ -366,10 +372,10 @@ class Profiler:
         that is busy with others looks as if they took turns, but for the time without a core.
         """
         computing = self._cpu.mean >= COMPUTES * self._wall.mean > 0.0
-        free = self._queue.wanting > WANTED
+        free = self._cores.wanting > WANTED
         if self._overlap.was_seen:
             # With the cores that they wanted they would have overlapped so much.
-            free = self._overlap.busy * self._queue.wanting >= OVERLAPS
+            free = self._overlap.busy * self._cores.wanting >= OVERLAPS
         self.takes_turns = gain < TURNS and computing and not free
 
     def overdue_s(self, elapsed: Iterable[float]) -> float:
@@ -394,7 +400,7 @@ class Profiler:
         mean, wall_s = self._wall.mean, self.wall_s
         return Profile(
             calls=self._measured,
-            elapsed_s=self._local_s + self._watched.elapsed_s,
+            elapsed_s=self._local_s + self._watched.running_s,
             wall_s=wall_s,
             least_s=min(self._least, wall_s),
             cpu_s=min(self.cpu_s, wall_s),
@@ -418,8 +424,8 @@ class Profiler:
             processes_ready=processes_ready,
             hybrid_ready=hybrid_ready,
             cluster_threads=cluster_threads,
-            running_s=self._watched.elapsed_s,
+            running_s=self._watched.running_s,
             used=self.beside.share,
             beside_s=self.beside.call_s,
-            worker_s=self._start.worker_s(None if self._provisional else self._wall.mean),
+            worker_s=self._worker_s,
         )

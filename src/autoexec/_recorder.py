@@ -33,7 +33,9 @@ class Recorder:
 
             self._records = Records(fn, settings)
 
-    def __bool__(self) -> bool:
+    @property
+    def keeps(self) -> bool:
+        """Whether anything is to be written down."""
         return self._records is not None
 
     def open(self) -> None:
@@ -75,8 +77,8 @@ class Recorder:
         except RunAborted as error:
             self._failure = self._failure or error
 
-    def failure(self) -> RunAborted | None:
-        """Why what was kept is not whole, if nobody was told yet."""
+    def take_failure(self) -> RunAborted | None:
+        """Why what was kept is not whole, if nobody was told of that yet."""
         failed, self._failure = self._failure, None
         return failed
 

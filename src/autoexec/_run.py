@@ -98,7 +98,7 @@ class Run:
         self._meter = meter(settings.progress, callee.name, source.length)
         self._deaf = False
         """What is heard from now on is too late."""
-        self._recorder = Recorder(callee.fn, settings)
+        self.recorder = Recorder(callee.fn, settings)
         self._watcher = Watcher(self.scheduler)
 
     def belong_to(self, loop: AbstractEventLoop) -> None:
@@ -112,8 +112,8 @@ class Run:
 
     def begin(self) -> None:
         """Look at what the clocks show before the first call, on the thread that drives the run."""
-        if self._recorder:
-            self._recorder.open()
+        if self.recorder.keeps:
+            self.recorder.open()
             self._take_all()
         elif self._source.length and not self._stream:
             self.perform(Take(1))  # which would be asked for in any case
@@ -156,8 +156,8 @@ class Run:
                 if isinstance(action, (Take, Wait, Done)):
                     return action
                 self._do(action)
-                if self._recorder.due_s() == 0:
-                    self._recorder.commit()  # calls on this very thread leave no time in which it waits
+                if self.recorder.due_s() == 0:
+                    self.recorder.commit()  # calls on this very thread leave no time in which it waits
             finally:
                 del action  # as in `step`
         return Done(Left())
@@ -167,8 +167,8 @@ class Run:
         action = self.scheduler.next_action(self._clock())
         if isinstance(action, Done):
             self._write_down()
-            self._recorder.commit()
-        failed = self._recorder.failure()
+            self.recorder.commit()
+        failed = self.recorder.take_failure()
         ends = isinstance(action, Done) and action.error is not None
         return action if failed is None or ends else Done(failed)
 
@@ -188,7 +188,7 @@ class Run:
             self.scheduler.feed.pulled(now, now - before)
 
     def _took(self, items: list[Any], ended: bool, error: BaseException | None) -> None:
-        known = self._recorder.known(self.scheduler.taken, items)
+        known = self.recorder.known(self.scheduler.taken, items)
         self.scheduler.took(items, ended, error, known)
 
     def _do(
@@ -231,7 +231,7 @@ class Run:
 
     def last_words(self) -> None:
         """Take what calls on threads have come to that was not announced yet; nothing is heard any more."""
-        if self._recorder and not self._deaf:
+        if self.recorder.keeps and not self._deaf:
             self.hear()
         self.scheduler.keep_unannounced()
         self._deaf = True
@@ -250,11 +250,6 @@ class Run:
     def may_block(self) -> bool:
         """Whether taking from the input may take as long as it likes."""
         return self._source.may_block
-
-    @property
-    def told(self) -> str:
-        """What the report says of the journal."""
-        return self._recorder.told()
 
     @property
     def calls_here(self) -> bool:
@@ -276,7 +271,7 @@ class Run:
             return
         self.closing = True
         try:
-            if self._recorder and not (self.left or self._deaf):
+            if self.recorder.keeps and not (self.left or self._deaf):
                 self.hear()  # what has ended before a Ctrl-C need not be called again
         finally:
             self._source.close()
@@ -284,7 +279,7 @@ class Run:
             if self._meter is not None:
                 self._meter.close()
             with contextlib.suppress(RunAborted):  # it was said, or something else ended the run
-                self._recorder.close()
+                self.recorder.close()
         if self._learns:
             _priors.learn(self.callee.fn, self.scheduler.planner.prior())
 
@@ -313,9 +308,9 @@ class Run:
     # --- Waiting ------------------------------------------------------------------------------------
 
     def _wait(self, seconds: float, watched: Sequence[Chunk], here: Sequence[Chunk]) -> None:
-        if (due := self._recorder.due_s()) is not None:
+        if (due := self.recorder.due_s()) is not None:
             if not due:  # what can be sent was sent: the calls go on meanwhile
-                self._recorder.commit()
+                self.recorder.commit()
             else:
                 seconds = min(seconds, due)
         beat = _clocks.Beat(seconds) if watched else None
@@ -375,11 +370,8 @@ class Run:
 
     def _write_down(self) -> None:
         """Put down what has become of items, before the lists of results are joined."""
-        self._recorder.write(self.scheduler.settled, self._clock())
-
-    def commit(self) -> None:
-        """Have the outcomes so far survive the end of this process."""
-        self._recorder.commit()
+        if self.recorder.keeps:
+            self.recorder.write(self.scheduler.settled, self._clock())
 
     def _compare(self, chunk: Chunk) -> None:
         changed = self.callee.changed_by(chunk)
@@ -409,7 +401,7 @@ def refuse_second_import() -> None:
 def report_of(run: Run) -> Report:
     """What a run has done so far, and why."""
     scheduler = run.scheduler
-    profile, plan = scheduler.planner.final_profile(), scheduler.planner.history[-1][1]
+    profile, plan = scheduler.planner.profile(), scheduler.planner.history[-1][1]
     return Report(
         function=run.callee.name,
         items=scheduler.done,
@@ -430,7 +422,7 @@ def report_of(run: Run) -> Report:
         recording=scheduler.ledger.recorded(),
         retries=scheduler.retries.count,
         resumed=scheduler.resumed,
-        journal=run.told,
+        journal=run.recorder.told(),
         options=run.scheduler.planner.settings.given,
         memory=scheduler.memory.use(),
     )

@@ -148,6 +148,7 @@ class Scheduler:
         for block in blocks:
             self.ledger.add(block, now)  # before its items are counted as done
             self._settle(block, now)
+        self.planner.forget()
         self._pace.heard(now)
         self._count_round(now)
 
@@ -159,7 +160,7 @@ class Scheduler:
                 done=self.profiler.done - self._outcomes.failures,
                 in_flight=self._lanes.here,
                 oldest_s=self._lanes.oldest_s,
-                profile=self.planner.final_profile,
+                profile=self.planner.profile,
             )
 
     def looked(self, look: Look) -> None:
@@ -348,6 +349,8 @@ class Scheduler:
         many these are."""
         return sum(map(self._outcomes.add_unannounced, self._lanes.on("threads")))
 
+    # --- Figures ----------------------------------------------------------------------------------
+
     @property
     def last_ones(self) -> int:
         """Chunks in flight, if there is nothing to do but to wait for them; else 0."""
@@ -362,8 +365,6 @@ class Scheduler:
     def ended(self) -> bool:
         """Whether the input has no more."""
         return self._intake.ended
-
-    # --- Figures ----------------------------------------------------------------------------------
 
     @property
     def done(self) -> int:

@@ -1,5 +1,4 @@
-"""What calls in this process do beside others, added up: what that gains, and whether they wait for cores, or for
-each other."""
+"""What calls do beside others, added up: what that gains, and whether they wait for each other, or for cores."""
 
 from __future__ import annotations
 
@@ -100,17 +99,20 @@ class Beside:
         return self._known + FADES * (1.0 - self._known)
 
 
-class Queue:
-    """How long calls wait for a core."""
+class Wanting:
+    """How long calls wait for a core: those of this process, and of others on this machine."""
 
     def __init__(self) -> None:
         self._of_gap = RunningMean()
         self._wanted = RunningMean()
         self._wanting = RunningMean()
 
-    def look(self, block: Block, calls: int) -> None:
-        """Account for calls that have returned. A thread that was blocked has waited for a core for a moment,
-        however calm the machine: where none was seen, nobody looked, and it is taken for like others."""
+    def add(self, block: Block, calls: int) -> None:
+        """Account for calls that have returned, and make up for what nobody saw.
+
+        A thread that was blocked has waited for a core for a moment, however calm the machine: where none was
+        seen, nobody looked, and the `queued_s` of the block becomes like that of others.
+        """
         if (gap_s := block.wall_s - block.cpu_s) > GAP_S * calls:
             if block.queued_s:
                 self._of_gap.add(min(1.0, block.queued_s / gap_s))
@@ -141,6 +143,7 @@ class Spent:
 
     def __init__(self) -> None:
         self.mean_s = 0.0
+        """CPU seconds of one of them."""
         self._most_s = 0.0  # of one of those that were begun last
 
     def look(self, look: Look, crowd: int) -> None:

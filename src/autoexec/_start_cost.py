@@ -1,4 +1,4 @@
-"""What a worker process costs, by those that were started for a run."""
+"""What a worker process costs, by those that were started for a run, and which calls are the first in one."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class StartCost:
             # Of one that was there before, the first calls tell nothing of what it took.
             self._start_s, self._first_there = seconds, None
 
-    def returned(self, block: Block, calls: int, crowd: int) -> bool:
-        """Account for calls in a worker. Returns whether these are its first, or among those that it began side by
+    def are_cold(self, block: Block, calls: int, crowd: int) -> bool:
+        """Account for calls in a worker, and say whether these are its first, or among those that it began side by
         side: they import what they need, each behind the others, and tell nothing of those after them. (NumPy for
         0.1 s: calls of 1 ms seemed to take four, and one more worker was started.)"""
         if crowd == 1 and (not block.pid or len(self._cold) >= COLD):
@@ -40,8 +40,7 @@ class StartCost:
         return cold > 0
 
     def worker_s(self, call_s: float | None) -> float | None:
-        """Seconds of a worker, once it is known how long a call takes. The first call of all paid as well for what
-        it imports or warms up, so that by it alone nothing is told."""
+        """Seconds of a worker, once it is known how long a call takes."""
         if not self._start_s or self._first_there is None or call_s is None:
             return self._known
         wall_s, calls = self._first_there

@@ -180,7 +180,7 @@ class ResultIterator(Generic[R_co]):
             if portions.count and (isinstance(action, Wait) or run.may_block):
                 break
             run.perform(action)
-        run.commit()  # so that no result that was handed on is made again
+        run.recorder.commit()  # so that no result that was handed on is made again
         return portions.next(time.perf_counter())
 
     def _raise(self) -> None:

@@ -24,7 +24,7 @@ class Watched:
     """
 
     def __init__(self) -> None:
-        self.cpu_s = self.wait_s = 0.0
+        self.cpu_s = self._wait_s = 0.0
         self._seen_s = 0.0
         self._last: Running | None = None
 
@@ -34,17 +34,17 @@ class Watched:
         return self._last is not None
 
     @property
-    def elapsed_s(self) -> float:
+    def running_s(self) -> float:
         """Seconds that it runs for so far, without what it waited for others."""
-        return self.cpu_s + self.wait_s
+        return self.cpu_s + self._wait_s
 
     def is_in(self, block: Block) -> bool:
         """Whether these are the outcomes of its chunk."""
         return self._last is not None and self._last.chunk is block.chunk
 
-    def has_ended(self) -> None:
-        """It runs no more."""
-        self.cpu_s = self.wait_s = self._seen_s = 0.0
+    def reset(self) -> None:
+        """It has ended, and counts no more as one that runs. Which it was is kept until there is another."""
+        self.cpu_s = self._wait_s = self._seen_s = 0.0
 
     def look(self, now: Running, late_s: float | None, *, crowded: bool) -> None:
         """See how much of its time it has been waiting.
@@ -75,7 +75,7 @@ class Watched:
         if not now.runnable and (on_time or not crowded):
             if before.runnable or not on_time:
                 gap_s = min(gap_s, BEAT_S + max(0.0, late_s - own_s))
-            self.wait_s += max(0.0, gap_s)
+            self._wait_s += max(0.0, gap_s)
         self._seen_s += now.elapsed_s - before.elapsed_s
         # What was late says nothing of the time before: as if the thread had wanted a core.
         self._last = now if on_time else now._replace(runnable=True)
@@ -84,7 +84,7 @@ class Watched:
         """Seconds of calls without the time for which their thread was ready but had no core. That is read
         a little before them and after them, and in a crowd it may queue right then, for longer than they
         leave: they have waited for as long as they were seen to."""
-        seen_s = self.wait_s if self.is_in(block) else 0.0
+        seen_s = self._wait_s if self.is_in(block) else 0.0
         gap_s = max(0.0, block.wall_s - block.cpu_s)
         return block.cpu_s + max(min(seen_s, gap_s), gap_s - block.queued_s)
 
@@ -96,7 +96,7 @@ class Watched:
         if self.is_in(block) and seen_s > 0 and nearly_all:
             # It was watched from begin to end, or nearly: what was seen of its waiting leaves out the
             # time that the host took, and the GIL's way to the watcher and back.
-            waited_s = self.wait_s * max(1.0, block.wall_s / seen_s)
+            waited_s = self._wait_s * max(1.0, block.wall_s / seen_s)
             wall_s = min(wall_s, block.cpu_s + waited_s + BEAT_S)
         return wall_s
 
@@ -116,7 +116,7 @@ class Watched:
             wanted = 1 + block.queued_s / block.cpu_s if block.cpu_s else 1.0
             idle = max(0.0, 1 - overlap.busy * wanted)
         most = self._with_a_core_s(block)
-        waited_s = self.wait_s
+        waited_s = self._wait_s
         if overlap.was_seen:
             waited_s = max(waited_s, idle * (most - block.cpu_s))
         least = min(most, block.cpu_s + waited_s)

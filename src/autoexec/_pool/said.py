@@ -56,6 +56,8 @@ def blocks_of(
 
 
 def read_error(data: bytes, traceback: str | None) -> BaseException:
+    """An exception as it was in the worker, with its traceback there as the cause; or one that says why it cannot
+    be read."""
     try:
         error: BaseException = loads(data)
     except BaseException as unreadable:  # its class is the user's, and may do anything
