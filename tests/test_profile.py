@@ -629,10 +629,25 @@ def test_that_calls_take_turns_is_not_doubted_for_what_others_wait_for_later(wat
 def test_these_do_not_take_turns(watch: Watch, wall_s: float, queued_s: float, cpus: float) -> None:
     for _ in range(3):
         watch.ran(wall_s, 5 * MS, queued_s=queued_s)
+    for _ in range(3):
+        watch.ran(wall_s, 5 * MS, queued_s=queued_s, crowd=2)
     watch.profiler.gained(0.6)
     assert watch.profiler.takes_turns is (wall_s == 5 * MS)
     watch.overlapped(100 * MS, cpus)
     watch.profiler.gained(0.6)
+    assert watch.profiler.takes_turns is False
+
+
+def test_what_calls_alone_had_does_not_hide_that_those_on_threads_had_half_a_core(
+    watch: Watch,
+) -> None:
+    # Another program has one of two cores for itself.
+    for _ in range(3):
+        watch.ran(1.9 * MS, 1.9 * MS)
+    for _ in range(3):
+        watch.ran(21 * MS, 10.6 * MS, calls=6, queued_s=10.4 * MS, crowd=4)
+    watch.overlapped(100 * MS, 0.89)
+    watch.profiler.gained(0.79)
     assert watch.profiler.takes_turns is False
 
 

@@ -192,7 +192,7 @@ class Profiler:
             block.queued_s = min(gap_s, block.queued_s + block.chunk.away_s)
         if local and crowd > 1:  # before what nobody saw is made up for
             self.beside.add(block.wall_s, block.cpu_s, block.queued_s, calls=calls, crowd=crowd)
-        self._cores.add(block, calls)
+        self._cores.add(block, calls, beside=local and crowd > 1)
         watched = self._watched.is_in(block)
         clear = crowd <= 1 or not self._crowded(block, calls, crowd)
         if clear and self._provisional and self._wall.n:

@@ -105,13 +105,21 @@ class Wanting:
     def __init__(self) -> None:
         self._of_gap = RunningMean()
         self._wanted = RunningMean()
-        self._wanting = RunningMean()
+        # Of those beside others, and in seconds: with what calls alone had before, a few long dispatches of threads
+        # that had half a core each came to a multiple of 1.5, not 2.
+        self._computed = RunningMean()
+        self._queued = RunningMean()
 
-    def add(self, block: Block, calls: int) -> None:
+    def add(self, block: Block, calls: int, *, beside: bool) -> None:
         """Account for calls that have returned, and make up for what nobody saw.
 
         A thread that was blocked has waited for a core for a moment, however calm the machine: where none was
         seen, nobody looked, and the `queued_s` of the block becomes like that of others.
+
+        Args:
+            block: Their outcome.
+            calls: How many these are.
+            beside: They ran in this process, and others beside them.
         """
         if (gap_s := block.wall_s - block.cpu_s) > GAP_S * calls:
             if block.queued_s:
@@ -119,8 +127,9 @@ class Wanting:
             else:
                 block.queued_s = self._of_gap.mean * gap_s
         self._wanted.add((block.cpu_s + block.queued_s) / calls)
-        if block.cpu_s:
-            self._wanting.add(1 + block.queued_s / block.cpu_s)
+        if beside:
+            self._computed.add(block.cpu_s)
+            self._queued.add(block.queued_s)
 
     @property
     def of_gap(self) -> float:
@@ -134,8 +143,9 @@ class Wanting:
 
     @property
     def wanting(self) -> float:
-        """The same as a multiple of what it computed."""
-        return self._wanting.mean
+        """The same of those beside others, as a multiple of what they computed."""
+        computed_s = self._computed.mean
+        return 1 + self._queued.mean / computed_s if computed_s else 1.0
 
 
 class Spent:
