@@ -28,10 +28,11 @@ from strategies import (
 )
 
 from autoexec._alternatives import HAND_CORES, HAND_SHARE, THREAD_CEILING, process_trip_s
+from autoexec._checks import validate
 from autoexec._classify import CHILD_SHARE, HOLDS, USED, WAITS, classify, wait_for_each_other
 from autoexec._decide import TIE, decide, may_leave, opening
 from autoexec._evidence import OVERLAPS
-from autoexec._options import BackendName, Settings, validate
+from autoexec._options import BackendName, Settings
 from autoexec._routes import REMOTE
 from autoexec._types import Alternative, Host, Kind, Payload, Plan, Profile, Route
 

@@ -4,8 +4,9 @@ from typing import get_args
 
 import pytest
 
+from autoexec._checks import validate
 from autoexec._meant import BACKENDS, OPTIONS
-from autoexec._options import NAMES, BackendName, validate
+from autoexec._options import NAMES, BackendName
 
 
 def test_what_others_call_an_option_leads_to_ours_and_is_none_itself() -> None:

@@ -22,18 +22,8 @@ from strategies import HOST, examples
 from autoexec import _host, iter_parallel, run_parallel
 from autoexec._chunk import Chunk
 from autoexec._lanes import Lanes
-from autoexec._memory import (
-    ALONE,
-    SAFE,
-    SPARE,
-    Calls,
-    Learned,
-    Watch,
-    budget,
-    in_flight,
-    learn,
-    room,
-)
+from autoexec._memory import ALONE, Watch, in_flight
+from autoexec._room import SAFE, SPARE, Calls, Learned, budget, learn, room
 from autoexec._routes import PROCESSES, Lane
 from autoexec._types import Held, Host, Memory
 

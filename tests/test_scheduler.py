@@ -32,12 +32,13 @@ from autoexec._actions import (
     Weigh,
 )
 from autoexec._agenda import FAMILIAR_S
+from autoexec._checks import validate
 from autoexec._chunk import Block, Chunk, Clocks
 from autoexec._control import AGED
 from autoexec._errors import DeadlineExceeded, ItemTimeout, NotPicklable, NotSent
 from autoexec._evidence import Overlap
 from autoexec._launch import WAVE, WAVE_S
-from autoexec._options import Settings, validate
+from autoexec._options import Settings
 from autoexec._priors import Prior
 from autoexec._profile import SHORT_S
 from autoexec._scheduler import Scheduler

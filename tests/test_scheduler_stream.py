@@ -11,8 +11,8 @@ from strategies import examples
 from test_scheduler import ACTIONS, COSTS, Call, Play
 
 from autoexec._actions import Action, Done, Gauge, Send, Take, Wait
+from autoexec._checks import validate
 from autoexec._chunk import Block, Chunk
-from autoexec._options import validate
 from autoexec._scheduler import Scheduler
 from autoexec._types import Host
 from autoexec._window import Failure

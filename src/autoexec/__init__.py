@@ -77,14 +77,16 @@ The map of the package, from the top down; each module imports only from those b
     _card          a report as HTML
     _timeline      who ran what when: for Perfetto, and as SVG
     _ledger        what is written down of a run for its report
-    _memory        how many calls memory has room for; pure
+    _memory        when memory is looked at, and what that holds back; pure
+    _room          how many calls memory has room for; pure
     _launch        how many waiting calls are started at once; pure
     _lanes         what is in flight where
     _wording       times and counts in words
     _host          the only reader of facts about the machine -> Host
     _cgroup        limits of this process's cgroup, for `_host`
     _proc          files of the kernel's, such as those under /proc
-    _options       the options: one definition, validated once
+    _checks        what a call is given, checked once: options, function, items
+    _options       the options: one definition
     _size          sizes of memory, as they are written
     _meant         what was meant by a wrong name, for errors; pure
     _failure       what stands in the place of a result

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
+from ._checks import check_call
 from ._config import resolve
 from ._errors import AutoexecError
-from ._options import CommonOptions, Settings, check_call
+from ._options import CommonOptions, Settings
 
 if TYPE_CHECKING:
     from ._report import Results

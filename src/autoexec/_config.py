@@ -10,7 +10,8 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Unpack
 
 from . import _place
-from ._options import NAMES, Options, Settings, validate
+from ._checks import validate
+from ._options import NAMES, Options, Settings
 
 PREFIX = "AUTOEXEC_"
 

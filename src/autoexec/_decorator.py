@@ -10,10 +10,11 @@ from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mappin
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, overload
 
 from ._api import start
+from ._checks import check_call
 from ._config import checked, resolve
 from ._forms import start_async, start_async_stream, start_stream
 from ._function import Decorated, is_async
-from ._options import Options, check_call
+from ._options import Options
 from ._pickling import is_importable
 
 if TYPE_CHECKING:

@@ -5,16 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
+from ._checks import check_call, check_function, check_items, is_async_iterable
 from ._config import resolve
-from ._options import (
-    CommonOptions,
-    Settings,
-    StreamOptions,
-    check_call,
-    check_function,
-    check_items,
-    is_async_iterable,
-)
+from ._options import CommonOptions, Settings, StreamOptions
 
 if TYPE_CHECKING:
     from ._arun import AsyncResultIterator

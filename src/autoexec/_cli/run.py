@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, Any, get_args
 
+from .._checks import validate
 from .._errors import AutoexecError
-from .._options import BackendName, OnError, validate
+from .._options import BackendName, OnError
 from .._wording import count
 from . import FAILED, FINE, INTERRUPTED, UsageError
 from .lines import FORMATS, Encoded, EncodedAsync, failure_line, is_number, read

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import ElsewhereExecutor, examples
 
+from autoexec._checks import check_call, validate
 from autoexec._options import (
     NAMES,
     Backend,
@@ -21,8 +22,6 @@ from autoexec._options import (
     CommonOptions,
     Options,
     Settings,
-    check_call,
-    validate,
 )
 
 
