@@ -16,10 +16,11 @@ from strategies import COSTS, HOST, examples
 
 from autoexec import AutoexecError, Failure, ItemTimeout, WorkerDied, run_parallel
 from autoexec._actions import Done, Send, Take, Wait
+from autoexec._checks import validate
 from autoexec._chunk import Block
 from autoexec._errors import NotPicklable
 from autoexec._intake import Intake
-from autoexec._options import BackendName, validate
+from autoexec._options import BackendName
 from autoexec._retries import PolicyFailed, Retries
 from autoexec._scheduler import Scheduler
 
