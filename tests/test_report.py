@@ -15,8 +15,9 @@ from autoexec._decide import decide
 from autoexec._ledger import Recording, Slow
 from autoexec._memory import MemoryUse
 from autoexec._options import Settings
-from autoexec._report import Report, Results, seconds
+from autoexec._report import Report, Results
 from autoexec._types import Host, Kind, Profile
+from autoexec._wording import seconds
 
 MS = 1e-3
 SLOWEST = (

@@ -74,6 +74,7 @@ The map of the package, from the top down; each module imports only from those b
     _call          the one code path by which an item is run
     _progress      telling how far a run has come
     _report        what a run did and why; the list of results
+    _phrases       what a report says of its records, in words; pure
     _card          a report as HTML
     _timeline      who ran what when: for Perfetto, and as SVG
     _ledger        what is written down of a run for its report

@@ -14,9 +14,9 @@ from ._alternatives import weigh_up
 from ._classify import COMPUTES, WAITING, classify, computing, holds, wait_for_each_other
 from ._evidence import OVERLAPS
 from ._options import Settings
-from ._report import seconds
 from ._routes import REMOTE
 from ._types import Alternative, Host, Kind, Lane, Plan, Profile, Route
+from ._wording import seconds
 
 _SIMPLE_FIRST: tuple[Route, ...] = ("inline", "threads", "asyncio", "processes", "hybrid")
 _UNSHARED: tuple[Route, ...] = ("inline", "processes")

@@ -12,8 +12,8 @@ from ._actions import Progress, Stop
 from ._chunk import Chunk
 from ._errors import DeadlineExceeded, ItemTimeout
 from ._options import Settings
-from ._report import seconds
 from ._types import Lane
+from ._wording import seconds
 
 POLLS = 20
 """Looks at each call within its time: so a call is given up at most a twentieth late, never early."""

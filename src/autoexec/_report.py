@@ -6,13 +6,12 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from . import _phrases
 from ._failure import Failure
 from ._ledger import Recording, Slow
 from ._memory import MemoryUse
-from ._size import size_text
-from ._types import Alternative, Host, Kind, Plan, Profile
-from ._wording import count
-from ._wording import seconds as seconds
+from ._types import Host, Kind, Plan, Profile
+from ._wording import count, seconds
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -208,12 +207,12 @@ class Report(NamedTuple):
 
     def _rows(self) -> Iterator[tuple[str, str]]:
         """The lines of the text, each with its label."""
-        yield "class", f"{self.kind}: {_figures(self.profile, self.kind)}"
-        yield "chosen", f"{_named(self.plan)}: {self.plan.reason}"
+        yield "class", f"{self.kind}: {_phrases.figures(self.profile, self.kind)}"
+        yield "chosen", f"{_phrases.chosen(self.plan)}: {self.plan.reason}"
         for i, other in enumerate(self.plan.rejected):
-            yield "" if i else "rejected", _alternative(other)
+            yield "" if i else "rejected", _phrases.alternative(other)
         if self.predicted_s:
-            yield "predicted", _prediction(self.predicted_s, self.actual_s, self.decided_s)
+            yield "predicted", _phrases.prediction(self.predicted_s, self.actual_s, self.decided_s)
         if self.items:
             yield "ran", ", ".join(f"{n:,} {route}" for route, n in self.ran.items())
         steps = [f"{plan.route} from {seconds(at)}" for at, plan in self.history]
@@ -224,13 +223,13 @@ class Report(NamedTuple):
             yield "busy", _use(self)
         if self.items > 1:
             for i, slow in enumerate(self.slowest):
-                yield "" if i else "slowest", _slow(slow)
+                yield "" if i else "slowest", _phrases.slow_call(slow)
         if self.journal:
             yield "resumed", f"{count(self.resumed, 'item')} from {self.journal}"
         if self.retries:
             yield "retried", count(self.retries, "time")
         if self.memory and (self.memory.held_back or self._limited):
-            yield "memory", _memory(self.memory)
+            yield "memory", _phrases.memory(self.memory)
         elif self._limited and self.items:
             yield "memory", "not limited: this system does not tell what a process holds"
         if self.options:
@@ -239,7 +238,7 @@ class Report(NamedTuple):
         if self.failures:
             yield "failed", f"{count(self.failures, 'item')}, {self.skipped:,} left out"
         if self.deaths:
-            yield "died", _deaths(self.deaths)
+            yield "died", _phrases.deaths(self.deaths)
 
     @property
     def _limited(self) -> bool:
@@ -259,13 +258,6 @@ class Report(NamedTuple):
 
 SIDE_BY_SIDE = 1.5
 """Calls at a time from which a run is said to have gained by it."""
-
-
-def _prediction(predicted_s: float, actual_s: float, at_s: float) -> str:
-    return (
-        f"{seconds(predicted_s)} for what was left {seconds(at_s)} after the start;"
-        f" it took {seconds(actual_s)}"
-    )
 
 
 def _gain(report: Report) -> str:
@@ -288,69 +280,6 @@ def _use(report: Report) -> str:
     if report.kind in (Kind.IO, Kind.MIXED, Kind.ASYNC, Kind.CHILDREN):
         return f"{text}; they wait in it, so cores were not as busy"
     return text
-
-
-def _slow(slow: Slow) -> str:
-    failed = ", and failed" if slow.failed else ""
-    place = "inline" if slow.route == "inline" else f"on {slow.route}"
-    if slow.calls == 1:
-        return f"item {slow.first:,}, {slow.item}: {seconds(slow.seconds)} {place}{failed}"
-    last = slow.first + slow.calls - 1
-    failed = failed and ", and the last failed"
-    return (
-        f"items {slow.first:,} to {last:,}: {seconds(slow.seconds)} each {place},"
-        f" timed together{failed}"
-    )
-
-
-def _memory(use: MemoryUse) -> str:
-    parts = [
-        f"at most {size_text(use.peak_bytes)} of {size_text(use.limit_bytes)} by this process and its"
-        " workers"
-    ]
-    if use.call_bytes:
-        parts.append(f"a call took up to {size_text(use.call_bytes)}")
-    if use.held_back:
-        parts.append("calls were held back")
-    if use.exceeded:
-        parts.append("one call at a time was too much already, and went on all the same")
-    return "; ".join(parts)
-
-
-def _deaths(n: int) -> str:
-    if n == 1:
-        return "1 worker process, with the item that it ran"
-    return f"{n:,} worker processes, each with the item that it ran"
-
-
-def _figures(profile: Profile, kind: Kind) -> str:
-    if not profile.calls:
-        return "no call was measured"
-    parts = [f"{seconds(profile.wall_s)} a call"]
-    if profile.wall_s and kind is not Kind.TINY:
-        parts.append(f"{profile.cpu_s / profile.wall_s:.0%} of it computing")
-    if profile.child_s > 0.01 * profile.wall_s:
-        parts.append(f"{seconds(profile.child_s)} of CPU in child processes")
-    if profile.gil_share is not None and kind not in (Kind.TINY, Kind.ASYNC):
-        parts.append(
-            f"GIL held for {profile.gil_share:.0%} of the computing"
-            f" (heartbeat {profile.late_ms:.2g} ms late)"
-        )
-        if profile.takes_turns:
-            parts.append("but threads got no more done than one")
-    elif kind in (Kind.CPU_HELD, Kind.MIXED):
-        parts.append("the GIL was not watched for long enough, so it is taken to be held")
-    return ", ".join(parts)
-
-
-def _named(plan: Plan) -> str:
-    return plan.route if plan.workers == 1 else f"{plan.route}, at most {plan.workers} at once"
-
-
-def _alternative(other: Alternative) -> str:
-    if other.predicted_s is None:
-        return f"{other.route}: {other.reason}"
-    return f"{other.route}: {seconds(other.predicted_s)} predicted for what was left"
 
 
 def _plain(value: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from .._report import seconds
+from .._wording import seconds
 from .measure import Row
 from .table import HOW_TO_READ, WAYS, verdict
 from .tasks import Way

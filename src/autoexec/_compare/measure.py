@@ -10,7 +10,8 @@ from typing import Any, TextIO
 
 from .. import run_parallel
 from .._errors import AutoexecError
-from .._report import Report, seconds
+from .._report import Report
+from .._wording import seconds
 from .tasks import Task, Way
 
 MOST_RUNS = 5

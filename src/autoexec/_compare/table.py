@@ -6,7 +6,8 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import get_args
 
-from .._report import Report, seconds
+from .._report import Report
+from .._wording import seconds
 from .measure import Row
 from .tasks import Way
 
