@@ -42,6 +42,7 @@ The map of the package, from the top down; each module imports only from those b
     _decide        decide(profile, host, settings) -> Plan: pure
     _cluster       what goes to a cluster, in which batches; pure
     _alternatives  the routes, each with its predicted time; pure
+    _obstacles     what forbids a route, in words; pure
     _profile       outcomes and looks -> Profile
     _watched       the call that is watched by itself
     _side_by_side  what calls do beside others: what that gains, whether they wait for each other, or for cores

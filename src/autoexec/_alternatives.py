@@ -17,14 +17,12 @@ from __future__ import annotations
 
 import math
 
-from ._classify import WAITING, WAITS, classify, computing, holds, wait_for_each_other
+from . import _obstacles
+from ._classify import classify, computing, wait_for_each_other
 from ._options import Settings
 from ._types import Alternative, Costs, Host, Kind, Profile, Route
 from ._wording import seconds
 
-SATURATED = 0.65
-"""CPU seconds per second of overlapping calls from which one process is taken to be at its limit: one
-under the GIL comes to 0.9 to 1.0, downloads from a server on the same machine to 0.5 to 0.7."""
 HYBRID_WIDTH = 32
 """The most calls at once in each process of the hybrid route, and what `backend="hybrid"` has unless
 `max_workers` says otherwise."""
@@ -53,9 +51,6 @@ THREAD_CEILING = 256
 little (a 20 ms wait is then 12,800 calls a second, more than one GIL can make)."""
 TASK_CEILING = 5_000
 """The same for tasks on an event loop, which cost 5 µs and 3 kB each."""
-EARLY_SHARE = 0.5
-"""Share of the start-up cost of processes that must have been computed here before they are
-started: a first call that computes for 5 ms and then waits must not start them in vain."""
 HAND_SHARE = 0.1
 """Share by which calls take longer in this process than in a worker: 2.3 ms for 2.0 to 2.1, on two cores, as the
 thread that hears of outcomes 150 times a second has the caches and what the core has learned of the next branch
@@ -63,8 +58,6 @@ for itself. (One call in ten of 40 ms: 1.08 s for 1.03; even calls of 2 ms: 1.13
 HAND_CORES = 4
 """Cores up to which calls go on in this process beside its workers: a quarter of the work is worth
 that it hears of outcomes up to 5 ms late, the time for which another thread may keep the GIL."""
-LEAST_S = 4e-6
-"""Calls shorter than this go to no process: in chunks an item costs 1 to 2 µs on either side."""
 
 
 def weigh_up(
@@ -116,7 +109,7 @@ def _threads(profile: Profile, host: Host, settings: Settings, running: bool) ->
     kind, explicit = classify(profile, host), settings.route == "threads"
     workers = _thread_count(profile, host, settings, kind)
     if workers == 1 and not explicit:
-        return Alternative("threads", 1, None, _why_one_thread(profile, host, settings))
+        return Alternative("threads", 1, None, _obstacles.to_threads(profile, host, settings))
     rest, trip_s = _rest(profile), host.costs.thread_trip_s
     rate = _rate(profile, host, workers, trip_s, profile.held_s)
     if kind is Kind.CPU_FREE and wait_for_each_other(profile):
@@ -157,28 +150,12 @@ def _enough(wall_s: float, rate: float) -> int:
     return max(1, math.ceil(2 * wall_s * rate))
 
 
-def _why_one_thread(profile: Profile, host: Host, settings: Settings) -> str:
-    kind = classify(profile, host)
-    if settings.max_workers == 1:
-        return "max_workers is 1"
-    if kind is Kind.CPU_HELD:
-        return "the calls hold the GIL, so threads would take turns"
-    if kind is Kind.TINY:
-        return (
-            f"handing a call to a thread costs {seconds(host.costs.thread_trip_s)},"
-            f" the call itself {seconds(profile.wall_s)}"
-        )
-    if kind is Kind.CPU_FREE and host.cores > 1:
-        return "a call keeps every core busy with threads of its own"
-    return "nothing would run side by side" if kind is not Kind.UNSEEN else "nothing is known yet"
-
-
 def _processes(profile: Profile, host: Host, settings: Settings) -> Alternative:
     most = at_once = settings.max_workers or host.cores
     if settings.route == "auto":
         most = min(most, host.cores)
         at_once = min(at_once, _worthwhile(profile, host))
-    if obstacle := _why_no_processes(profile, host, at_once):
+    if obstacle := _obstacles.to_processes(profile, host, at_once):
         if settings.route != "processes":
             return Alternative("processes", at_once, None, obstacle)
     lends = _may_lend_a_hand(host, settings) and profile.processes_ready < most
@@ -262,7 +239,7 @@ def _hybrid(
         return Alternative("hybrid", workers, None, "")
     workers = host.cores * min(widest, _hybrid_width(profile, host))
     workers = min(workers, settings.max_workers or workers)
-    obstacle = _why_no_hybrid(profile, host, workers, running=current == "hybrid")
+    obstacle = _obstacles.to_hybrid(profile, host, workers, running=current == "hybrid")
     if obstacle or here.predicted_s is None:
         return Alternative("hybrid", workers, None, obstacle or here.reason)
     shared = SHARED_TASKS if profile.is_async else SHARED_CALLS
@@ -283,22 +260,6 @@ def _hybrid_width(profile: Profile, host: Host) -> int:
     return max(2, math.ceil(spare * profile.wall_s / max(1e-6, profile.cpu_s)))
 
 
-def _why_no_hybrid(profile: Profile, host: Host, workers: int, running: bool) -> str | None:
-    if obstacle := _why_confined(profile, host):
-        return obstacle
-    if host.cores == 1 or workers <= host.cores:
-        return "only one process could run" if host.cores == 1 else "max_workers allows no more"
-    if not profile.calls:
-        return "nothing is known yet"
-    if profile.is_async:
-        return None
-    if classify(profile, host) not in WAITING:
-        return "the calls do not wait, so one at a time in each process does as well"
-    if not running and (profile.overlap or 0.0) < SATURATED:
-        return "a single process is not at its limit"
-    return None if holds(profile, host) else "the calls do not keep the GIL, so threads do as well"
-
-
 def process_trip_s(profile: Profile, costs: Costs) -> float:
     """Seconds that one item costs on its way to a process and back, in chunks as they are sent.
 
@@ -314,34 +275,3 @@ def _travel_s(profile: Profile, costs: Costs) -> float:
     if payload is None:
         return 0.0
     return payload.pickle_s + (payload.item_bytes + payload.result_bytes) * costs.byte_s
-
-
-def _why_confined(profile: Profile, host: Host) -> str | None:
-    """Why the calls cannot leave this process, if they cannot."""
-    if host.processes_barred:
-        return host.processes_barred
-    if profile.effect:
-        return f"the function is tied to this process: {profile.effect}"
-    return profile.payload.obstacle if profile.payload else None
-
-
-def _why_no_processes(profile: Profile, host: Host, workers: int) -> str | None:
-    """What forbids processes, or makes them pointless, or is not known yet."""
-    if obstacle := _why_confined(profile, host):
-        return obstacle
-    if workers == 1:
-        return "only one process could run"
-    kind = classify(profile, host)
-    if kind is Kind.UNSEEN and not profile.processes_ready:
-        return "nothing is known yet"
-    if profile.wall_s < LEAST_S and not profile.processes_ready:
-        return "a call is too short to be worth a process"
-    if not profile.processes_ready:
-        keep_it = host.gil and profile.held_s >= WAITS * profile.wall_s
-        if not keep_it and not wait_for_each_other(profile):
-            return "the calls do not keep the GIL, so threads serve as well without start-up"
-        if profile.gil_share is None and not profile.takes_turns:
-            return "the GIL was not watched for long enough to tell"
-        if profile.elapsed_s < EARLY_SHARE * host.costs.process_start_s:
-            return "too little was computed so far to justify starting processes"
-    return None

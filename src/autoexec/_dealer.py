@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 
 from . import _control
-from ._alternatives import LEAST_S
 from ._chunk import Chunk
 from ._classify import WAITS
 from ._cluster import alone, batch_size
@@ -14,6 +13,7 @@ from ._decide import CHECKS, may_leave
 from ._evidence import OVERLAPS
 from ._intake import Intake
 from ._lanes import Lanes
+from ._obstacles import LEAST_S
 from ._options import Settings
 from ._pace import Pace
 from ._profile import FIRST_BLOCKS, SHORT_S, Profiler
