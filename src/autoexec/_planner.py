@@ -126,10 +126,11 @@ class Planner:
             wall_s=profiler.wall_s,
         ):
             profiler.restart()
+            self.forget()
         gain = None if self._gain is None else self._gain.seen(now, profiler.done_here)
         if gain is not None:
             profiler.gained(gain)
-        self.forget()
+            self.forget()
         profile = self.profile()
         if self.plan.route == "threads":
             in_flight = [now - chunk.sent_s for chunk in self._lanes.on("threads")]
