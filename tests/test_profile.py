@@ -600,6 +600,7 @@ def test_calls_that_compute_and_gain_nothing_side_by_side_take_turns(
 ) -> None:
     watch.ran(0.03 * MS, 0.03 * MS)
     watch.ran(0.03 * MS, 0.03 * MS)
+    watch.ran(0.03 * MS, 0.03 * MS, crowd=2)
     assert Watch().profiler.takes_turns is None
     assert not watch.profile.takes_turns
     watch.profiler.gained(gain)
@@ -608,12 +609,13 @@ def test_calls_that_compute_and_gain_nothing_side_by_side_take_turns(
 
 
 def test_that_calls_take_turns_is_not_doubted_for_what_others_wait_for_later(watch: Watch) -> None:
-    for _ in range(3):
-        watch.ran(5 * MS, 5 * MS)
+    for crowd in (1, 1, 2):
+        watch.ran(5 * MS, 5 * MS, crowd=crowd)
     watch.overlapped(100 * MS, 0.95)
     watch.profiler.gained(0.95)
     for _ in range(20):  # in worker processes, beside which others are busy
-        watch.ran(50 * MS, 5 * MS, queued_s=45 * MS, local=False)
+        watch.ran(50 * MS, 5 * MS, queued_s=45 * MS, local=False, crowd=2)
+    watch.profiler.gained(0.95)
     assert watch.profile.takes_turns
 
 
@@ -651,11 +653,42 @@ def test_what_calls_alone_had_does_not_hide_that_those_on_threads_had_half_a_cor
     assert watch.profiler.takes_turns is False
 
 
+def test_where_none_was_beside_another_it_is_not_said_what_threads_gain(watch: Watch) -> None:
+    watch.ran(5 * MS, 5 * MS)
+    watch.ran(5 * MS, 5 * MS)
+    watch.profiler.gained(0.6)
+    assert watch.profiler.takes_turns is None
+
+
+def test_the_want_of_cores_of_other_work_does_not_hide_that_calls_take_turns(watch: Watch) -> None:
+    for _ in range(3):
+        watch.ran(2000 * MS, 1000 * MS, queued_s=1000 * MS, crowd=2)
+    watch.profiler.are_others()
+    for _ in range(3):
+        watch.ran(1 * MS, 1 * MS)
+    watch.ran(1 * MS, 1 * MS, crowd=2)
+    watch.profiler.gained(0.95)
+    assert watch.profiler.takes_turns
+
+
+def test_a_block_that_was_begun_inline_does_not_hide_the_want_of_a_core_of_those_after_it() -> None:
+    watch = Watch()
+    watch.watched.route = "inline"
+    watch.ran(1.9 * MS, 1.9 * MS)
+    watch.ran(1.9 * MS, 1.9 * MS)
+    watch.ran(20 * MS, 20 * MS, crowd=2, watched=True)  # threads begin while it runs
+    for _ in range(3):
+        watch.ran(20 * MS, 10 * MS, queued_s=10 * MS, crowd=3)
+    watch.overlapped(100 * MS, 0.86)
+    watch.profiler.gained(0.8)
+    assert watch.profiler.takes_turns is False
+
+
 def test_what_the_first_call_computed_does_not_hide_that_those_after_it_take_turns() -> None:
     watch = Watch()
     watch.ran(100 * MS, 100 * MS)  # it imports what they need
-    for _ in range(3):
-        watch.ran(1 * MS, 1 * MS)
+    for crowd in (1, 1, 2):
+        watch.ran(1 * MS, 1 * MS, crowd=crowd)
     watch.profiler.gained(0.95)
     assert watch.profiler.takes_turns
 
@@ -664,6 +697,7 @@ def test_work_that_has_changed_is_tried_on_threads_anew() -> None:
     watch = Watch()
     watch.ran(1 * MS, 1 * MS)
     watch.ran(1 * MS, 1 * MS)
+    watch.ran(1 * MS, 1 * MS, crowd=2)
     watch.profiler.gained(0.95)
     assert watch.profile.takes_turns
     watch.profiler.overran()
@@ -672,8 +706,8 @@ def test_work_that_has_changed_is_tried_on_threads_anew() -> None:
 
 def test_a_moment_without_a_core_does_not_hide_that_calls_take_turns(watch: Watch) -> None:
     # All of the little that they do not compute is for want of a core: they compute nearly always.
-    for _ in range(3):
-        watch.ran(25 * MS, 23.5 * MS, queued_s=1.5 * MS)
+    for crowd in (1, 2, 2):
+        watch.ran(25 * MS, 23.5 * MS, queued_s=1.5 * MS, crowd=crowd)
     watch.overlapped(100 * MS, 0.95)
     watch.profiler.gained(0.9)
     assert watch.profiler.takes_turns

@@ -67,8 +67,8 @@ class CommonOptions(TypedDict, total=False):
     """Items after which a worker process is replaced."""
     memory_limit: int | float | str | None
     """What this process and its workers may hold together: bytes ("2 GB" too), or a share of all
-    memory from 0 to 1 ("80%" too). Calls are held back before it is exceeded. Default: none; then they are
-    once nine tenths of all memory are near."""
+    memory from 0 to 1 ("80%" too). Calls are held back before it is exceeded. Without one, they are
+    held back near nine tenths of all memory."""
     seed: int | None
     """Gives each item a random stream of its own, see `item_random`."""
     context: Iterable[ContextVar[Any]]

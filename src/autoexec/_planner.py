@@ -154,6 +154,7 @@ class Planner:
             self._pace.widen(plan)
         if (plan.kind in WAITING) != (self.plan.kind in WAITING):
             profiler.are_others()
+            self.forget()
         self.plan = plan
         self._compare_threads(now)
 
@@ -210,15 +211,19 @@ class Planner:
 
     # --- Figures ------------------------------------------------------------------------------------
 
+    def figures(self) -> Profile:
+        """What was measured so far. From any thread: a report may be asked for on an event loop."""
+        return self._profiler.profile(
+            remaining=self._intake.remaining,
+            processes_ready=self._lanes.workers("processes"),
+            hybrid_ready=self._lanes.workers("hybrid"),
+            cluster_threads=self._lanes.workers(*REMOTE),
+        )
+
     def profile(self) -> Profile:
-        """The figures as of the last event: they are asked for several times between two."""
+        """The same as of the last outcome or step, for the driver, who asks for them several times between two."""
         if self._known is None:
-            self._known = self._profiler.profile(
-                remaining=self._intake.remaining,
-                processes_ready=self._lanes.workers("processes"),
-                hybrid_ready=self._lanes.workers("hybrid"),
-                cluster_threads=self._lanes.workers(*REMOTE),
-            )
+            self._known = self.figures()
         return self._known
 
     def forget(self) -> None:
@@ -227,10 +232,9 @@ class Planner:
 
     def prior(self) -> Prior:
         """What this run has shown, for the next of the same function."""
-        self.forget()
         # What its code says is read anew: it may depend on what a closure holds. And that threads gain
         # nothing is tried again in the run after the next, if that was not on threads.
-        profile = self.profile()._replace(
+        profile = self.figures()._replace(
             effect=self._profiler.effect,
             takes_turns=bool(self._profiler.takes_turns),
             used=self._profiler.beside.later,

@@ -12,13 +12,13 @@ from ._chunk import Block, Chunk
 from ._classify import COMPUTES
 from ._evidence import BEAT_S, OVERLAPS, Beats, Children, Inner, Overlap
 from ._means import MEMORY_BLOCKS, RunningMean
-from ._side_by_side import OTHER, Beside, Spent, Wanting
+from ._side_by_side import OTHER, Beside, CoreWait, Spent
 from ._start_cost import StartCost
 from ._types import Look, Payload, Profile, Running
 from ._watched import Watched
 
 SLOW_BEAT_S = 0.005
-"""A beat, `BEAT_S`, beside calls of which many go in one, after the first few: 3,000 small files, each read in 12 us
+"""The beat instead of `BEAT_S` beside calls of which many go in one, after the first few: 3,000 small files, each read in 12 us
 with the GIL let go of, took 56 ms beside a beat of 1 ms, which each time has them wait for 0.3 to 0.4, and 41
 without any."""
 FIRST_BEATS = 3
@@ -37,11 +37,11 @@ IDLE = 0.5
 neighbour on the machine."""
 UNEVEN_BLOCKS = 3
 """What was known weighs as so many blocks beside one that took much longer."""
-WANTING = 0.1
+BUSY_MACHINE = 0.1
 """Share of the time of calls without computing that was for want of a core, from which the machine is
 busy with others. On a calm one it is next to 0, even where 32 calls share the GIL."""
 WANTED = 1.1
-"""Multiple of what calls compute in which they have a core or want one, from which those that get no more done on
+"""Multiple of what calls beside others compute in which they have a core or want one, from which those that get no more done on
 threads may have had no core for them, where it was not seen how much they overlapped. Two threads of NumPy on short arrays, which wait for the GIL: 1.01 to 1.03;
 1.3 while workers start beside them; of compression and checksums beside another program on two cores: 1.4 to 1.8, and
 1.5 to 2.1 with what they overlapped."""
@@ -90,7 +90,7 @@ class Profiler:
         self._children = Children()
         self._watched = Watched()
         self._seen: dict[Chunk, Running] = {}
-        self._cores = Wanting()
+        self._cores = CoreWait()
         self.spent = Spent()
         """What calls under way have computed so far."""
         self.beside = Beside(prior.used, prior.beside_s) if prior else Beside()
@@ -139,6 +139,7 @@ class Profiler:
     def are_others(self) -> None:
         """Calls that waited compute now, or those that computed wait: what they did beside others tells nothing."""
         self.beside = Beside()
+        self._cores.restart()
 
     def restart(self) -> None:
         """The work has changed: the next calls replace what was known of how long they take. What
@@ -152,6 +153,7 @@ class Profiler:
         if not self._uneven:
             self._uneven = True
             self.takes_turns, self._took_turns = None, False
+            self._cores.restart()
             self.restart()
             return
         for mean in (self._wall, self._cpu, self._cpu_of_wall):
@@ -184,15 +186,18 @@ class Profiler:
         if self.is_async and block.chunk.lane in ("asyncio", "hybrid"):
             self._measured_task(block, crowd)
             return
-        if not local and self._start.are_cold(block, calls, crowd) and self._wall.n:
-            return  # as long as nothing else is known, they are better than nothing
+        cold = not local and self._start.add(block, calls, crowd)
+        if cold and self._wall.n:  # else they are better than nothing
+            return
         if crowd <= 1 and block.last:
             # Not in a crowd: the others had no core either, so it would count many times.
             gap_s = max(0.0, block.wall_s - block.cpu_s)
             block.queued_s = min(gap_s, block.queued_s + block.chunk.away_s)
-        if local and crowd > 1:  # before what nobody saw is made up for
+        # One that was begun inline was alone for a part of its time.
+        beside = local and crowd > 1 and block.chunk.route != "inline"
+        if beside:  # before what nobody saw is made up for
             self.beside.add(block.wall_s, block.cpu_s, block.queued_s, calls=calls, crowd=crowd)
-        self._cores.add(block, calls, beside=local and crowd > 1)
+        self._cores.add(block, calls, beside=beside)
         watched = self._watched.is_in(block)
         clear = crowd <= 1 or not self._crowded(block, calls, crowd)
         if clear and self._provisional and self._wall.n:
@@ -253,7 +258,7 @@ class Profiler:
             return 0.0
         gap_s = self._watched.clear_s(block) - block.cpu_s
         waited_s = idle * gap_s
-        if not local or self._cores.of_gap > WANTING:
+        if not local or self._cores.of_gap > BUSY_MACHINE:
             # One who has the GIL may have no core, and the others wait for both: nobody computes.
             neighbours_s = (crowd - 1) * self._cores.wanted_s * calls
             waited_s = min(waited_s, max(0.0, gap_s - neighbours_s))
@@ -371,11 +376,14 @@ class Profiler:
         It is said while they run there: afterwards, the figures are of calls that run elsewhere. A machine
         that is busy with others looks as if they took turns, but for the time without a core.
         """
+        wanted = self._cores.beside
+        if gain < TURNS and wanted is None:
+            return  # none was beside another, so that nothing could be gained
         computing = self._cpu.mean >= COMPUTES * self._wall.mean > 0.0
-        free = self._cores.wanting > WANTED
+        free = (wanted or 1.0) > WANTED
         if self._overlap.was_seen:
             # With the cores that they wanted they would have overlapped so much.
-            free = self._overlap.busy * self._cores.wanting >= OVERLAPS
+            free = self._overlap.busy * (wanted or 1.0) >= OVERLAPS
         self.takes_turns = gain < TURNS and computing and not free
 
     def overdue_s(self, elapsed: Iterable[float]) -> float:

@@ -401,7 +401,7 @@ def refuse_second_import() -> None:
 def report_of(run: Run) -> Report:
     """What a run has done so far, and why."""
     scheduler = run.scheduler
-    profile, plan = scheduler.planner.profile(), scheduler.planner.history[-1][1]
+    profile, plan = scheduler.planner.figures(), scheduler.planner.history[-1][1]
     return Report(
         function=run.callee.name,
         items=scheduler.done,

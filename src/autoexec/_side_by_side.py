@@ -99,14 +99,18 @@ class Beside:
         return self._known + FADES * (1.0 - self._known)
 
 
-class Wanting:
-    """How long calls wait for a core: those of this process, and of others on this machine."""
+class CoreWait:
+    """How long calls wait for a core, here and in workers, wherever these are."""
 
     def __init__(self) -> None:
         self._of_gap = RunningMean()
         self._wanted = RunningMean()
-        # Of those beside others, and in seconds: with what calls alone had before, a few long dispatches of threads
-        # that had half a core each came to a multiple of 1.5, not 2.
+        self.restart()
+
+    def restart(self) -> None:
+        """What calls do beside others is no longer as it was."""
+        # In seconds, and without calls alone: with what these had before, a few long dispatches of threads that had
+        # half a core each came to a multiple of 1.5, not 2.
         self._computed = RunningMean()
         self._queued = RunningMean()
 
@@ -119,7 +123,7 @@ class Wanting:
         Args:
             block: Their outcome.
             calls: How many these are.
-            beside: They ran in this process, and others beside them.
+            beside: They ran on threads of this process, and others beside them.
         """
         if (gap_s := block.wall_s - block.cpu_s) > GAP_S * calls:
             if block.queued_s:
@@ -142,10 +146,10 @@ class Wanting:
         return self._wanted.mean
 
     @property
-    def wanting(self) -> float:
-        """The same of those beside others, as a multiple of what they computed."""
+    def beside(self) -> float | None:
+        """The same of those beside others, as a multiple of what they computed; None before there were any."""
         computed_s = self._computed.mean
-        return 1 + self._queued.mean / computed_s if computed_s else 1.0
+        return 1 + self._queued.mean / computed_s if computed_s else None
 
 
 class Spent:

@@ -27,8 +27,8 @@ class StartCost:
             # Of one that was there before, the first calls tell nothing of what it took.
             self._start_s, self._first_there = seconds, None
 
-    def are_cold(self, block: Block, calls: int, crowd: int) -> bool:
-        """Account for calls in a worker, and say whether these are its first, or among those that it began side by
+    def add(self, block: Block, calls: int, crowd: int) -> bool:
+        """Account for calls in a worker. Returns whether these are its first, or among those that it began side by
         side: they import what they need, each behind the others, and tell nothing of those after them. (NumPy for
         0.1 s: calls of 1 ms seemed to take four, and one more worker was started.)"""
         if crowd == 1 and (not block.pid or len(self._cold) >= COLD):
