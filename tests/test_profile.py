@@ -653,6 +653,19 @@ def test_what_calls_alone_had_does_not_hide_that_those_on_threads_had_half_a_cor
     assert watch.profiler.takes_turns is False
 
 
+def test_the_first_dispatch_after_an_overrun_does_not_say_by_itself_that_calls_take_turns() -> None:
+    watch = Watch()
+    watch.ran(1.9 * MS, 1.9 * MS)
+    watch.ran(1.9 * MS, 1.9 * MS)
+    for _ in range(5):
+        watch.ran(21 * MS, 10.6 * MS, calls=6, queued_s=10.4 * MS, crowd=4)
+    watch.overlapped(100 * MS, 0.9)
+    watch.profiler.overran()
+    watch.ran(12 * MS, 10.6 * MS, calls=6, queued_s=1.4 * MS, crowd=4)
+    watch.profiler.gained(0.94)
+    assert watch.profiler.takes_turns is False
+
+
 def test_where_none_was_beside_another_it_is_not_said_what_threads_gain(watch: Watch) -> None:
     watch.ran(5 * MS, 5 * MS)
     watch.ran(5 * MS, 5 * MS)

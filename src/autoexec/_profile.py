@@ -153,7 +153,8 @@ class Profiler:
         if not self._uneven:
             self._uneven = True
             self.takes_turns, self._took_turns = None, False
-            self._cores.restart()
+            # For how long they want cores is kept: beside a busy core many overrun, and the first dispatch after that
+            # would say by itself that they take turns.
             self.restart()
             return
         for mean in (self._wall, self._cpu, self._cpu_of_wall):
