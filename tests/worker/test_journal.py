@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import mmap
+import subprocess
+import sys
+from pathlib import Path
 from typing import NamedTuple
 
 from hypothesis import given
@@ -23,7 +26,7 @@ def pair() -> tuple[Journal, Journal]:
 slots = st.integers(0, 5) | st.integers(SLOTS - 2, SLOTS - 1)
 
 
-@given(st.lists(st.tuples(slots, st.integers(1, 9), st.integers(1, 2**40)), max_size=30))
+@given(st.lists(st.tuples(slots, st.integers(1, 9), st.integers(1, 2**31 - 1)), max_size=30))
 @examples(100)
 def test_the_last_start_in_each_slot_is_known(starts: list[tuple[int, int, int]]) -> None:
     worker, parent = pair()
@@ -42,10 +45,38 @@ def test_a_slot_that_was_never_used_has_nothing_started() -> None:
 
 
 def test_once_it_is_closed_nothing_is_started() -> None:
-    worker, parent = pair()
-    worker.start(0, 1, 5)
-    parent.close()
-    assert parent.started(0, 1) == 0
+    journal = Journal(mmap.mmap(-1, SIZE))
+    journal.start(0, 1, 5)
+    journal.close()
+    assert (journal.started(0, 1), journal.running(0, 1)) == (0, 0)
+
+
+WRITER = """
+import mmap, sys
+from autoexec._worker.journal import SIZE, Journal
+with open(sys.argv[1], "r+b") as file:
+    journal = Journal(mmap.mmap(file.fileno(), SIZE))
+journal.start(3, 7, 1)
+print("there", flush=True)
+while True:
+    for count in range(1, 1000):
+        journal.start(3, 7, count)
+        journal.end(3, 7, count)
+"""
+
+
+def test_at_no_moment_is_a_note_half_written(tmp_path: Path) -> None:
+    # A worker may be killed at any, and what its parent then reads is what it goes by.
+    shared = tmp_path / "journal"
+    shared.write_bytes(bytes(SIZE))
+    command = [sys.executable, "-c", WRITER, str(shared)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as worker, shared.open("r+b") as file:
+        assert worker.stdout is not None
+        assert worker.stdout.readline().split() == [b"there"]
+        parent = Journal(mmap.mmap(file.fileno(), SIZE))
+        seen = {parent.started(3, 7) for _ in range(200_000)}
+        worker.kill()
+    assert seen <= set(range(1, 1000))
 
 
 # --- What was finished -------------------------------------------------------------------------------
