@@ -450,6 +450,15 @@ def test_calls_side_by_side_in_batches_and_calls_here_count_towards_max_workers(
     assert play.most_at_once <= 3
 
 
+def test_the_first_call_runs_here_where_a_cluster_is_there_at_once() -> None:
+    play = Play([Call(cpu_s=0.01)] * 20, {"backend": "dask"})
+    while not isinstance(action := play.scheduler.next_action(0.0), Send):
+        play.do(action)
+        if isinstance(action, Open) and action.lane == "dask":
+            play.scheduler.ready(Ready("dask", 2, None))
+    assert (action.lane, [chunk.first for chunk in action.chunks]) == ("threads", [0])
+
+
 class TestRoutes:
     def test_calls_that_hold_the_gil_go_to_processes_after_two_were_checked(self) -> None:
         play = Play([Call(cpu_s=0.004)] * 500).run()

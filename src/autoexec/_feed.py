@@ -16,7 +16,7 @@ from ._memory import Watch
 from ._options import Settings
 from ._profile import Profiler
 from ._rate import Rate
-from ._routes import PROCESSES
+from ._routes import PROCESSES, REMOTE
 from ._types import Host, Lane, Plan, Running
 from ._window import Window
 
@@ -102,7 +102,8 @@ class Feed:
             return None
         if intake.stays and intake.count and intake.first() in intake.stays:
             return self._keep(plan, now)
-        for name in sorted(plan.capacities):  # processes before threads
+        # Processes before threads; but the first calls run here before a cluster has any.
+        for name in sorted(plan.capacities, reverse=plan.route in REMOTE):
             room = dealer.room(name, plan)
             if room > 0 and self._memory.bounds:
                 room = self._memory.most(name, room, self._lanes, intake.count)
