@@ -61,9 +61,12 @@ def output_of(
     try:
         out, errors = process.communicate(stdin, timeout=seconds)
     except subprocess.TimeoutExpired:
+        had = "had not" if process.poll() is None else "had, but not all that it has started,"
+        _signal_session(process, signal.SIGABRT)  # those with `faulthandler` write where they are
+        time.sleep(0.5)
         end_session(process)
         _, errors = process.communicate()
-        raise Wrong(f"the program had not ended after {seconds:g} s: {errors}") from None
+        raise Wrong(f"the program {had} ended after {seconds:g} s: {errors}") from None
     wait_until(
         lambda: not traces.processes_of_row(),
         f"the processes of a program have ended, {traces.processes_of_row()}",
@@ -79,9 +82,13 @@ def said(code: str, *arguments: str, seconds: float = DEADLINE_S, **options: Any
 
 def end_session(process: subprocess.Popen[str]) -> None:
     """Kill a program and what it has started."""
+    _signal_session(process, signal.SIGKILL)
+
+
+def _signal_session(process: subprocess.Popen[str], number: signal.Signals) -> None:
     for pid in [process.pid, *traces.processes_of_row()]:
         try:
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, number)
         except ProcessLookupError:
             continue
 

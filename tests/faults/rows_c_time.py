@@ -150,7 +150,8 @@ gather(form, fn, range(4), backend=backend)
 def interrupt(backend: str, work: str, how: str, form: str = "list") -> None:
     """Start a program, send it what Ctrl-C sends, and see it end."""
     forget_notes()
-    process = programs.start(programs.command(INTERRUPTED, backend, work, form))
+    line = programs.command(INTERRUPTED, backend, work, form)
+    process = programs.start(line, env={"PYTHONFAULTHANDLER": "1"})
     wait_for_notes(1)
     time.sleep(0.1)
     if how == "group":

@@ -23,7 +23,7 @@ def main(names: list[str]) -> int:
     for future in runner.begin(chosen).values():
         outcomes.append(future.result())
         print(outcomes[-1], flush=True)
-        if not (outcomes[-1].survived or outcomes[-1].skipped) and names:
+        if not (outcomes[-1].survived or outcomes[-1].skipped):
             print(outcomes[-1].details, flush=True)
     print(runner.summary(outcomes))
     return 0 if all(one.survived or one.skipped for one in outcomes) else 1
