@@ -29,7 +29,7 @@ from autoexec import (
 )
 from autoexec._context import InContext, values_of
 from autoexec._pool import shared
-from autoexec._reach import kept_here
+from autoexec._ties import kept_here
 
 OTHER: ContextVar[str] = ContextVar("OTHER", default="none")
 ELSEWHERE = ["processes", "hybrid"]

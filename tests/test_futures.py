@@ -26,10 +26,11 @@ from typing import Any
 import pytest
 
 from autoexec import NotPicklable, RemoteTraceback, WorkerDied, _thread_cache, run_parallel
-from autoexec._chunk import Chunk
-from autoexec._futures import Calls, InitializerFailed, NoWorkers, ProcessPoolExecutor
+from autoexec._calls import Calls, InitializerFailed, NoWorkers
+from autoexec._chunk import Block, Chunk
+from autoexec._futures import ProcessPoolExecutor
 from autoexec._pool import outlet
-from autoexec._pool.job import Job, unstarted
+from autoexec._pool.job import Job
 
 WAIT_S = 60.0
 """For what must happen: never waited for in full unless something is broken."""
@@ -784,7 +785,7 @@ def test_a_call_that_came_back_and_waits_for_another_worker_is_not_forgotten_at_
     calls = Calls(books, 1)
     future = calls.submit(square, (2,), {})
     assert books.job.admit(books.given[0])
-    books.job.sink([unstarted(books.given[0])])
+    books.job.sink([Block.end_of(books.given[0])])
     assert future.running() and len(books.given) == 2
     calls.abandon()
     with pytest.raises(CancelledError):
@@ -917,14 +918,14 @@ def test_a_callback_at_the_end_of_the_program_can_submit_no_more(tmp_path: Path)
         WORK
         + textwrap.dedent("""
         from pathlib import Path
-        from autoexec import _futures
+        from autoexec import _calls
 
         def wait(gate):
             while not gate.exists():
                 time.sleep(0.01)
 
         def more(future):
-            while not _futures._exiting:
+            while not _calls._exiting:
                 time.sleep(0.01)
             try:
                 executor.submit(work, 2)

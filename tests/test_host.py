@@ -6,9 +6,7 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections import deque
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,16 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import examples
 
-from autoexec import _host, _place, _proc
+from autoexec import _children, _host, _place, _proc
 from autoexec._call import is_runnable, queued_ns, queued_ns_of, times_blocked
 from autoexec._cgroup import read_quota
 from autoexec._host import (
     COSTS,
-    boot_clock,
-    child_cpu_s,
     cores,
-    has_child_since,
-    has_children,
     read_host,
     read_memory,
     reimporting_main,
@@ -256,7 +250,7 @@ def test_where_memory_is_not_told_there_are_no_facts(missing: list[str], tmp_pat
 def test_workers_that_have_ended_hold_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_host, "own_children", {17, 18})
+    monkeypatch.setattr(_children, "ours", {17, 18})
     memory = read_memory(
         tree(tmp_path, {**MACHINE, "proc/18/status": STATUS, "proc/17/status": ""})
     )
@@ -308,8 +302,8 @@ def test_a_system_that_does_not_count_its_cores_has_one(monkeypatch: pytest.Monk
 @examples(50)
 def test_the_quota_is_rounded_up_and_never_adds_cores(affinity: int, quota: float | None) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_host, "_affinity", lambda: affinity)
-        patch.setattr(_host, "_quota", lambda: quota)
+        patch.setattr(_host, "affinity", lambda: affinity)
+        patch.setattr(_host, "quota", lambda: quota)
         usable = cores()
     assert 1 <= usable <= affinity
     if quota is not None:
@@ -421,57 +415,6 @@ def test_multiprocessing_is_not_imported_to_ask(monkeypatch: pytest.MonkeyPatch)
 # --- Clocks and counters, and their absence --------------------------------------------------------
 
 
-def test_cpu_time_of_children_never_runs_backwards() -> None:
-    until = time.monotonic() + 60
-    while _host.own_children:  # of other tests: what they used is left out a moment after their end
-        assert time.monotonic() < until
-        time.sleep(0.01)
-    before = child_cpu_s()
-    assert before >= 0.0
-    subprocess.run([sys.executable, "-c", ""], check=True)
-    assert child_cpu_s() >= before
-
-
-def test_without_such_a_counter_children_used_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "platform", "win32")
-    assert child_cpu_s() == 0.0
-
-
-@pytest.mark.skipif(not hasattr(os, "waitid"), reason="this system does not tell")
-def test_a_child_is_seen_and_not_taken_away() -> None:
-    with subprocess.Popen([sys.executable, "-c", "import sys; sys.exit(7)"]) as child:
-        assert has_children()
-    assert child.returncode == 7
-
-
-@pytest.fixture
-def child() -> Iterator[subprocess.Popen[bytes]]:
-    """A child process that lives as long as the test."""
-    command = [sys.executable, "-c", "import sys; sys.stdin.read()"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
-        yield process
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="this system does not tell")
-def test_a_child_counts_only_if_it_is_younger_than_the_run() -> None:
-    began = boot_clock()
-
-    def seen(since: float) -> bool:
-        with subprocess.Popen([sys.executable, "-c", ""]):
-            return has_child_since(since)
-
-    # Only the newest processes are looked at, and others may start many before that.
-    assert any(seen(began) for _ in range(20))
-    assert not seen(boot_clock() + 3600)
-
-
-def test_where_ages_are_not_told_any_child_counts(
-    monkeypatch: pytest.MonkeyPatch, child: subprocess.Popen[bytes]
-) -> None:
-    monkeypatch.setattr(_proc, "read", lambda path, most_bytes: b"")
-    assert has_child_since(boot_clock() + 3600) is has_children()
-
-
 def test_what_the_host_took_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter([100, 100, 130, 130])
     tick_s = 1 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.0
@@ -502,31 +445,6 @@ def test_limits_that_could_not_be_read_are_read_another_time(
         without.setattr(_proc, "read", lambda path, most_bytes: b"")
         assert _host.memory_limits(str(tmp_path)) == (None, ())
     assert _host.memory_limits(tree(tmp_path, MACHINE)) == (8000000 << 10, [])
-
-
-def test_without_children_none_is_young(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(os, "waitid", raising=False)
-    assert has_child_since(0.0) is False
-
-
-def test_a_system_without_such_a_clock_has_always_just_started(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.delattr(time, "CLOCK_BOOTTIME", raising=False)
-    assert boot_clock() == 0.0
-
-
-def test_without_a_way_to_look_there_are_no_children(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(os, "waitid", raising=False)
-    assert has_children() is False
-
-
-def test_no_children_is_not_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    def none_left(*args: object) -> None:
-        raise ChildProcessError
-
-    monkeypatch.setattr(os, "waitid", none_left, raising=False)
-    assert has_children() is False
 
 
 # --- The run queue -----------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ ENTRIES = ("__main__", "_cli", "_compare")
 """May import anything: nothing imports them."""
 TOUCHING = (
     "testing",
+    "_calls",
     "_futures",
     "_run",
     "_arun",
@@ -40,6 +41,7 @@ TOUCHING = (
     "_watching",
     "_proc",
     "_host",
+    "_children",
     "_seed",
     "_config",
     "_thread_cache",

@@ -18,7 +18,7 @@ import pytest
 joblib = pytest.importorskip("joblib")
 
 import autoexec.joblib  # noqa: E402
-from autoexec import NotPicklable, RemoteTraceback, WorkerDied, _host  # noqa: E402
+from autoexec import NotPicklable, RemoteTraceback, WorkerDied, _children, _host  # noqa: E402
 from autoexec._pool import shared  # noqa: E402
 from autoexec.joblib import AutoexecBackend  # noqa: E402
 
@@ -286,7 +286,7 @@ def test_at_a_timeout_the_workers_are_ended(tmp_path: Path) -> None:
         call(hold, [tmp_path] * 4, timeout=1.0)
     begun = [int(path.name) for path in tmp_path.iterdir()]
     until = time.monotonic() + WAIT_S
-    while _host.own_children & set(begun):
+    while _children.ours & set(begun):
         assert time.monotonic() < until
         time.sleep(0.01)
     assert call(double, range(5)) == [0, 2, 4, 6, 8]

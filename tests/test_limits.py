@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import examples
 
-from autoexec._actions import Progress, Stop
+from autoexec._actions import Poll, Stop
 from autoexec._chunk import Chunk
 from autoexec._errors import ItemTimeout
 from autoexec._limits import LEAST_POLL_S, POLLS, Limits, Stopwatch
@@ -158,7 +158,7 @@ def test_without_limits_nothing_is_ever_due() -> None:
 def test_what_is_running_is_looked_at_and_what_takes_too_long_is_stopped() -> None:
     limited, chunk = limits(timeout=20.0), Chunk(0, [1, 2], "processes", "processes")
     assert limited.action(100.0, list) is None  # nothing runs
-    assert limited.action(100.0, lambda: [chunk]) == Progress([chunk])
+    assert limited.action(100.0, lambda: [chunk]) == Poll([chunk])
     limited.look(100.0, [(chunk, 1)])
     assert limited.next_look(running=True) == 101.0
     assert limited.next_look(running=False) == math.inf

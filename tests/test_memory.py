@@ -22,7 +22,7 @@ from strategies import HOST, examples
 from autoexec import _host, iter_parallel, run_parallel
 from autoexec._chunk import Chunk
 from autoexec._lanes import Lanes
-from autoexec._memory import ALONE, Watch, in_flight
+from autoexec._memory import ALONE, MemoryWatch, in_flight
 from autoexec._room import SAFE, SPARE, Calls, Learned, budget, learn, room
 from autoexec._routes import PROCESSES, Lane
 from autoexec._types import Held, Host, Memory
@@ -79,7 +79,7 @@ def test_calls_that_take_next_to_nothing_are_not_held_back_unless_that_was_asked
     assert room(learned, seen, crowd, budget(seen, None)).here == 0
     assert room(learned, seen, crowd, budget(seen, None), free=GB).here == 100
     for limit, more in ((None, 8), (0.5, 0)):
-        watch = Watch(limit, 0.0, HOST)
+        watch = MemoryWatch(limit, 0.0, HOST)
         for lanes in (lanes_with({"threads": 1}), lanes_with({"threads": 2})):
             watch.gauged(seen, lanes, 0.0)
             watch.ended(lanes.chunks()[0], 2)
@@ -193,7 +193,7 @@ def test_calls_that_all_take_the_same_never_exceed_the_limit_and_use_it_up(
     lane: Lane, base: int, workers: int, call: int, steps: list[tuple[int, float]]
 ) -> None:
     world = World(lane, base * MB, workers, call * MB)
-    watch, now, ended = Watch(GB, 0.0, HOST), 0.0, 0
+    watch, now, ended = MemoryWatch(GB, 0.0, HOST), 0.0, 0
     for at, share in [(0, 2.0)] * (ALONE + 1) + steps:
         now = max(now, watch.look_at)
         watch.gauged(world.look(), world.lanes, now)
@@ -244,7 +244,7 @@ def crowds() -> st.SearchStrategy[Mapping[Lane, int]]:
 def test_whatever_the_system_says_one_call_may_be_in_flight(
     limit: int | float | None, looks: list[tuple[Memory, Mapping[Lane, int], int]], lane: Lane
 ) -> None:
-    watch = Watch(limit, 0.0, HOST)
+    watch = MemoryWatch(limit, 0.0, HOST)
     for now, (seen, counts, ended) in enumerate(looks):
         lanes = lanes_with(counts)
         watch.gauged(seen, lanes, float(now))
@@ -274,7 +274,7 @@ def test_more_free_memory_never_means_fewer_calls(
 def test_what_two_take_that_were_sent_and_one_of_which_ended_between_two_looks_is_not_that_of_one() -> (
     None
 ):
-    watch = Watch(GB, 0.0, HOST)
+    watch = MemoryWatch(GB, 0.0, HOST)
     for lanes, held in ((Lanes(), 50), (lanes_with({"threads": 1}), 150), (Lanes(), 50)):
         watch.gauged(memory(held * MB), lanes, 0.0)
         for chunk in lanes.chunks():
@@ -289,13 +289,13 @@ def test_what_two_take_that_were_sent_and_one_of_which_ended_between_two_looks_i
 
 
 def test_where_nothing_is_told_nothing_is_held_back() -> None:
-    watch = Watch(1 << 20, 0.0, HOST)
+    watch = MemoryWatch(1 << 20, 0.0, HOST)
     watch.gauged(None, Lanes(), 0.0)
     assert (watch.bounds, watch.look_at, watch.use()) == (False, math.inf, None)
 
 
 def test_a_first_call_in_a_worker_waits_for_the_first_here_to_tell_what_it_takes() -> None:
-    watch, lanes = Watch(GB, 0.0, HOST), lanes_with({"threads": 1})
+    watch, lanes = MemoryWatch(GB, 0.0, HOST), lanes_with({"threads": 1})
     watch.gauged(memory(50 * MB), lanes, 0.0)
     assert watch.most("processes", 2, lanes) == 0
     watch.ended(lanes.chunks()[0], 1)
@@ -307,7 +307,7 @@ PLENTY_FREE = HOST._replace(free_bytes=64 * GB)
 
 
 def looks(
-    watch: Watch, lanes: Lanes, seconds: float, free: int, *, costly: bool = True
+    watch: MemoryWatch, lanes: Lanes, seconds: float, free: int, *, costly: bool = True
 ) -> list[float]:
     """When a run looks at memory, of which always as much is free."""
     times, step = list[float](), 0.01
@@ -320,13 +320,13 @@ def looks(
 
 def test_few_calls_far_from_full_memory_are_left_alone() -> None:
     few = lanes_with({"threads": 1, "processes": 3})
-    watch = Watch(None, 0.0, PLENTY_FREE)
+    watch = MemoryWatch(None, 0.0, PLENTY_FREE)
     assert looks(watch, few, 3.0, free=64 * GB) == pytest.approx([1.0, 2.0, 3.0], abs=0.02)
 
 
 def test_as_memory_fills_looks_are_closer() -> None:
     few = lanes_with({"threads": 1})
-    watch = Watch(None, 0.0, PLENTY_FREE)
+    watch = MemoryWatch(None, 0.0, PLENTY_FREE)
     (first,) = looks(watch, few, 1.0, free=20 * GB)
     assert first == pytest.approx(1.0, abs=0.02)
     # Four cores fill half of what may still be held, which is 10 GB, in 0.31 s.
@@ -346,7 +346,7 @@ def test_as_memory_fills_looks_are_closer() -> None:
 def test_others_are_looked_at_all_the_time(
     limit: int | None, host: Host, calls: int, free: int, costly: bool
 ) -> None:
-    watch = Watch(limit, 0.0, host)
+    watch = MemoryWatch(limit, 0.0, host)
     lanes = lanes_with({"threads": calls})
     assert len(looks(watch, lanes, 1.0, free, costly=costly)) >= 9
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from strategies import examples
 
 from autoexec import aiter_parallel, arun_parallel, iter_parallel, run_parallel
-from autoexec._window import Failure
+from autoexec._failure import Failure
 
 ALWAYS = 99
 """Failures of a call that never succeeds."""

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from strategies import profile
 
-from autoexec import _host, _priors, run_parallel
+from autoexec import _children, _priors, run_parallel
 from autoexec._priors import MOST, Prior, learn, recall
 from autoexec._profile import Profiler
 
@@ -144,12 +144,12 @@ def test_no_worker_is_started_in_vain_where_the_code_ties_a_function_here() -> N
         found.append(sum(range(300_000)))
 
     for _ in range(2):
-        children = set(_host.own_children)
+        children = set(_children.ours)
         report = run_parallel(note, range(40)).report
         assert not {"processes", "hybrid"} & set(report.ran)
         # On a busy machine it may not come to that it should leave.
         assert report.profile.effect is None or "found.append" in report.profile.effect
-        assert _host.own_children <= children
+        assert _children.ours <= children
     # What its code says is read anew in each run, so this is not what was learned.
     prior = recall(note)
     assert prior is not None

@@ -26,6 +26,7 @@ from autoexec import (
     NotPicklable,
     Results,
     WorkerDied,
+    _children,
     _host,
     run_parallel,
 )
@@ -459,7 +460,7 @@ def test_the_process_of_a_call_that_took_too_long_is_gone(tmp_path: Path) -> Non
     run_parallel(hang, [-1], **options)
     (pid,) = (int(path.name) for path in tmp_path.iterdir())
     until = time.monotonic() + 30
-    while pid in _host.own_children:
+    while pid in _children.ours:
         assert time.monotonic() < until
         time.sleep(0.01)
 

@@ -23,7 +23,7 @@ from autoexec._actions import (
     Inspect,
     Open,
     Peek,
-    Progress,
+    Poll,
     Recall,
     Send,
     Stop,
@@ -34,16 +34,16 @@ from autoexec._actions import (
 from autoexec._agenda import FAMILIAR_S
 from autoexec._checks import validate
 from autoexec._chunk import Block, Chunk, Clocks
-from autoexec._control import AGED
 from autoexec._errors import DeadlineExceeded, ItemTimeout, NotPicklable, NotSent
 from autoexec._evidence import Overlap
+from autoexec._failure import Failure
 from autoexec._launch import WAVE, WAVE_S
 from autoexec._options import Settings
+from autoexec._planner import AGED
 from autoexec._priors import Prior
 from autoexec._profile import SHORT_S
 from autoexec._scheduler import Scheduler
 from autoexec._types import Broken, Costs, Held, Host, Kind, Look, Memory, Payload, Ready, Running
-from autoexec._window import Failure
 
 COSTS = Costs(80e-6, 25e-6, 15e-6, 0.05, 0.002, 250e-6, 2e-9)
 ACTIONS = 200_000
@@ -153,7 +153,7 @@ class Play:
             case Recall(chunk):
                 chunk.recall()
                 self.cut_short(chunk)
-            case Progress(chunks):
+            case Poll(chunks):
                 assert all(chunk in self.running for chunk in chunks)
                 self.scheduler.progressed([(c, self.started(c)) for c in chunks], self.now)
             case Stop(chunk, error):

@@ -13,9 +13,9 @@ from test_scheduler import ACTIONS, COSTS, Call, Play
 from autoexec._actions import Action, Done, Gauge, Send, Take, Wait
 from autoexec._checks import validate
 from autoexec._chunk import Block, Chunk
+from autoexec._failure import Failure
 from autoexec._scheduler import Scheduler
 from autoexec._types import Host
-from autoexec._window import Failure
 
 
 @dataclass

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import examples
 
+from autoexec._failure import Failure
 from autoexec._options import OnError
-from autoexec._window import Failure, StreamWindow, UnorderedWindow, Window
+from autoexec._window import StreamWindow, UnorderedWindow, Window
 
 # --- Outcomes ----------------------------------------------------------------------------------------
 

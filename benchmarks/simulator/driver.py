@@ -13,7 +13,7 @@ from autoexec._actions import (
     Inspect,
     Open,
     Peek,
-    Progress,
+    Poll,
     Recall,
     Send,
     Stop,
@@ -126,7 +126,7 @@ class Drive:
                         self.machine.step(self.machine.now + 1.0)
             case Recall(chunk):
                 self.lanes.recall(chunk)
-            case Progress(chunks):
+            case Poll(chunks):
                 running = self.lanes.running
                 started = [(c, running[c].done + 1 if c in running else 0) for c in chunks]
                 scheduler.progressed(started, self.machine.now)

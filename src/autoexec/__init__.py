@@ -14,6 +14,7 @@ The map of the package, from the top down; each module imports only from those b
     _api           run_parallel: a thin view of one run
     _config        options from `config` and from the environment
     _futures       ProcessPoolExecutor, a drop-in for the standard one, on the same workers
+    _calls         calls without an outcome, of an executor that may be gone
     _arun          a run for an event loop, driven by a helper thread
     _stream        results one by one, driven by each `next` of the caller
     _collect       a run to its end, results in a list
@@ -30,6 +31,7 @@ The map of the package, from the top down; each module imports only from those b
     _joblog        a line for each item, as of GNU parallel
     executors/     ways to run calls, one file each, behind one seam
     _batches       chunks as batches on a cluster, whatever its engine is
+    _blocks        what came home from the executors of others, as blocks of outcomes
     _pool/         worker processes, and the supervision of them
     _worker/       the far side of a process
     _scheduler     a state machine without I/O: what happened goes in, what to do comes out
@@ -57,7 +59,7 @@ The map of the package, from the top down; each module imports only from those b
     _actions       what the scheduler tells its driver to do
     _evidence      what looks show, added up: the GIL heartbeat, overlap, inner threads, children
     _means         averages of what was measured
-    _control       feedback policies: chunk size, concurrency; pure
+    _control       policies: sizes of chunks and blocks, when one has overrun, when to look again; pure
     _intake        items that were not sent yet; pure
     _window        outcomes in order, and what errors mean; pure
     _stored        outcomes as a journal keeps them; pure
@@ -66,6 +68,7 @@ The map of the package, from the top down; each module imports only from those b
     _bytecode      does the code of a function say that it does?
     _caching       where code fills a cache, which is no such change
     _instructions  the instructions of a function's code, and the objects that they get at
+    _ties          what ties a function to this process
     _reach         what a callable is made of, and what it can reach
     _payload       what it would take to run a function in another process
     _context       context variables of the caller, for calls in other processes
@@ -85,6 +88,7 @@ The map of the package, from the top down; each module imports only from those b
     _lanes         what is in flight where
     _wording       times and counts in words
     _host          the only reader of facts about the machine -> Host
+    _children      child processes: workers of ours, and those that calls start
     _cgroup        limits of this process's cgroup, for `_host`
     _proc          files of the kernel's, such as those under /proc
     _checks        what a call is given, checked once: options, function, items
@@ -98,12 +102,16 @@ The map of the package, from the top down; each module imports only from those b
     _chunk         what goes to those who run calls, and what comes back
     _routes        the names of the ways to run calls
     _place         where this process stands: a worker or not
+
+Above all of these, and imported by none of them: the command line, `__main__` with `_cli/`, and its
+comparison, `_compare/`.
 """
 
 TYPE_CHECKING = False  # type checkers take it for that of `typing`
 if TYPE_CHECKING:
     from ._api import run_parallel
     from ._arun import AsyncResultIterator
+    from ._calls import InitializerFailed, NoWorkers
     from ._config import config
     from ._decorator import ParallelFunction, parallel
     from ._errors import (
@@ -117,14 +125,14 @@ if TYPE_CHECKING:
         RunAborted,
         WorkerDied,
     )
+    from ._failure import Failure
     from ._forms import aiter_parallel, arun_parallel, iter_parallel
-    from ._futures import InitializerFailed, NoWorkers, ProcessPoolExecutor
+    from ._futures import ProcessPoolExecutor
     from ._options import Options
     from ._report import Report, Results
     from ._seed import item_generator, item_random, item_seed
     from ._stream import ResultIterator
     from ._types import Kind, Plan, Profile
-    from ._window import Failure
 
 __all__ = [
     "AsyncResultIterator",
@@ -166,6 +174,7 @@ __version__ = "0.1.0"
 # the sake of its own part, is up in half the time.
 _HOMES = {
     "_api": ("run_parallel",),
+    "_calls": ("InitializerFailed", "NoWorkers"),
     "_config": ("config",),
     "_decorator": ("ParallelFunction", "parallel"),
     "_errors": (
@@ -180,14 +189,14 @@ _HOMES = {
         "WorkerDied",
     ),
     "_arun": ("AsyncResultIterator",),
+    "_failure": ("Failure",),
     "_forms": ("aiter_parallel", "arun_parallel", "iter_parallel"),
-    "_futures": ("InitializerFailed", "NoWorkers", "ProcessPoolExecutor"),
+    "_futures": ("ProcessPoolExecutor",),
     "_options": ("Options",),
     "_report": ("Report", "Results"),
     "_seed": ("item_generator", "item_random", "item_seed"),
     "_stream": ("ResultIterator",),
     "_types": ("Kind", "Plan", "Profile"),
-    "_window": ("Failure",),
 }
 
 

@@ -37,7 +37,7 @@ class Recall(NamedTuple):
     chunk: Chunk
 
 
-class Progress(NamedTuple):
+class Poll(NamedTuple):
     """See how many items of these chunks were started, and say `progressed`."""
 
     chunks: Sequence[Chunk]
@@ -89,6 +89,4 @@ class Done(NamedTuple):
     error: BaseException | None
 
 
-Action = (
-    Take | Open | Inspect | Send | Recall | Progress | Gauge | Peek | Stop | Weigh | Wait | Done
-)
+Action = Take | Open | Inspect | Send | Recall | Poll | Gauge | Peek | Stop | Weigh | Wait | Done

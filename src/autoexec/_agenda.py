@@ -13,7 +13,7 @@ from ._feed import Feed
 from ._intake import Intake
 from ._lanes import Lanes
 from ._limits import Limits
-from ._memory import Watch
+from ._memory import MemoryWatch
 from ._pace import Pace
 from ._planner import Planner
 from ._profile import Profiler
@@ -57,7 +57,7 @@ class Agenda:
         lanes: Lanes,
         limits: Limits,
         profiler: Profiler,
-        memory: Watch,
+        memory: MemoryWatch,
     ) -> None:
         self._planner = planner
         self._pace = pace

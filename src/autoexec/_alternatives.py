@@ -37,9 +37,9 @@ twice as many, 600 that wait for 20 ms and compute for 3 took 1.44 s on two proc
 with eight 1.10."""
 SHARED_CALLS = 0.5
 """Share of the cost of a dispatch for an item of the hybrid route: they go one by one, but many are sent, and
-heard of, at the same time. 400 threads in two processes: 53 to 130 us of the parent, and as much again there."""
+heard of, at the same time. 400 threads in two processes: 53 to 130 µs of the parent, and as much again there."""
 SHARED_TASKS = 0.3
-"""The same of tasks: 27 to 67 us of the parent; 10,000 that sleep took 36 us each on both cores. With all of it
+"""The same of tasks: 27 to 67 µs of the parent; 10,000 that sleep took 36 µs each on both cores. With all of it
 counted, twice, 2,000 coroutines of 30 ms + 0.3 ms stayed on one loop for 0.8 s, where two processes took 0.5."""
 TURN_S = 0.02
 """What it takes until a task that has ended is replaced, where the loop is busy: outcomes are announced after

@@ -11,8 +11,8 @@ from ._errors import AutoexecError
 from ._options import CommonOptions, Settings
 
 if TYPE_CHECKING:
+    from ._failure import Failure
     from ._report import Results
-    from ._window import Failure
 
 T = TypeVar("T")
 R = TypeVar("R")

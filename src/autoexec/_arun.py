@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from . import _thread_cache
 from ._actions import Done
 from ._collect import complete
-from ._errors import RunAborted, for_iterators
+from ._errors import for_iterators
 from ._options import Settings
 from ._run import Run, refuse_second_import, report_of
 from ._source import Source
@@ -47,7 +47,7 @@ STUCK_S = 0.1
 `backend="inline"`, or of a single item. Else it is at its next step within a millisecond."""
 
 
-class Pilot:
+class Driver:
     """A thread that drives a run.
 
     Args:
@@ -65,8 +65,8 @@ class Pilot:
         self._ended: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
         self._ended.add_done_callback(lambda _: then())
         context = contextvars.copy_context()
-        fly = partial(_fly, run, job, loop, self._ended)
-        _thread_cache.start(lambda: context.run(fly), "autoexec-driver")
+        drive = partial(_drive, run, job, loop, self._ended)
+        _thread_cache.start(lambda: context.run(drive), "autoexec-driver")
 
     @property
     def over(self) -> bool:
@@ -94,13 +94,13 @@ class Pilot:
         await asyncio.wait([ended], timeout=STUCK_S)
         if not self._run.closing:  # it is let go of without the thread, which will find that done
             ended = asyncio.get_running_loop().create_future()
-            fly = partial(_fly, self._run, _abandon, asyncio.get_running_loop(), ended)
-            _thread_cache.start(fly, "autoexec-driver")
+            drive = partial(_drive, self._run, _abandon, asyncio.get_running_loop(), ended)
+            _thread_cache.start(drive, "autoexec-driver")
         if not ended.done():
             await asyncio.wait([ended], timeout=LEAVE_S)
 
 
-def _fly(
+def _drive(
     run: Run,
     job: Callable[[Run], Any],
     loop: asyncio.AbstractEventLoop,
@@ -128,11 +128,11 @@ def _settle(future: asyncio.Future[Any], value: Any, error: BaseException | None
 async def arun(fn: Callable[..., Any], source: Source, settings: Settings) -> Results[Any]:
     """Call `fn` on every item of the source and collect the results in input order."""
     refuse_second_import()
-    results: Results[Any] = await Pilot(Run(fn, source, settings), complete).outcome()
+    results: Results[Any] = await Driver(Run(fn, source, settings), complete).outcome()
     return results
 
 
-class Line:
+class Channel:
     """Lists of results on their way from the thread to the loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -166,29 +166,27 @@ class Line:
             self._loop.call_soon_threadsafe(self.news.set)
 
 
-def stream_to(line: Line, run: Run) -> Done | None:
+def stream_to(channel: Channel, run: Run) -> Done | None:
     """Drive a run to its end, or until nobody wants its results, and send them on as they come."""
     scheduler = run.scheduler
     done: Done | None = None
     try:
         run.begin()
         while (done := run.step()) is None:
-            _send(line, run)
-            scheduler.feed.held = line.sent - line.used
-        _send(line, run)
-        # Unless it has some already, of a run within this one.
-        if isinstance(done.error, RunAborted) and not done.error.finished:
-            done.error.finished = scheduler.window.waiting()
+            _send(channel, run)
+            scheduler.feed.held = channel.sent - channel.used
+        _send(channel, run)
+        run.hand_over(done.error)
         return done
     finally:
         run.close(abandon=done is None or done.error is not None)
 
 
-def _send(line: Line, run: Run) -> None:
+def _send(channel: Channel, run: Run) -> None:
     lists = run.scheduler.window.take()
     if lists:
         run.recorder.commit()  # so that no result that was handed on is made again
-        line.send(lists)
+        channel.send(lists)
 
 
 class AsyncResultIterator(Generic[R_co]):
@@ -205,8 +203,8 @@ class AsyncResultIterator(Generic[R_co]):
         self._make = partial(Run, fn, source, stream=True)
         self._settings = settings
         self._run: Run | None = None
-        self._line: Line | None = None
-        self._pilot: Pilot | None = None
+        self._channel: Channel | None = None
+        self._driver: Driver | None = None
         self._given = 0
         self._closed = False
         """Before its end."""
@@ -251,40 +249,42 @@ class AsyncResultIterator(Generic[R_co]):
         self._busy = True
 
     async def _next_list(self) -> list[Any]:
-        run, line, pilot = self._flying()
-        line.use(self._given)
+        run, channel, driver = self._started()
+        channel.use(self._given)
         self._given = 0
-        if line.makes_room():
+        if channel.makes_room():
             run.poke()
-        while not line.lists:
-            if pilot.over:
-                done = await pilot.outcome()
+        while not channel.lists:
+            if driver.over:
+                done = await driver.outcome()
                 try:
                     raise StopAsyncIteration if done.error is None else for_iterators(done.error)
                 finally:
                     del done
-            line.news.clear()
-            await line.news.wait()
-        values = line.lists.popleft()
+            channel.news.clear()
+            await channel.news.wait()
+        values = channel.lists.popleft()
         self._given = len(values)
         return values
 
-    def _flying(self) -> tuple[Run, Line, Pilot]:
+    def _started(self) -> tuple[Run, Channel, Driver]:
         run = self._run = self._run or self._make(self._settings)
-        if self._line is None or self._pilot is None:
-            self._line = Line(asyncio.get_running_loop())
-            self._pilot = Pilot(run, partial(stream_to, self._line), then=self._line.news.set)
-        return run, self._line, self._pilot
+        if self._channel is None or self._driver is None:
+            self._channel = Channel(asyncio.get_running_loop())
+            self._driver = Driver(
+                run, partial(stream_to, self._channel), then=self._channel.news.set
+            )
+        return run, self._channel, self._driver
 
     async def _end(self) -> None:
         run = self._run
         if self._report is None and run is not None:  # else it has not begun
             self._values = iter(())
             self._report = report_of(run)
-            if self._pilot is not None:
-                await self._pilot.leave()
+            if self._driver is not None:
+                await self._driver.leave()
                 self._report = report_of(run)
-            self._line = self._pilot = self._run = None
+            self._channel = self._driver = self._run = None
 
     @property
     def report(self) -> Report:

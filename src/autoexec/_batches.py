@@ -17,26 +17,27 @@ from typing import Any, NamedTuple, Protocol
 from uuid import uuid4
 
 from . import _place
+from ._blocks import blocks_of, failed
 from ._chunk import Block, Chunk
-from ._errors import AutoexecError, NotPicklable, RemoteTraceback, WorkerDied
+from ._errors import AutoexecError, NotPicklable, WorkerDied, attach_traceback
 from ._function import name_of
 from ._limits import timed_out
 from ._options import Settings
 from ._pickling import Packed, dumps, loads
 from ._types import Broken, Lane, Ready, Sink
 from ._worker.batch import Answer, Batch, Items, Recipe, pack_items
-from ._worker.calls import AtHome, Outcomes
+from ._worker.home import AtHome
 
 PATIENCE_S = 30.0
 """Seconds for which a cluster may have no workers, or not answer; `deadline` takes their place. Stated in
 the docs."""
 LOOK_S = 2.0
 """Between looks at how many workers there are: as often as Dask's own adaptive scaling asks by half."""
+FIRST_LOOK_S = 0.05
+"""Between looks while there are no workers yet."""
 TRIES = 16
 """Batches that may come back unbegun, one after another: some do when a worker goes, each of them when
 none can run any."""
-FIRST_LOOK_S = 0.05
-"""The same while there are none yet."""
 
 
 class EngineDown(Exception):
@@ -241,12 +242,12 @@ class BatchesExecutor:
             self._settle_lost(chunk, Lost("it was begun on a worker that then died", True))
         elif read.broken is not None:
             cause, trace = read.broken
-            _attach(cause, trace)
+            attach_traceback(cause, trace)
             reason = f"its workers cannot read the function ({cause})"
             self._sink(Broken(self._engine.lane, reason, cause, initializing=read.initializing))
         elif read.unread:
             self._singly = True  # so that only those that cannot be read fail
-            self._sink([_end(chunk)])
+            self._sink([Block.end_of(chunk)])
         else:
             self._sink(blocks_of(chunk, read.outcomes))
 
@@ -258,7 +259,7 @@ class BatchesExecutor:
         if self._returned > TRIES:
             self._broken(f"its workers cannot run a batch ({lost.why})", WorkerDied(lost.why))
         else:
-            self._sink([_end(chunk)])
+            self._sink([Block.end_of(chunk)])
 
     def _fail(self, chunk: Chunk, error: BaseException) -> None:
         self._sink(failed(chunk, [error] * chunk.count, 0.0))
@@ -305,37 +306,3 @@ def missing(package: str, lane: Lane) -> AutoexecError:
         f"backend={lane!r} needs the package {package}, which is not installed:"
         f" pip install 'autoexec-parallel[{lane}]'"
     )
-
-
-# --- Blocks -------------------------------------------------------------------------------------------
-
-
-def blocks_of(chunk: Chunk, outcomes: Outcomes) -> list[Block]:
-    """What came home of a chunk."""
-    blocks: list[Block] = []
-    for i, outcome in enumerate(outcomes):
-        if outcome.error is not None and outcome.error.__traceback__ is None:
-            _attach(outcome.error, outcome.traceback or "")
-        last = i == len(outcomes) - 1
-        times = outcome.wall_s, outcome.cpu_s, outcome.queued_s
-        blocks.append(Block(chunk, outcome.values, outcome.error, *times, last, outcome.began_s))
-    return blocks or [_end(chunk)]
-
-
-def _attach(error: BaseException, trace: str) -> None:
-    with contextlib.suppress(BaseException):  # it may forbid attributes
-        error.__cause__ = RemoteTraceback(trace)
-
-
-def failed(chunk: Chunk, errors: Sequence[BaseException], wall_s: float) -> list[Block]:
-    """Every item of the chunk has an error: which of them were called is not known."""
-    last = chunk.count - 1
-    return [
-        Block(chunk, [], error, wall_s / chunk.count, 0.0, 0.0, i == last)
-        for i, error in enumerate(errors)
-    ]
-
-
-def _end(chunk: Chunk) -> Block:
-    """Nothing more comes of a chunk: the items without an outcome were not started."""
-    return Block(chunk, [], None, 0.0, 0.0, 0.0, True)

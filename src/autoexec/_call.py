@@ -107,16 +107,16 @@ def _queued_since_last_ns() -> int:
     return max(int(queue.is_read), queued_ns() - last_ns)
 
 
+def queued_ns_of(native_id: int) -> int:
+    """Nanoseconds that another thread of this process was ready to run without a core."""
+    return _parse_schedstat(_proc.read(f"/proc/self/task/{native_id}/schedstat", 64))
+
+
 def times_blocked() -> int:
     """How often this thread gave up its core to wait for something (Linux; elsewhere -1)."""
     if sys.platform != "linux":
         return -1
     return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
-
-
-def queued_ns_of(native_id: int) -> int:
-    """The same of another thread of this process."""
-    return _parse_schedstat(_proc.read(f"/proc/self/task/{native_id}/schedstat", 64))
 
 
 def is_runnable(native_id: int) -> bool:

@@ -13,8 +13,8 @@ from ._function import RunCoroutine, Star, is_async, name_of, undecorated
 from ._options import Settings
 from ._payload import weigh
 from ._pickling import Packed
-from ._reach import kept_here
 from ._seed import Seeded, SeededTask
+from ._ties import kept_here
 from ._types import Payload
 
 

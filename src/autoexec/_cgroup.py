@@ -1,4 +1,4 @@
-"""Limits that the cgroup of this process sets (v2, else v1); read by `_host` alone.
+"""Limits that the cgroup of this process sets (v2, else v1).
 
 A process is in a cgroup and in all those above it, any of which may have the tightest limit. Where
 the files are not there, or say no number, there is no limit.
@@ -10,10 +10,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from . import _proc
-
-MOST_BYTES = 1 << 16
-"""More than any of these files has, the longest of which has 4 kB."""
+from ._proc import number_in, read_text
 
 
 def read_quota(root: str) -> float | None:
@@ -90,14 +87,3 @@ def memory_room(folder: str, old: bool) -> Allowance | None:
     stat = read_text(os.path.join(folder, "memory.stat"))
     cached_bytes = number_in(stat, "total_inactive_file " if old else "inactive_file ") or 0
     return Allowance(min(limits), max(0, min(limits) - int(used_bytes) + cached_bytes))
-
-
-def number_in(text: str, name: str) -> int | None:
-    """The number after a name in a file of the kernel's; None if there is none."""
-    words = text.partition(name)[2].split(maxsplit=1)
-    return int(words[0]) if words and words[0].isdecimal() else None
-
-
-def read_text(path: str) -> str:
-    """The text of a file of the kernel's; empty if it cannot be read."""
-    return _proc.read(path, MOST_BYTES).decode(errors="replace")

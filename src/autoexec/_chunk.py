@@ -38,8 +38,10 @@ class Chunk:
     """
 
     __slots__ = (
-        "alone", "arrived", "away_s", "began", "budget_s", "clock_id", "count", "crowd", "done", "expected_s", "finished", "first",
-        "lane", "made_of", "native_id", "noted", "overdue", "partial", "pid", "process_cpu_s", "queued_ns", "recalled", "route", "sent_s", "source", "start", "todo", "watched", "width",
+        "alone", "arrived", "away_s", "began", "budget_s", "clock_id", "count", "crowd", "done",
+        "expected_s", "finished", "first", "lane", "made_of", "native_id", "noted", "overdue",
+        "partial", "pid", "process_cpu_s", "queued_ns", "recalled", "route", "sent_s", "source",
+        "start", "todo", "watched", "width",
     )  # fmt: skip
 
     def __init__(
@@ -65,7 +67,7 @@ class Chunk:
         self.made_of: type[list[Any]] = list
         """The kind of list that its values are collected in."""
         self.crowd: int = 1
-        """Dispatches in flight in this process when it was sent, itself included."""
+        """How many may share an interpreter with it, itself included, as of when it was sent."""
         self.width: int = 1
         """Calls at once within it, in a worker of a cluster."""
         self.alone: bool = False
@@ -79,7 +81,7 @@ class Chunk:
         self.overdue: int = self.count
         """How many of its items were started when the last of these had run for too long."""
         self.noted: Callable[[], int] | None = None
-        """In a worker process: how many items its journal says were started."""
+        """Says how many of its items were started, where its executor knows: from a worker's notes, say."""
         self.pid: int = 0
         """The worker process that it was given to; 0: none, so far."""
         # Set by the thread that runs it; read by others while it runs.
@@ -180,6 +182,16 @@ class Block:
         """The worker process that ran it; 0: this process, or one of somebody else's."""
         self.position: int | None = None
         """Where in the chunk they are, if its calls end in any order; None: behind those that were heard of."""
+
+    @classmethod
+    def end_of(cls, chunk: Chunk) -> Block:
+        """The end of a chunk: what has had no outcome so far was not started."""
+        return cls(chunk, [], None, 0.0, 0.0, 0.0, True)
+
+    @classmethod
+    def untimed(cls, chunk: Chunk, values: list[Any], error: BaseException) -> Block:
+        """Values, then an error whose call nobody timed; more comes of the chunk."""
+        return cls(chunk, values, error, 0.0, 0.0, 0.0, False)
 
     @property
     def at(self) -> int:

@@ -6,8 +6,9 @@ import time
 from collections.abc import Sequence
 
 from ._call import is_runnable, queued_ns, queued_ns_of
+from ._children import child_cpu_s
 from ._chunk import Chunk
-from ._host import child_cpu_s, newly_stolen_s
+from ._host import newly_stolen_s
 from ._types import Look, Running
 
 SAMPLED = 16

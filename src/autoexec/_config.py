@@ -107,10 +107,10 @@ def resolve(options: Mapping[str, Any]) -> Settings:
     configured = _configured.get()
     variables = _read_environment()
     if not configured and not variables:
-        if not options:
-            return validate(options)
         settings = validate(options)
-        return settings._replace(sources=dict.fromkeys(options, "argument"))
+        return (
+            settings._replace(sources=dict.fromkeys(options, "argument")) if options else settings
+        )
     sources: dict[str, str] = {}
     values: dict[str, Any] = {}
     for name, (variable, value) in variables.items():

@@ -14,13 +14,6 @@ SHORT_CHUNK_S = 0.005
 """Chunks shorter than this are prefetched to the end; of longer ones none may wait behind another while
 a worker has nothing to do. Where it was not prefetched, the next chunk came 1 to 4 ms late, which took a
 fifth of the time of chunks of 13 ms."""
-BESIDE_TRIP_S = 5e-4
-"""What a dispatch costs where calls are made in this process as well: the driver waits for the GIL before it
-sends the next chunk. Between chunks of 14 ms the worker had nothing to do for 0.4 ms and the thread here
-for 0.9, and for 5 to 14 ms where two chunks happened to be short."""
-CROWDED_TRIP_S = 2e-4
-"""The same to threads that keep every core busy: the driver has to get one. Between NumPy calls of 2 ms, sent one
-by one, it took 0.3 ms of CPU, and both threads a tenth of their time; in tens a fiftieth."""
 TAIL = 3.0
 """Standard deviations by which a call may exceed the mean, for those that must not wait behind it."""
 FIRST_BLOCK_S = 0.002
@@ -30,21 +23,6 @@ recalled, so what they bound is how stale the figures of a decision may be."""
 OVERRUN = 2.0
 """A block that takes this many times what was expected, and 2 ms more, holds something new. Blocks
 of the same calls vary by a third on a shared machine, and one recalled in vain costs 2 ms."""
-
-
-PROBE_AFTER = 16
-"""Calls under contention after which some are run alone to see what they are like now."""
-PROBE_BUSY = 0.8
-"""CPU seconds per second of the process from which that is worth the threads that stand idle
-meanwhile: below it, waiting is what they do."""
-PROBE_GAIN = 1.5
-"""Calls at a time that must have come of many at once: small files that took 20 µs each alone seemed to
-wait for 200 beside nine others, and four at a time would have been gained if they had."""
-AGED = 10.0
-"""Times what all calls under way take one after another for which one of them has run, if it is not taking
-turns with them: beside six other programs on two cores each takes four times as long."""
-PROBE_CALLS = 3
-"""How many: the first replaces what was known, and is replaced by the second."""
 
 
 LONGEST_IDLE_S = 120.0

@@ -18,7 +18,7 @@ from ._options import Settings
 from ._pace import Pace
 from ._profile import FIRST_BLOCKS, SHORT_S, Profiler
 from ._report import Results
-from ._routes import REMOTE
+from ._routes import PROCESSES, REMOTE
 from ._seed import NumberedChunk
 from ._types import Host, Kind, Lane, Plan, Profile, Route
 
@@ -30,6 +30,13 @@ child process (which 32 at once made nine times slower), and takes 1 to 5 ms to 
 ROUND_TRIP_S = 0.05
 """What it takes until the next item is there, where a call has ended beside ten others that compute: who sends
 the outcome, and who reads the next chunk, wait for the GIL of that process, for which five are before them."""
+BESIDE_TRIP_S = 5e-4
+"""What a dispatch costs where calls are made in this process as well: the driver waits for the GIL before it
+sends the next chunk. Between chunks of 14 ms the worker had nothing to do for 0.4 ms and the thread here
+for 0.9, and for 5 to 14 ms where two chunks happened to be short."""
+CROWDED_TRIP_S = 2e-4
+"""The same to threads that keep every core busy: the driver has to get one. Between NumPy calls of 2 ms, sent one
+by one, it took 0.3 ms of CPU, and both threads a tenth of their time; in tens a fiftieth."""
 KEPT_S = 0.001
 """The longest chunk of a run with a journal: what has ended in one that is not over is lost with the
 process. With 5 ms, a kill cost one to three finished calls of 1 ms. Dispatch one by one takes 0.1 ms."""
@@ -70,7 +77,7 @@ class Dealer:
         """Chunks that a lane can take now; on an event loop, calls."""
         lane = self._lanes[name]
         capacity = plan.capacities[name]
-        if name in ("processes", "hybrid") and not self._sure():
+        if name in PROCESSES and not self._sure():
             return 0
         if name == "processes":
             capacity = min(capacity, lane.workers) * self._prefetch(plan)
@@ -220,16 +227,15 @@ class Dealer:
 
     def _shared_size(self, name: Lane, plan: Plan, wall_s: float) -> int:
         profile = self._profile()
+        rest = self._intake.remaining
         if name in REMOTE:
-            rest = self._intake.remaining
             return batch_size(profile, wall_s=wall_s, width=plan.width, remaining=rest)
         costs, payload = self._host.costs, profile.payload
-        rest = self._intake.remaining
         trip_s = costs.thread_trip_s if name == "threads" else costs.process_trip_s
         if name == "processes" and "threads" in plan.capacities:
-            trip_s = max(trip_s, _control.BESIDE_TRIP_S)
+            trip_s = max(trip_s, BESIDE_TRIP_S)
         elif name == "threads" and plan.kind is Kind.CPU_FREE:
-            trip_s = max(trip_s, _control.CROWDED_TRIP_S)
+            trip_s = max(trip_s, CROWDED_TRIP_S)
         return _control.chunk_size(
             wall_s,
             trip_s,
@@ -245,10 +251,10 @@ class Dealer:
         """Whether the caller's state is compared around the next call: around the first, and around
         as many before items leave for another process as it takes; begun alone, since what changes
         meanwhile could be the work of any call."""
-        leaving = plan.route in ("processes", "hybrid") or not self._profiler.known
+        leaving = plan.route in PROCESSES or not self._profiler.known
         leaving = leaving or self._profiler.effect_is_old
-        alone = name in ("threads", "asyncio") and not self._lanes.here
-        return self.may_leave and alone and leaving and self._profiler.checks <= CHECKS
+        by_itself = name in ("threads", "asyncio") and not self._lanes.here
+        return self.may_leave and by_itself and leaving and self._profiler.checks <= CHECKS
 
     def watching(self) -> bool:
         """Whether the heartbeat still has something to tell."""

@@ -139,6 +139,14 @@ def for_iterators(error: BaseException) -> BaseException:
     return instead
 
 
+def attach_traceback(error: BaseException, text: str) -> None:
+    """Attach a traceback from elsewhere as the cause, unless the error forbids it."""
+    try:
+        error.__cause__ = RemoteTraceback(text)
+    except BaseException:  # as below, from a class of the user's that may do anything
+        return
+
+
 def annotate(error: BaseException, note: str) -> None:
     """Attach a note, once; some exceptions forbid new attributes and then stay as they are."""
     try:

@@ -12,7 +12,7 @@ from ._dealer import Dealer
 from ._intake import Intake
 from ._lanes import Lanes
 from ._launch import Launch
-from ._memory import Watch
+from ._memory import MemoryWatch
 from ._options import Settings
 from ._profile import Profiler
 from ._rate import Rate
@@ -51,7 +51,7 @@ class Feed:
         lanes: Lanes,
         window: Window,
         profiler: Profiler,
-        memory: Watch,
+        memory: MemoryWatch,
         now: float,
         stream: bool,
     ) -> None:

@@ -11,10 +11,10 @@ from ._options import CommonOptions, Settings, StreamOptions
 
 if TYPE_CHECKING:
     from ._arun import AsyncResultIterator
+    from ._failure import Failure
     from ._report import Results
     from ._source import Source
     from ._stream import ResultIterator
-    from ._window import Failure
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -11,20 +11,13 @@ import math
 import os
 import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from . import _place
-from ._cgroup import memory_folders, memory_room, number_in, read_quota, read_text
+from . import _children, _place
+from ._cgroup import memory_folders, memory_room, read_quota
+from ._proc import number_in, read_text
 from ._types import Costs, Held, Host, Memory
-
-if TYPE_CHECKING:
-    import subprocess
-
-if sys.platform != "win32":
-    import resource
 
 COSTS = Costs(
     thread_start_s=80e-6,  # start and join, 66 to 100 µs
@@ -39,9 +32,6 @@ COSTS = Costs(
 WARM_START_S = 0.003
 """The same as `process_start_s` where workers wait already: they must read the function."""
 
-own_children: set[int] = set()
-"""Worker processes of ours: no sign of what calls do."""
-_own_child_cpu_s = 0.0  # of those that have ended
 _process_starts_s: deque[float] = deque(maxlen=8)
 """The last starts of a worker process. The quickest of them counts: the others met a busy moment."""
 
@@ -110,19 +100,21 @@ def why_no_processes() -> str | None:
 
 def cores() -> int:
     """Cores this process may use: affinity mask and cgroup quota count; at least 1."""
-    quota = _quota()
-    most = min(_affinity(), math.ceil(quota) if quota else sys.maxsize)
+    limit = quota()
+    most = min(affinity(), math.ceil(limit) if limit else sys.maxsize)
     return max(1, most if _place.cores is None else min(most, _place.cores))
 
 
-def _affinity() -> int:
+def affinity() -> int:
+    """Cores that this process is bound to."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 @functools.cache
-def _quota() -> float | None:
+def quota() -> float | None:
+    """Cores' worth of time that a cgroup lets this process have; None for no limit."""
     return read_quota("/")
 
 
@@ -140,7 +132,7 @@ def read_memory(root: str = "/") -> Memory | None:
         return None
     free <<= 10
     rooms = [room for at in folders if (room := memory_room(*at))]
-    held = {pid: _held(os.path.join(root, f"proc/{pid}/status")) for pid in tuple(own_children)}
+    held = {pid: _held(os.path.join(root, f"proc/{pid}/status")) for pid in tuple(_children.ours)}
     return Memory(
         total_bytes=min([total, *(room.limit_bytes for room in rooms)]),
         free_bytes=min([free, *(room.free_bytes for room in rooms)]),
@@ -188,83 +180,3 @@ def newly_stolen_s() -> float:
     global _stolen_before_s
     before_s, _stolen_before_s = _stolen_before_s, _stolen_s()
     return max(0.0, _stolen_before_s - before_s)
-
-
-def child_cpu_s() -> float:
-    """CPU seconds of child processes that have ended and were waited for, worker processes of ours
-    left out; 0.0 on Windows."""
-    if sys.platform == "win32":
-        return 0.0
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime - _own_child_cpu_s
-
-
-NO_EXIT_CODE = -256
-"""Stands for an exit code that is not known. No process has it: there are fewer signals."""
-
-
-def reap(process: subprocess.Popen[bytes], timeout: float | None) -> bool:
-    """Wait for the end of a worker process, and take note of the CPU time that was its own.
-
-    Returns:
-        Whether it has ended within so many seconds (None: however many).
-    """
-    global _own_child_cpu_s
-    if sys.platform == "win32":
-        try:
-            process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
-    until = None if timeout is None else time.monotonic() + timeout
-    while True:
-        try:
-            pid, status, usage = os.wait4(process.pid, 0 if until is None else os.WNOHANG)
-        except ChildProcessError:  # somebody else has waited for it
-            process.returncode = NO_EXIT_CODE
-            return True
-        if pid:
-            _own_child_cpu_s += usage.ru_utime + usage.ru_stime
-            process.returncode = os.waitstatus_to_exitcode(status)
-            return True
-        if until is not None and time.monotonic() > until:
-            return False
-        time.sleep(0.001)
-
-
-def has_children() -> bool:
-    """Whether this process has child processes now; False on Windows."""
-    if sys.platform == "win32":
-        return False
-    try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)  # looks, takes nothing away
-    except (OSError, AttributeError):  # none; or macOS before Python 3.13
-        return False
-    return True
-
-
-def has_child_since(boot_s: float) -> bool:
-    """Whether a child process exists that was started after that time of `boot_clock`.
-
-    Only the 64 processes that the system started last are looked at (Linux, 1 ms at most): it is
-    asked about the last few milliseconds. Elsewhere any child counts.
-    """
-    if not has_children():
-        return False
-    newest = read_text("/proc/loadavg").split()
-    if not newest:
-        return True
-    last, own, tick_s = int(newest[-1]), os.getpid(), 1 / os.sysconf("SC_CLK_TCK")
-    for pid in range(last, max(1, last - 64), -1):
-        fields = read_text(f"/proc/{pid}/stat").rpartition(")")[2].split()
-        if pid in own_children or not fields:
-            continue
-        if int(fields[1]) == own and int(fields[19]) * tick_s >= boot_s - tick_s:
-            return True
-    return False
-
-
-def boot_clock() -> float:
-    """Seconds since the system started, as processes' start times are given on Linux; else 0."""
-    clock = getattr(time, "CLOCK_BOOTTIME", None)
-    return 0.0 if clock is None else time.clock_gettime(clock)

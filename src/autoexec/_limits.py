@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from ._actions import Progress, Stop
+from ._actions import Poll, Stop
 from ._chunk import Chunk
 from ._errors import DeadlineExceeded, ItemTimeout
 from ._options import Settings
@@ -87,7 +87,7 @@ class Limits:
         """The time to which nothing is due."""
         return min(self.until, self._stopwatch.look_at) if running else self.until
 
-    def action(self, now: float, running: Callable[[], Sequence[Chunk]]) -> Progress | Stop | None:
+    def action(self, now: float, running: Callable[[], Sequence[Chunk]]) -> Poll | Stop | None:
         """What is to be done about calls that may take too long."""
         while self._overdue:
             chunk = self._overdue.pop()
@@ -95,7 +95,7 @@ class Limits:
                 return Stop(chunk, self._timeout(chunk))
         if now < self._stopwatch.look_at or not (chunks := running()):
             return None
-        return Progress(chunks)
+        return Poll(chunks)
 
     def _timeout(self, chunk: Chunk) -> ItemTimeout:
         assert self._settings.timeout is not None

@@ -30,7 +30,7 @@ that it reads costs three times 5 ms."""
 FILL_BYTES_S = 4e9
 """New memory that a core can take in a second, at most: that is how fast pages come."""
 ALONE_LOOK_S = 0.005
-"""The same while a call runs alone to show what it takes, where nothing but looks can tell: the
+"""Between looks while a call runs alone to show what it takes, where nothing but looks can tell: the
 kernel's own record of the most is no help if more was held earlier. Pages come at some 4 GB/s, so what
 falls between two looks is 20 MB."""
 FIRST_LOOK_S = 0.03
@@ -56,7 +56,7 @@ class MemoryUse(NamedTuple):
     """The limit was exceeded with no more than one call in flight, which went on nevertheless."""
 
 
-class Watch:
+class MemoryWatch:
     """The looks at memory of one run, and what follows from them.
 
     Args:

@@ -21,6 +21,17 @@ STUCK_S = 0.05
 LONGEST_ROUND = 30
 """Times the mean of a call that a round goes on for the sake of one that has not ended, as it may never."""
 
+PROBE_AFTER = 16
+"""Calls under contention after which some are run alone to see what they are like now."""
+PROBE_CALLS = 3
+"""Calls that are then run alone: the first replaces what was known, and is replaced by the second."""
+PROBE_BUSY = 0.8
+"""CPU seconds per second of the process from which that is worth the threads that stand idle
+meanwhile: below it, waiting is what they do."""
+PROBE_GAIN = 1.5
+"""Calls at a time that must have come of many at once: small files that took 20 µs each alone seemed to
+wait for 200 beside nine others, and four at a time would have been gained if they had."""
+
 
 class Pace:
     """Times and counts that the scheduler goes by."""
@@ -199,15 +210,15 @@ class Pace:
         one call in twenty waits for 100 ms, it cost half of the time to have those end."""
         crowded = plan.route == "threads" and plan.workers > 1 and not self.probing
         gain = self._ramp.rate * wall_s if self._ramp and self._ramp.rate else math.inf
-        fine = (busy < _control.PROBE_BUSY or plain) and gain >= _control.PROBE_GAIN
+        fine = (busy < PROBE_BUSY or plain) and gain >= PROBE_GAIN
         fine = fine or aged
         if plan.kind is Kind.CPU_FREE:
             fine = busy >= OVERLAPS
-        if not crowded or fine or unclear <= _control.PROBE_AFTER or now < self._probe_at:
+        if not crowded or fine or unclear <= PROBE_AFTER or now < self._probe_at:
             return False
-        self.probing = _control.PROBE_CALLS
+        self.probing = PROBE_CALLS
         # Ever more rarely, and at no more than a twentieth of the time.
-        probe_s = _control.PROBE_CALLS * wall_s
+        probe_s = PROBE_CALLS * wall_s
         self._probe_at = now + max(now - self._started, 20 * probe_s)
         return True
 

@@ -21,6 +21,9 @@ from ._types import Host, Kind, Plan, Profile
 
 EVEN = 1.0
 """Coefficient of variation of the seconds of a call up to which the quickest tells what one takes alone."""
+AGED = 10.0
+"""Times what all calls under way take one after another for which one of them has run, if it is not taking
+turns with them: beside six other programs on two cores each takes four times as long."""
 
 
 class Planner:
@@ -178,7 +181,7 @@ class Planner:
         if not (self._lanes.here and self._profiler.wall_s):
             return math.inf
         began = now - self._lanes.oldest_s(now)
-        return began + _control.AGED * self._lanes.here * self._profiler.wall_s
+        return began + AGED * self._lanes.here * self._profiler.wall_s
 
     def stalls_at(self) -> float:
         """When more waiting calls are let in, as none has come back for so long."""

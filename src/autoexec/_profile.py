@@ -18,11 +18,11 @@ from ._types import Look, Payload, Profile, Running
 from ._watched import Watched
 
 SLOW_BEAT_S = 0.005
-"""The beat instead of `BEAT_S` beside calls of which many go in one, after the first few: 3,000 small files, each read in 12 us
-with the GIL let go of, took 56 ms beside a beat of 1 ms, which each time has them wait for 0.3 to 0.4, and 41
-without any."""
+"""The beat instead of `BEAT_S` beside calls of which many go in one, after the first few: 3,000 small files,
+each read in 12 µs with the GIL released, took 56 ms beside a beat of 1 ms, which each time has them wait for
+0.3 to 0.4 ms, and 41 ms without any."""
 FIRST_BEATS = 3
-"""These."""
+"""Beats of `BEAT_S` that come before slower ones."""
 FIRST_BLOCKS = 4
 """Dispatches that are watched, however clear the beats are: of these it is seen whether they wait."""
 SHORT_S = 2.5e-5
@@ -41,10 +41,10 @@ BUSY_MACHINE = 0.1
 """Share of the time of calls without computing that was for want of a core, from which the machine is
 busy with others. On a calm one it is next to 0, even where 32 calls share the GIL."""
 WANTED = 1.1
-"""Multiple of what calls beside others compute in which they have a core or want one, from which those that get no more done on
-threads may have had no core for them, where it was not seen how much they overlapped. Two threads of NumPy on short arrays, which wait for the GIL: 1.01 to 1.03;
-1.3 while workers start beside them; of compression and checksums beside another program on two cores: 1.4 to 1.8, and
-1.5 to 2.1 with what they overlapped."""
+"""If calls beside others have or want a core for more than this multiple of what they compute, threads may gain
+nothing only for lack of cores. Used where it was not seen how much they overlapped. Two threads of NumPy on short
+arrays, which wait for the GIL: 1.01 to 1.03; 1.3 while workers start beside them; of compression and checksums
+beside another program on two cores: 1.4 to 1.8, and 1.5 to 2.1 with what they overlapped."""
 THROUGH_S = 0.0025
 """Who computes for less has done so before another gets the GIL, for which that waits 5 ms."""
 TURNS = 1.1
@@ -206,22 +206,26 @@ class Profiler:
             self._forget()
             self._provisional = False
             self._beats.weaken()
-        cpu_s = block.cpu_s / calls
-        if clear:
-            self._believe(self._watched.clear_s(block) / calls, cpu_s)
-        elif (least_s := self._takes_at_least(block, calls, crowd, local)) > self._wall.mean > 0.0:
-            self._believe(least_s, cpu_s)
-        elif self._far_below(self._watched.clear_s(block) / calls):
-            self._forget()
-            self._believe(self._watched.clear_s(block) / calls, cpu_s)
-        elif not self._wall.n and (watched or not self._watched.began):
-            self._believe(self._watched.own_s(block, self._overlap) / calls, cpu_s)
+        self._learn(block, calls, crowd, local=local, clear=clear)
         if watched or crowd <= 1:
             self._watched.reset()
         self.unclear = 0 if clear else self.unclear + calls
         self._least = min(self._least, block.wall_s / calls)
-        self._cpu.add(cpu_s)
+        self._cpu.add(block.cpu_s / calls)
         self._quickest_s = math.inf if clear else min(self._quickest_s, block.wall_s / calls)
+
+    def _learn(self, block: Block, calls: int, crowd: int, *, local: bool, clear: bool) -> None:
+        """Believe as much of the time of a block's calls as others were not in the way of."""
+        cpu_s, clear_s = block.cpu_s / calls, self._watched.clear_s(block) / calls
+        if clear:
+            self._believe(clear_s, cpu_s)
+        elif (least_s := self._takes_at_least(block, calls, crowd, local)) > self._wall.mean > 0.0:
+            self._believe(least_s, cpu_s)
+        elif self._far_below(clear_s):
+            self._forget()
+            self._believe(clear_s, cpu_s)
+        elif not self._wall.n and (self._watched.is_in(block) or not self._watched.began):
+            self._believe(self._watched.own_s(block, self._overlap) / calls, cpu_s)
 
     def started(self, seconds: float) -> None:
         """A worker process, which was started for this run, has the function."""
@@ -350,7 +354,7 @@ class Profiler:
 
     @property
     def cpu_s(self) -> float:
-        """The same of its CPU time."""
+        """Mean CPU seconds of a call, counting in one that has computed for longer than those before it."""
         if self._cpu.n == 0:
             return self._watched.cpu_s
         # In a crowd a call computes for longer, up to twice: beside a wall time that leaves the others out,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import types
-from collections.abc import Collection, Iterator
-from contextvars import ContextVar
+from collections.abc import Iterator
 from typing import Any
 
 from ._function import DEPTH
@@ -69,55 +68,6 @@ def _argument_names(function: types.FunctionType) -> tuple[str, ...]:
     """Names of the positional arguments that have defaults."""
     code = function.__code__
     return code.co_varnames[code.co_argcount - len(function.__defaults__ or ()) : code.co_argcount]
-
-
-_SHARING = (
-    "_thread",
-    "threading",
-    "queue",
-    "_queue",
-    "asyncio",
-    "multiprocessing",
-    "_multiprocessing",
-)
-"""Modules whose objects calls use to heed each other; in another process they would heed nobody."""
-_PLAIN = (
-    "builtins",
-    "types",
-    "typing",
-    "functools",
-    "collections",
-    "re",
-    "datetime",
-    "decimal",
-    "enum",
-)
-
-
-def kept_here(
-    fn: Any, *, loop_bound: bool, carried: Collection[ContextVar[Any]] = ()
-) -> str | None:
-    """What ties a function to this process, in words: a lock or queue that its code names, or a context
-    variable that does not go along; or, where it may be bound to an event loop, any object of a class
-    that is not plain data, such as a client."""
-    for function in functions_of(fn):
-        for name, value in reach_of(function).items():
-            if isinstance(value, (type, types.ModuleType, types.FunctionType)):
-                continue
-            if isinstance(value, ContextVar):
-                if value in carried:
-                    continue
-                return (
-                    f"it uses the context variable {name!r}, which is not in the option `context`"
-                )
-            home = type(value).__module__.partition(".")[0]
-            if type(value).__name__ == "_local":
-                continue  # each thread has its own, and so has each process
-            if home in _SHARING:
-                return f"it uses the {type(value).__name__} {name!r}, which calls elsewhere would not share"
-            if loop_bound and home not in _PLAIN and not home.startswith("autoexec"):
-                return f"it uses {name!r}, which may belong to an event loop of this process"
-    return None
 
 
 def codes(code: types.CodeType) -> Iterator[types.CodeType]:

@@ -69,7 +69,7 @@ class Report(NamedTuple):
     ran: Mapping[str, int]
     """Calls by route."""
     at_once: int
-    """The most dispatches in flight at the same time."""
+    """The most in flight at the same time: dispatches, or on an event loop calls."""
     failures: int
     skipped: int
     kind: Kind

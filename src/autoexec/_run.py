@@ -19,7 +19,7 @@ from ._actions import (
     Inspect,
     Open,
     Peek,
-    Progress,
+    Poll,
     Recall,
     Send,
     Stop,
@@ -83,8 +83,7 @@ class Run:
         self._learns = settings.route == "auto" and source.length != 1
         self._inbox: SimpleQueue[Event | Pulled] = SimpleQueue()
         self._executors: dict[Lane, Executor] = {}
-        self._clock = time.perf_counter
-        self.started = self._clock()
+        self.started = time.perf_counter()
         self.scheduler = Scheduler(
             self.host,
             settings,
@@ -111,13 +110,14 @@ class Run:
         self._source.belong_to(loop, self._inbox.put)
 
     def begin(self) -> None:
-        """Look at what the clocks show before the first call, on the thread that drives the run."""
+        """Open the journal and take the first items; then, before the first call, look at what the clocks show.
+        On the thread that drives the run."""
         if self.recorder.keeps:
             self.recorder.open()
             self._take_all()
         elif self._source.length and not self._stream:
             self.perform(Take(1))  # which would be asked for in any case
-        if self._settings.route == "auto" and self._source.length != 1:
+        if self._learns:
             self._watcher.look()
 
     def _take_all(self) -> None:
@@ -146,7 +146,7 @@ class Run:
             if not self._stream:  # whose caller gets the first results before there are more
                 self.hear()  # calls on this very thread have ended when they are sent
             if self._meter is not None:
-                self._meter.look(self.scheduler.done, self._clock())
+                self._meter.look(self.scheduler.done, time.perf_counter())
             action = self._next_action()
             if isinstance(action, Done):
                 if self._meter is not None:
@@ -164,7 +164,7 @@ class Run:
 
     def _next_action(self) -> Action:
         """What the scheduler wants, or the end if what has become of items cannot be written down."""
-        action = self.scheduler.next_action(self._clock())
+        action = self.scheduler.next_action(time.perf_counter())
         if isinstance(action, Done):
             self._write_down()
             self.recorder.commit()
@@ -177,14 +177,14 @@ class Run:
         if isinstance(action, Wait):
             self._wait(*action)
             return
-        before = self._clock()
+        before = time.perf_counter()
         taken = self._source.take(action.most)
         if taken is None:
             self.scheduler.feed.taking = True
             return
         self._took(*taken)
         if self._stream and self.may_block:
-            now = self._clock()
+            now = time.perf_counter()
             self.scheduler.feed.pulled(now, now - before)
 
     def _took(self, items: list[Any], ended: bool, error: BaseException | None) -> None:
@@ -192,7 +192,7 @@ class Run:
         self.scheduler.took(items, ended, error, known)
 
     def _do(
-        self, action: Inspect | Open | Send | Recall | Progress | Gauge | Peek | Stop | Weigh
+        self, action: Inspect | Open | Send | Recall | Poll | Gauge | Peek | Stop | Weigh
     ) -> None:
         scheduler = self.scheduler
         match action:
@@ -204,14 +204,14 @@ class Run:
                 self._executor(lane).submit(chunks)
             case Recall(chunk):
                 chunk.recall()
-            case Progress(chunks):
+            case Poll(chunks):
                 started = [(chunk, chunk.started()) for chunk in chunks]
-                scheduler.progressed(started, self._clock())
+                scheduler.progressed(started, time.perf_counter())
             case Gauge():
-                scheduler.gauged(_host.read_memory(), self._clock())
+                scheduler.gauged(_host.read_memory(), time.perf_counter())
             case Peek(chunks):
                 cpu_s = _clocks.process_cpu_s()
-                scheduler.peeked(_clocks.glance(chunks), self._clock(), cpu_s)
+                scheduler.peeked(_clocks.glance(chunks), time.perf_counter(), cpu_s)
             case Stop(chunk, error):
                 self._executor(chunk.lane).stop(chunk, error)
             case Inspect(loop_bound):
@@ -255,6 +255,12 @@ class Run:
     def calls_here(self) -> bool:
         """Whether calls are made on the thread that drives the run."""
         return "inline" in self.scheduler.plan.capacities
+
+    def hand_over(self, error: BaseException | None) -> None:
+        """Give an error that ends the run the results that wait, unless it has those of a run within this
+        one."""
+        if isinstance(error, RunAborted) and not error.finished:
+            error.finished = self.scheduler.window.waiting()
 
     def collect(self, results: Results[Any]) -> Results[Any]:
         """The results so far and those that are next in order."""
@@ -365,13 +371,13 @@ class Run:
         for block in blocks:
             if self.callee.was_noted(block.chunk):
                 self._compare(block.chunk)
-        self.scheduler.heard(blocks, self._clock())
+        self.scheduler.heard(blocks, time.perf_counter())
         self._write_down()
 
     def _write_down(self) -> None:
         """Put down what has become of items, before the lists of results are joined."""
         if self.recorder.keeps:
-            self.recorder.write(self.scheduler.settled, self._clock())
+            self.recorder.write(self.scheduler.settled, time.perf_counter())
 
     def _compare(self, chunk: Chunk) -> None:
         changed = self.callee.changed_by(chunk)

@@ -28,7 +28,7 @@ from ._intake import Intake
 from ._lanes import LOCAL, Lanes
 from ._ledger import Ledger
 from ._limits import Limits
-from ._memory import Watch
+from ._memory import MemoryWatch
 from ._options import Settings
 from ._outcomes import Outcomes
 from ._pace import Pace
@@ -69,7 +69,7 @@ class Scheduler:
         self.ran: defaultdict[str, int] = defaultdict(int)  # calls by route
         self.calls_s = 0.0
         self.ledger = Ledger(now, settings.timeout, record=settings.timeline)
-        self.memory = Watch(settings.memory_limit, now, host)
+        self.memory = MemoryWatch(settings.memory_limit, now, host)
         self._intake = Intake(length)
         self._outcomes = Outcomes(settings, name, self._intake, stream=stream)
         self.window = self._outcomes.window
@@ -378,5 +378,5 @@ class Scheduler:
 
     @property
     def at_once(self) -> int:
-        """The most dispatches in flight at the same time."""
+        """The most in flight at the same time: dispatches, or on an event loop calls."""
         return self._lanes.peak

@@ -18,7 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ._actions import Done, Wait
-from ._errors import RunAborted, for_iterators
+from ._errors import for_iterators
 from ._options import Settings
 from ._run import Run, refuse_second_import, report_of
 from ._source import Source
@@ -187,9 +187,7 @@ class ResultIterator(Generic[R_co]):
         """The end: what ended the run, or that there is no more."""
         assert self._run is not None and self._done is not None
         done, self._done = self._done, None
-        # Unless it has some already, of a run within this one.
-        if isinstance(done.error, RunAborted) and not done.error.finished:
-            done.error.finished = self._run.scheduler.window.waiting()
+        self._run.hand_over(done.error)
         self._end(abandon=False)
         try:
             raise StopIteration if done.error is None else for_iterators(done.error)

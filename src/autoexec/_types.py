@@ -35,11 +35,13 @@ class Ready(NamedTuple):
     lane: Lane
     workers: int
     start_s: float | None
-    """Seconds since it was opened; None if it was warm already."""
+    """Seconds that the worker which was last to be ready took to start; None if it was there already, or
+    nobody measured it."""
 
 
 class Broken(NamedTuple):
-    """A lane cannot take work any more; its unfinished chunks have been reported as failed."""
+    """A lane cannot take work any more. Chunks that wait in a pool come back unstarted; of others nothing
+    more may be heard."""
 
     lane: Lane
     reason: str
@@ -125,7 +127,7 @@ class Look(NamedTuple):
     new_child: bool
     """A child process appeared since the run began; False where nobody looked or can tell."""
     returned: int
-    """Calls whose outcome ended the wait."""
+    """Calls that have returned since the last look."""
     spent_s: float = 0.0
     """CPU seconds so far of calls that run side by side here, in the mean; 0 where nobody looked."""
 
@@ -294,8 +296,9 @@ class Plan(NamedTuple):
     route: Route
     kind: Kind
     workers: int
+    """Calls at once, those left out that go on here beside worker processes."""
     capacities: Mapping[Lane, int]
-    """The most chunks in flight at once, by lane."""
+    """The most in flight at once, by lane: chunks, or on an event loop calls."""
     predicted_s: float | None
     reason: str
     waiting: bool = False

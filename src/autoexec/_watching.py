@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from . import _clocks, _host
+from . import _children, _clocks
 from ._chunk import Chunk
 from ._evidence import LATE_S
 from ._scheduler import Scheduler
@@ -29,13 +29,12 @@ class Watcher:
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
-        self._clock = time.perf_counter
         self._looked = 0.0
         self._returned = 0  # calls since the last look
         self._here: Sequence[Chunk] = ()  # under way in this process as the last wait began
-        self._boot_s = _host.boot_clock()
+        self._boot_s = _children.boot_clock()
         # Where start times of processes are not known, a child that was there before tells nothing.
-        self._had_children = not self._boot_s and _host.has_children()
+        self._had_children = not self._boot_s and _children.has_children()
 
     def heard(self, event: Event | Pulled) -> None:
         """So many calls have returned, though it is not told yet."""
@@ -72,7 +71,7 @@ class Watcher:
 
     def look_now_and_then(self) -> None:
         """See how busy the process is while calls run here."""
-        if self._here and self._clock() > self._looked + LOOK_S:
+        if self._here and time.perf_counter() > self._looked + LOOK_S:
             self._look((), None, self._here)
 
     def look(self) -> None:
@@ -87,10 +86,10 @@ class Watcher:
         running = _clocks.running(watched, on_time=on_time)
         # While the first call waits: for a child process, perhaps, which is not like waiting.
         first = bool(running) and not self._scheduler.profiler.done and not self._had_children
-        new_child = first and _host.has_child_since(self._boot_s)
+        new_child = first and _children.has_child_since(self._boot_s)
         self._scheduler.looked(_clocks.look(running, late_s, self._returned, new_child, here))
         self._returned = 0
-        self._looked = self._clock()
+        self._looked = time.perf_counter()
 
 
 def _ended(beat: _clocks.Beat, watched: Sequence[Chunk]) -> float:

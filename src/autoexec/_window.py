@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ._failure import Failure as Failure
+from ._failure import Failure
 from ._options import OnError
 
 

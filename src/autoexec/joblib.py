@@ -34,7 +34,7 @@ except ImportError as _missing:
     ) from _missing
 
 from . import _host
-from ._futures import Calls
+from ._calls import Calls
 from ._pool import shared
 
 NAME = "autoexec"

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from autoexec._host import reap
+from autoexec._children import reap
 from autoexec._pool.death import describe_exit
 
 

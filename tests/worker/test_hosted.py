@@ -12,7 +12,7 @@ from autoexec._chunk import Block, Chunk
 from autoexec._types import Broken
 from autoexec._worker import hosted
 from autoexec._worker.hosted import Hosted
-from autoexec._worker.journal import SIZE, Journal
+from autoexec._worker.notes import SIZE, Notes
 from autoexec._worker.outlet import Outlet
 
 
@@ -47,7 +47,7 @@ def test_an_outcome_that_cannot_be_passed_on_ends_the_worker(
     ends: list[int] = []
     monkeypatch.setattr(hosted, "end_group", lambda: ends.append(os.getpid()))
     into, out = os.pipe()
-    made = Hosted(abs, Outlet(out), Journal(mmap.mmap(-1, SIZE)), Host, 1)
+    made = Hosted(abs, Outlet(out), Notes(mmap.mmap(-1, SIZE)), Host, 1)
     try:
         made.run(1, 0, 0.0, [b""])
     finally:
@@ -60,6 +60,6 @@ def test_an_outcome_that_cannot_be_passed_on_ends_the_worker(
 def test_an_executor_that_cannot_start_refuses_the_function_with_its_reason() -> None:
     into, out = os.pipe()
     with pytest.raises(RuntimeError, match="there is no event loop"):
-        Hosted(abs, Outlet(out), Journal(mmap.mmap(-1, SIZE)), Broke, 1)
+        Hosted(abs, Outlet(out), Notes(mmap.mmap(-1, SIZE)), Broke, 1)
     os.close(into)
     os.close(out)

@@ -48,7 +48,7 @@ def machine() -> dict[str, Any]:
     import sys
     import sysconfig
 
-    from .. import __version__, _cgroup, _host
+    from .. import __version__, _host
 
     host = _host.read_host()
     return {
@@ -58,8 +58,8 @@ def machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "cores": host.cores,
         "cores_of_machine": os.cpu_count() or 1,
-        "cores_by_affinity": _host._affinity(),
-        "cores_by_quota": _cgroup.read_quota("/"),
+        "cores_by_affinity": _host.affinity(),
+        "cores_by_quota": _host.quota(),
         "gil": host.gil,
         "free_threaded_build": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
         "switch_interval_s": sys.getswitchinterval(),

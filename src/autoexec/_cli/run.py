@@ -41,8 +41,8 @@ def describe(parser: argparse.ArgumentParser) -> None:
         " object, array or string",
     )
     parser.add_argument("--report", action="store_true", help="print the report to standard error")
-    for flag, _, details in _FLAGS:
-        parser.add_argument(flag, **details)
+    for flag, option, details in _FLAGS:
+        parser.add_argument(flag, dest=option, **details)
 
 
 _FLAGS: tuple[tuple[str, str, dict[str, Any]], ...] = (
@@ -50,7 +50,6 @@ _FLAGS: tuple[tuple[str, str, dict[str, Any]], ...] = (
         "--results",
         "ordered",
         {
-            "dest": "ordered",
             "choices": ["ordered", "completed"],
             "help": "in the order of the input (default), or as they are done",
         },
@@ -59,7 +58,6 @@ _FLAGS: tuple[tuple[str, str, dict[str, Any]], ...] = (
         "--on-error",
         "on_error",
         {
-            "dest": "on_error",
             "choices": get_args(OnError),
             "help": "raise (default): stop at the first error; return: write a line for it;"
             " skip: write nothing",
@@ -71,7 +69,6 @@ _FLAGS: tuple[tuple[str, str, dict[str, Any]], ...] = (
         "--memory-limit",
         "memory_limit",
         {
-            "dest": "memory_limit",
             "metavar": "SIZE",
             "help": "what all processes may hold: 2GB, 80%%",
         },
@@ -86,7 +83,6 @@ _FLAGS: tuple[tuple[str, str, dict[str, Any]], ...] = (
         "--resume-failed",
         "resume_failed",
         {
-            "dest": "resume_failed",
             "action": "store_true",
             "default": None,
             "help": "with --resume: try the items again that failed",
@@ -96,7 +92,7 @@ _FLAGS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     (
         "--workers",
         "max_workers",
-        {"dest": "max_workers", "type": int, "metavar": "N", "help": "the most calls at once"},
+        {"type": int, "metavar": "N", "help": "the most calls at once"},
     ),
     ("--backend", "backend", {"choices": get_args(BackendName), "help": "default: auto"}),
     (
@@ -308,8 +304,7 @@ def _absent(module: str, path: str, where: object, name: str) -> str:
 
 
 def _encoded(fn: Callable[[Any], Any]) -> Encoded:
-    from .. import ParallelFunction
-    from .._function import is_async
+    from .._function import is_async, undecorated
 
-    plain = fn.__wrapped__ if isinstance(fn, ParallelFunction) else fn
+    plain = undecorated(fn)
     return EncodedAsync(plain) if is_async(plain) else Encoded(plain)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from .._host import NO_EXIT_CODE
+from .._children import NO_EXIT_CODE
 
 
 def describe_exit(code: int) -> str:

@@ -91,7 +91,15 @@ class Job:
 
     def hand_back(self, waiting: Sequence[Chunk]) -> None:
         """Let it come back unstarted."""
-        self.sink([unstarted(chunk) for chunk in waiting])
+        self.sink([Block.end_of(chunk) for chunk in waiting])
+
+    def part_with(self, worker: Worker) -> bool:
+        """Let go of a worker. Returns whether it had the function."""
+        self.workers.remove(worker)
+        had = worker in self.loaded
+        if had:
+            self.loaded.remove(worker)
+        return had
 
     def undeliverable(self, index: int) -> bool:
         """A worker ended as it received the item of that index; whether that was once too often."""
@@ -102,8 +110,3 @@ class Job:
         """Say how many workers have the function, and how long the start of the last took, if it was
         started for this."""
         self.sink(Ready(self.lane, len(self.loaded), start_s))
-
-
-def unstarted(chunk: Chunk) -> Block:
-    """The end of a chunk: what has had no outcome so far was not started."""
-    return Block(chunk, [], None, 0.0, 0.0, 0.0, True)

@@ -19,7 +19,7 @@ from .._chunk import Block, Chunk
 from .._errors import NotPicklable, NotSent, text_of
 from .._pickling import pack, pack_plain
 from .._types import Broken
-from .job import Job, unstarted
+from .job import Job
 from .surroundings import edited_since, environment, surroundings
 from .worker import Worker
 
@@ -314,7 +314,7 @@ class Pool:
                 known = isinstance(refused, NotPicklable)
                 error = NotSent(str(refused) if known else f"it cannot be pickled: {type(refused)}")
                 error.__cause__ = refused.__cause__
-                job.sink([Block(chunk, [], error, 0.0, 0.0, 0.0, False), unstarted(chunk)])
+                job.sink([Block.untimed(chunk, [], error), Block.end_of(chunk)])
                 return
         self._hand_over(worker, job, chunk, wires, len(wires))
 
@@ -328,9 +328,7 @@ class Pool:
         worker.end()
         for job in list(self._jobs.values()):
             if worker in job.workers:
-                job.workers.remove(worker)
-                if worker in job.loaded:
-                    job.loaded.remove(worker)
+                job.part_with(worker)
                 self._in_background(partial(self._staff, job))
 
     # --- Said by workers, on their readers' threads -----------------------------------------------------
@@ -389,9 +387,7 @@ class Pool:
 
     def _survives(self, job: Job, worker: Worker) -> bool:
         """Whether a job goes on with another worker: not if they die as they load its function."""
-        job.workers.remove(worker)
-        if worker in job.loaded:
-            job.loaded.remove(worker)
+        if job.part_with(worker):
             job.tries = max(1, job.tries)
         elif not (worker.retired or worker.ran or worker.killed) or worker.hung:
             job.tries -= 1

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 from .._chunk import Block, Chunk
-from .._errors import RemoteError, RemoteTraceback, WorkerDied, short_repr
+from .._errors import RemoteError, WorkerDied, attach_traceback, short_repr
 from .._pickling import loads, unpack
 from .job import DELIVERIES
 
@@ -49,7 +48,7 @@ def blocks_of(
         try:
             read.append(unpack(data))
         except BaseException as unreadable:
-            blocks.append(Block(chunk, read, unreadable, 0.0, 0.0, 0.0, False))
+            blocks.append(Block.untimed(chunk, read, unreadable))
             read = []
     problem = None if error is None else read_error(error, traceback)
     return [*blocks, Block(chunk, read, problem, wall_s, cpu_s, queued_s, last, began_s)]
@@ -62,6 +61,5 @@ def read_error(data: bytes, traceback: str | None) -> BaseException:
         error: BaseException = loads(data)
     except BaseException as unreadable:  # its class is the user's, and may do anything
         error = RemoteError(f"an error that cannot be read here ({short_repr(unreadable)})")
-    with contextlib.suppress(BaseException):  # it may forbid attributes
-        error.__cause__ = RemoteTraceback(traceback or "")
+    attach_traceback(error, traceback or "")
     return error

@@ -1,4 +1,4 @@
-"""Starts an interpreter with pipes and a journal."""
+"""Starts an interpreter, with pipes and the memory for its notes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from itertools import count
 from typing import NamedTuple
 
-from .._worker.journal import SIZE, Journal
+from .._worker.notes import SIZE, Notes
 
 PIPE_BYTES = 1 << 20
 """Asked for on Linux, where 64 kB is the default: 50 MB then take 25 ms instead of 60."""
@@ -26,7 +26,7 @@ class Spawned(NamedTuple):
     """A process that was started, and what it shares with us."""
 
     process: subprocess.Popen[bytes]
-    journal: Journal
+    notes: Notes
 
 
 def spawn(environment: Mapping[str, str]) -> Spawned:
@@ -42,17 +42,17 @@ def spawn(environment: Mapping[str, str]) -> Spawned:
     # A process group of its own: Ctrl-C at the terminal goes to the caller, who decides.
     if sys.platform == "win32":
         name = f"autoexec-{os.getpid()}-{next(_numbers)}"
-        journal = Journal(mmap.mmap(-1, SIZE, tagname=name))
+        notes = Notes(mmap.mmap(-1, SIZE, tagname=name))
         group = subprocess.CREATE_NEW_PROCESS_GROUP
         process = subprocess.Popen(
             [*command, "-1", name], creationflags=group, stdin=pipe, stdout=pipe, env=environment
         )
-        return Spawned(process, journal)
+        return Spawned(process, notes)
     stdout = memory = -1
     try:
         stdout = _duplicate_stdout()
         memory = _memory()
-        journal = Journal(mmap.mmap(memory, SIZE))
+        notes = Notes(mmap.mmap(memory, SIZE))
         process = subprocess.Popen(
             [*command, str(stdout), str(memory)],
             process_group=0,
@@ -66,7 +66,7 @@ def spawn(environment: Mapping[str, str]) -> Spawned:
             if fd >= 0:
                 os.close(fd)
     _widen(process)
-    return Spawned(process, journal)
+    return Spawned(process, notes)
 
 
 def _duplicate_stdout() -> int:

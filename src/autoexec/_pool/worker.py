@@ -4,7 +4,7 @@
     pool <--blocks-- reader thread <--pipe--
 
 The reader turns what comes back into blocks, and the end of the pipe into `WorkerDied` for the
-items that were running, which the worker's journal tells.
+items that were running, which the worker's notes tell.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .. import _host, _thread_cache
+from .. import _children, _thread_cache
 from .._chunk import Block, Chunk
 from .._worker.frames import frame, read_frame
-from .._worker.journal import SLOTS
+from .._worker.notes import SLOTS
 from .death import describe_exit
-from .job import Job, unstarted
+from .job import Job
 from .outlet import Outlet
 from .said import blocks_of, death_of, never_received, read_error
 from .spawn import spawn
@@ -67,7 +67,7 @@ class Worker:
         """The time of day of that."""
         self._spawned = spawn(environment)
         self._process = self._spawned.process
-        _host.own_children.add(self._process.pid)
+        _children.ours.add(self._process.pid)
         assert self._process.stdin is not None
         self._outlet = Outlet(os.dup(self._process.stdin.fileno()))
         self._process.stdin.close()
@@ -151,7 +151,7 @@ class Worker:
         self._given[self._count] = _Given(chunk, job, slot)
         self.calls += count
         chunk.pid = self.pid
-        chunk.noted = partial(self._spawned.journal.started, slot, self._count)
+        chunk.noted = partial(self._spawned.notes.started, slot, self._count)
         self.tell("chunk", job.id, self._count, slot, chunk.budget_s, items)
 
     # --- Hearing it ---------------------------------------------------------------------------------
@@ -181,18 +181,18 @@ class Worker:
         self._bury(exit_text)
         self._pool.went_down(self, exit_text)
         self._outlet.close()
-        self._spawned.journal.close()
+        self._spawned.notes.close()
         pipe.close()
 
     def _reap(self) -> int:
         """The exit code of the process, which has closed its pipe and so is about to end."""
         try:
-            if not _host.reap(self._process, FAREWELL_S):
+            if not _children.reap(self._process, FAREWELL_S):
                 self.kill()  # a call has closed the pipe, and goes on
                 self.hung = True
-                _host.reap(self._process, None)
+                _children.reap(self._process, None)
         finally:
-            _host.own_children.discard(self._process.pid)
+            _children.ours.discard(self._process.pid)
         return self._process.returncode
 
     def _on_up(self) -> None:
@@ -209,16 +209,15 @@ class Worker:
             hear(kind, what)
 
     def _on_outcomes(self, number: int, values: list[Any], *rest: Any) -> None:
-        last = bool(rest[-2])
         if (given := self._given.get(number)) is None:
             return  # it was left behind
         chunk, job, slot = given
-        self._messages += job.host is None  # the others are not noted in the journal
+        self._messages += job.host is None  # the others keep no notes of results
         blocks = self._signed(blocks_of(chunk, values, *rest))
         chunk.arrived += sum(block.calls for block in blocks)
         if blocks[-1].error is not None:
             blocks[-1].error = self._reason(number, chunk.arrived - 1) or blocks[-1].error
-        if last:
+        if blocks[-1].last:
             self._given.pop(number, None)
             self._slots.append(slot)
             if self.retired and not self._given:
@@ -235,10 +234,10 @@ class Worker:
     def _bury(self, exit_text: str) -> None:
         """Report what was with it: what was running failed, what was finished has its result, the
         rest comes back."""
-        journal = self._spawned.journal
-        kept = journal.kept(self._messages)
+        notes = self._spawned.notes
+        kept = notes.kept(self._messages)
         lost = list(self._given.items())
-        starts = {number: journal.started(slot, number) for number, (_, _, slot) in lost}
+        starts = {number: notes.started(slot, number) for number, (_, _, slot) in lost}
         self.ran = any(starts.values())
         for number, (chunk, job, _) in lost:
             blocks: list[Block] = []
@@ -255,9 +254,9 @@ class Worker:
                 if job.undeliverable(chunk.first):
                     error = never_received(chunk, exit_text)
             if error is not None:
-                blocks.append(Block(chunk, [], error, 0.0, 0.0, 0.0, False))
+                blocks.append(Block.untimed(chunk, [], error))
                 chunk.arrived += 1
-            job.sink([*self._signed(blocks), unstarted(chunk)])
+            job.sink([*self._signed(blocks), Block.end_of(chunk)])
         self._given.clear()
 
     def _signed(self, blocks: list[Block]) -> list[Block]:
@@ -280,7 +279,7 @@ class Worker:
             if given.chunk is not chunk:
                 continue
             if given.job.host is not None:
-                if running := self._spawned.journal.running(given.slot, number):
+                if running := self._spawned.notes.running(given.slot, number):
                     self._stopping[number] = running - 1, error
                     self._give_up_within(number, given)
             else:
@@ -301,16 +300,16 @@ class Worker:
 
     def _end_in(self, number: int, given: _Given, error: BaseException) -> None:
         """End it in the call that it is in, and in no later one."""
-        journal = self._spawned.journal
-        if not (before := journal.running(given.slot, number)):
+        notes = self._spawned.notes
+        if not (before := notes.running(given.slot, number)):
             return
         self._stopping[number] = before - 1, error
         self._signal("SIGSTOP")
         time.sleep(0.001)  # a running process stops at its next return from the kernel
-        if journal.running(given.slot, number) != before:
+        if notes.running(given.slot, number) != before:
             self._signal("SIGCONT")  # that call has just ended: leave it at that
             return
-        journal.halt()
+        notes.halt()
         self._signal("SIGTERM")
         self._signal("SIGCONT")
 

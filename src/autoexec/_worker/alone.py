@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .._pickling import Wire
-    from .journal import Journal
+    from .notes import Notes
     from .outlet import Outlet
 
 ANNOUNCE_S = 0.01
 """Outcomes are sent after about this much work, errors at once: a message costs the parent 0.2 ms on
-a core that others could use, and nothing is lost by waiting, since the journal has it."""
+a core that others could use, and nothing is lost by waiting, since the notes have it."""
 _NONE = Chunk(0, [], "processes", "processes")
 
 
@@ -31,10 +31,10 @@ def _as_it_is(item: Any) -> Any:
 class Alone:
     """Calls one after another, on the main thread."""
 
-    def __init__(self, fn: Callable[[Any], Any], out: Outlet, journal: Journal) -> None:
+    def __init__(self, fn: Callable[[Any], Any], out: Outlet, notes: Notes) -> None:
         self._fn = fn
         self._out = out
-        self._journal = journal
+        self._notes = notes
 
     def run(self, number: int, slot: int, budget_s: float, items: list[Wire] | bytes) -> None:
         """Run a chunk, and send what came of it every few milliseconds.
@@ -49,7 +49,7 @@ class Alone:
             done = self._run_part(number, slot, given, read, done, until)
             if done < len(given) and until is not None and time.perf_counter() > until:
                 # Too long for what was expected: others may have nothing to do meanwhile.
-                self._send(number, Block(_NONE, [], None, 0.0, 0.0, 0.0, True))
+                self._send(number, Block.end_of(_NONE))
                 return
 
     def _run_part(
@@ -61,7 +61,7 @@ class Alone:
         done: int,
         until: float | None,
     ) -> int:
-        journal, clock, fn = self._journal, time.perf_counter, self._fn
+        notes, clock, fn = self._notes, time.perf_counter, self._fn
         part = Chunk(0, items, "processes", "processes", done)
         announce_at = clock() + ANNOUNCE_S
         position = done
@@ -70,11 +70,11 @@ class Alone:
             # Reading an item and pickling its result happen within the call, so that what goes
             # wrong with either, a crash included, is that item's error.
             nonlocal position
-            journal.start(slot, number, position + 1)
+            notes.start(slot, number, position + 1)
             result = pack(fn(read(item)))
-            kept = type(result) is bytes and journal.keep(position, result)
+            kept = type(result) is bytes and notes.keep(position, result)
             position += 1
-            if not kept or clock() > announce_at or journal.halted:
+            if not kept or clock() > announce_at or notes.halted:
                 part.recall()
             return result
 
@@ -83,13 +83,13 @@ class Alone:
             done += len(block.values) + (block.error is not None)
             position = done
             # Not noted after each call: should the worker be ended between two, the result of the
-            # first is in the journal, and no other was started.
-            journal.end(slot, number, done)
+            # first is in the notes, and no other was started.
+            notes.end(slot, number, done)
             block.last = done == len(items)
             if block.values or block.error is not None or block.last:
                 flush_prints()
                 self._send(number, block)
-            if journal.halted:
+            if notes.halted:
                 end_group()  # by a call that handled the request to end: no other may begin
 
         run_chunk(call, part, emit)
@@ -97,7 +97,7 @@ class Alone:
 
     def _send(self, number: int, block: Block) -> None:
         self._out.send(message_of(number, block))
-        self._journal.sent()
+        self._notes.sent()
 
     def stop(self, number: int) -> None:
         """Nothing: who could read the message is the one that runs the call."""

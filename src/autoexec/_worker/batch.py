@@ -15,8 +15,9 @@ from .._call import run_chunk
 from .._chunk import Chunk
 from .._errors import NotPicklable
 from .._pickling import dumps, loads
-from .calls import Outcome, initialize
+from .calls import Outcome
 from .errors import portable_error
+from .home import initialize
 
 TYPE_CHECKING = False  # type checkers take it for that of `typing`
 if TYPE_CHECKING:
@@ -54,8 +55,6 @@ class Recipe:
         self.host = host
         self.timeout_s = timeout_s
         self.error = error
-        self.width = 1
-        self.alone = False
 
 
 class Batch:
@@ -172,7 +171,7 @@ def _run(
         blocks = crew.run(recipe.timeout_s, late)
     else:
         blocks = _one_by_one(call, values, wanted)
-    return _packed([_outcome(block) for block in blocks])
+    return _packed([Outcome.of(block) for block in blocks])
 
 
 # --- The items ----------------------------------------------------------------------------------------
@@ -275,14 +274,6 @@ def _one_by_one(
 
 
 # --- The way home -------------------------------------------------------------------------------------
-
-
-def _outcome(block: Block) -> Outcome:
-    error, traceback = None, None
-    if block.error is not None:
-        error, traceback = portable_error(block.error)
-    times = block.wall_s, block.cpu_s, block.began_s, block.queued_s
-    return Outcome(list(block.values), error, traceback, *times)
 
 
 def _packed(outcomes: Outcomes) -> bytes:

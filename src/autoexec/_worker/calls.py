@@ -5,7 +5,6 @@ It imports little, since every worker of such an executor pays for it at its sta
 
 from __future__ import annotations
 
-import functools
 from pickle import PickleBuffer
 
 from .._call import run_chunk
@@ -13,6 +12,7 @@ from .._chunk import Block, Chunk
 from .._errors import short_repr
 from .._pickling import Portable, pack, unpack
 from .errors import portable_error
+from .home import at_home
 
 TYPE_CHECKING = False  # type checkers take it for that of `typing`
 if TYPE_CHECKING:
@@ -47,6 +47,15 @@ class Outcome:
         self.began_s = began_s
         self.queued_s = queued_s
 
+    @classmethod
+    def of(cls, block: Block) -> Outcome:
+        """What a block tells, with an error that can travel."""
+        error, traceback = None, None
+        if block.error is not None:
+            error, traceback = portable_error(block.error)
+        times = block.wall_s, block.cpu_s, block.began_s, block.queued_s
+        return cls(list(block.values), error, traceback, *times)
+
 
 Outcomes = list[Outcome]
 
@@ -56,11 +65,7 @@ def run_portable(fn: Portable, items: Portable) -> Outcomes:
     outcomes: Outcomes = []
 
     def emit(block: Block) -> None:
-        error, traceback = None, None
-        if block.error is not None:
-            error, traceback = portable_error(block.error)
-        times = block.wall_s, block.cpu_s, block.began_s
-        outcomes.append(Outcome(list(block.values), error, traceback, *times))
+        outcomes.append(Outcome.of(block))
 
     run_chunk(fn.value, Chunk(0, items.value, "external", "external"), emit)
     return outcomes
@@ -68,15 +73,12 @@ def run_portable(fn: Portable, items: Portable) -> Outcomes:
 
 # --- Single calls ------------------------------------------------------------------------------------
 
-_left: dict[str, Any] = {}
-"""What the initializer left in the globals of the caller's main program."""
-
 
 class Call:
     """A function and its arguments on their way to a worker, where they arrive as a tuple.
 
-    It is pickled when it is made, so by who wants the call: nobody else should run, wait for and
-    fail by what the classes of its arguments do then.
+    It is pickled when it is made, on the thread that wants the call: pickling runs code of the arguments'
+    classes, and nobody else should run that, wait for it, or fail because of it.
 
     Raises:
         NotPicklable: It cannot travel.
@@ -122,57 +124,10 @@ def _name(value: object) -> str:
 def run_call(call: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]) -> Any:
     """Make a call that has arrived."""
     fn, arguments, keywords = call
-    return _at_home(fn)(*arguments, **keywords)
+    return at_home(fn)(*arguments, **keywords)
 
 
 def run_each(fn: Callable[..., Any], inputs: Iterable[tuple[Any, ...]]) -> list[Any]:
     """Call the function with each of the arguments."""
-    fn = _at_home(fn)
+    fn = at_home(fn)
     return [fn(*arguments) for arguments in inputs]
-
-
-def initialize(fn: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    """Call an initializer, and keep the globals that it sets for the calls to come.
-
-    Functions of the main program travel by value, each with globals of its own, so a call would
-    not see them otherwise.
-    """
-    fn(*arguments)
-    own = _main_globals(fn)
-    _left.update({name: value for name, value in own.items() if not name.startswith("__")})
-
-
-def _at_home(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, which sees what the initializer left."""
-    _main_globals(fn).update(_left)
-    return fn
-
-
-class AtHome:
-    """A function on its way to workers with an initializer, where it arrives as itself, and sees
-    what that has left."""
-
-    def __init__(self, fn: Any) -> None:
-        self._fn = fn
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _settle_in, (self._fn,)
-
-
-def _settle_in(fn: Any) -> Any:
-    layer = fn
-    while layer is not None:
-        _at_home(layer)
-        layer = getattr(layer, "__wrapped__", None)
-    return fn
-
-
-def _main_globals(fn: Any) -> dict[str, Any]:
-    """The globals of a function of the main program; of any other, an empty dictionary."""
-    while isinstance(fn, functools.partial):
-        fn = fn.func
-    fn = getattr(fn, "__func__", fn)  # of a method
-    if not hasattr(fn, "__globals__"):
-        fn = type(fn).__call__  # of an object that can be called
-    own: dict[str, Any] = getattr(fn, "__globals__", {})
-    return own if own.get("__name__") == "__main__" else {}

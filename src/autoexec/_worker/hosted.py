@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .._chunk import Block
     from .._pickling import Wire
-    from .journal import Journal
+    from .notes import Notes
     from .outlet import Outlet
 
 
@@ -32,14 +32,14 @@ class Hosted:
     """
 
     def __init__(
-        self, fn: Callable[[Any], Any], out: Outlet, journal: Journal, host: Any, width: int
+        self, fn: Callable[[Any], Any], out: Outlet, notes: Notes, host: Any, width: int
     ) -> None:
         self._out = out
-        self._journal = journal
+        self._notes = notes
         self._numbers: dict[Chunk, int] = {}
         self._outcomes: SimpleQueue[Any] = SimpleQueue()
         threading.Thread(target=self._send, name="autoexec-sender", daemon=True).start()
-        calls = _portable_calls(fn, journal, getattr(host, "asynchronous", False))
+        calls = _portable_calls(fn, notes, getattr(host, "asynchronous", False))
         self._executor = host(calls, self._sink)
         self._executor.open(width)
 
@@ -99,19 +99,19 @@ class Hosted:
 
 
 def _portable_calls(
-    fn: Callable[[Any], Any], journal: Journal, asynchronous: bool
+    fn: Callable[[Any], Any], notes: Notes, asynchronous: bool
 ) -> Callable[[Any], Any]:
     async def call_async(noted: tuple[int, int, int, Wire]) -> Wire:
-        journal.start(*noted[:3])
+        notes.start(*noted[:3])
         result = fn(unpack(noted[3]))
         packed = pack(await result if hasattr(result, "__await__") else result)
-        journal.end(*noted[:3])
+        notes.end(*noted[:3])
         return packed
 
     def call(noted: tuple[int, int, int, Wire]) -> Wire:
-        journal.start(*noted[:3])
+        notes.start(*noted[:3])
         packed = pack(fn(unpack(noted[3])))
-        journal.end(*noted[:3])  # it does not take any longer, however late that is heard
+        notes.end(*noted[:3])  # it does not take any longer, however late that is heard
         return packed
 
     return call_async if asynchronous else call

@@ -11,7 +11,7 @@ Messages in:
     ("end",)
 Messages out:
     ("up",)
-    ("loaded", id) or ("refused", id, text)
+    ("loaded", id) or ("refused", id, error, text)
     ("outcomes", number, values, error, traceback, wall_s, cpu_s, queued_s, last,
      began_s)
     ("said", kind, what)                     a log record or a warning
@@ -33,7 +33,7 @@ from .._pickling import unpack
 from .alone import Alone
 from .errors import pack_error
 from .frames import read_frame
-from .journal import SIZE, Journal
+from .notes import SIZE, Notes
 from .outlet import Outlet, end_group
 
 TYPE_CHECKING = False  # type checkers take it for that of `typing`
@@ -44,28 +44,28 @@ if TYPE_CHECKING:
     from .hosted import Hosted
 
 
-def main(stdout_fd: int, journal: str) -> None:
+def main(stdout_fd: int, notes: str) -> None:
     """Serve until the parent says that it is over, or is gone.
 
     Args:
         stdout_fd: Descriptor of the parent's standard output, or -1 where none was passed on.
-        journal: Descriptor of the journal's memory, or its name.
+        notes: Descriptor of the memory for its notes, or the name of that.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
     pipe_in, pipe_out = _take_pipes(stdout_fd)
-    worker = _Worker(pipe_in, Outlet(pipe_out), Journal(_memory(journal)))
+    worker = _Worker(pipe_in, Outlet(pipe_out), Notes(_memory(notes)))
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=worker.forked)
     threading.Thread(target=_watch, args=(worker, pipe_in.fileno()), daemon=True).start()
     worker.serve()
 
 
-def _memory(journal: str) -> mmap.mmap:
-    if journal.isdecimal():
-        memory = mmap.mmap(int(journal), SIZE)
-        os.close(int(journal))  # the map has a descriptor of its own
+def _memory(notes: str) -> mmap.mmap:
+    if notes.isdecimal():
+        memory = mmap.mmap(int(notes), SIZE)
+        os.close(int(notes))  # the map has a descriptor of its own
         return memory
-    return mmap.mmap(-1, SIZE, tagname=journal)  # type: ignore[call-arg, unused-ignore]  # Windows
+    return mmap.mmap(-1, SIZE, tagname=notes)  # type: ignore[call-arg, unused-ignore]  # Windows
 
 
 def _take_pipes(stdout_fd: int) -> tuple[IO[bytes], int]:
@@ -97,10 +97,10 @@ def _watch(worker: _Worker, fd: int) -> None:
 
 
 class _Worker:
-    def __init__(self, pipe: IO[bytes], out: Outlet, journal: Journal) -> None:
+    def __init__(self, pipe: IO[bytes], out: Outlet, notes: Notes) -> None:
         self._pipe = pipe
         self._out = out
-        self._journal = journal
+        self._notes = notes
         self._jobs: dict[int, Alone | Hosted] = {}
         self.ending = False
 
@@ -146,11 +146,11 @@ class _Worker:
         try:
             fn = unpack(function)
             if host is None:
-                self._jobs[job] = Alone(fn, self._out, self._journal)
+                self._jobs[job] = Alone(fn, self._out, self._notes)
             else:
                 from .hosted import Hosted
 
-                self._jobs[job] = Hosted(fn, self._out, self._journal, unpack(host), width)
+                self._jobs[job] = Hosted(fn, self._out, self._notes, unpack(host), width)
         except BaseException as exc:
             self._refuse(job, exc)
         else:

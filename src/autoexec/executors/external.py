@@ -9,7 +9,7 @@ from concurrent.futures import CancelledError, Future
 from functools import partial
 from typing import Any
 
-from .._batches import blocks_of, failed
+from .._blocks import blocks_of, failed
 from .._chunk import Chunk
 from .._pickling import Portable
 from .._types import Broken, Sink

@@ -107,12 +107,7 @@ class TasksExecutor:
         self._stopped[chunk] = error
         self._gave_up = True
         self._flush()
-        self._sink(
-            [
-                Block(chunk, [], error, 0.0, 0.0, 0.0, False),
-                Block(chunk, [], None, 0.0, 0.0, 0.0, True),
-            ]
-        )
+        self._sink([Block.untimed(chunk, [], error), Block.end_of(chunk)])
         task.cancel()
         if chunk.partial is None:  # it had not begun, so nothing of it ever runs
             self._forget(chunk, 0)

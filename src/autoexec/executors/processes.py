@@ -12,8 +12,8 @@ from .._pool import shared
 from .._pool.job import Job
 from .._pool.pool import Initializer, Pool
 from .._types import Lane, Sink
-from .._worker.calls import AtHome, initialize
-from .._worker.journal import SLOTS
+from .._worker.home import AtHome, initialize
+from .._worker.notes import SLOTS
 
 
 class ProcessesExecutor:

@@ -124,10 +124,7 @@ class ThreadsExecutor:
             values = list(chunk.partial)
             if chunk.arrived + len(values) >= chunk.overdue:
                 return  # that call has just ended, and the chunk ends by itself
-            blocks = [
-                Block(chunk, values, error, 0.0, 0.0, 0.0, False),
-                Block(chunk, [], None, 0.0, 0.0, 0.0, True),
-            ]
+            blocks = [Block.untimed(chunk, values, error), Block.end_of(chunk)]
             self._given_up.add(chunk)
             self._started -= 1
             self._wanted += not self._todo.empty()  # they may all wait for this very thread

@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import examples
 
-from autoexec._worker.journal import SIZE, SLOTS, Journal
+from autoexec._worker.notes import SIZE, SLOTS, Notes
 
 
-def pair() -> tuple[Journal, Journal]:
-    """The journal as a worker has it, and as its parent does."""
+def pair() -> tuple[Notes, Notes]:
+    """The notes as a worker has it, and as its parent does."""
     memory = mmap.mmap(-1, SIZE)
-    return Journal(memory), Journal(memory)
+    return Notes(memory), Notes(memory)
 
 
 # --- What was started --------------------------------------------------------------------------------
@@ -45,35 +45,35 @@ def test_a_slot_that_was_never_used_has_nothing_started() -> None:
 
 
 def test_once_it_is_closed_nothing_is_started() -> None:
-    journal = Journal(mmap.mmap(-1, SIZE))
-    journal.start(0, 1, 5)
-    journal.close()
-    assert (journal.started(0, 1), journal.running(0, 1)) == (0, 0)
+    notes = Notes(mmap.mmap(-1, SIZE))
+    notes.start(0, 1, 5)
+    notes.close()
+    assert (notes.started(0, 1), notes.running(0, 1)) == (0, 0)
 
 
 WRITER = """
 import mmap, sys
-from autoexec._worker.journal import SIZE, Journal
+from autoexec._worker.notes import SIZE, Notes
 with open(sys.argv[1], "r+b") as file:
-    journal = Journal(mmap.mmap(file.fileno(), SIZE))
-journal.start(3, 7, 1)
+    notes = Notes(mmap.mmap(file.fileno(), SIZE))
+notes.start(3, 7, 1)
 print("there", flush=True)
 while True:
     for count in range(1, 1000):
-        journal.start(3, 7, count)
-        journal.end(3, 7, count)
+        notes.start(3, 7, count)
+        notes.end(3, 7, count)
 """
 
 
 def test_at_no_moment_is_a_note_half_written(tmp_path: Path) -> None:
     # A worker may be killed at any, and what its parent then reads is what it goes by.
-    shared = tmp_path / "journal"
+    shared = tmp_path / "notes"
     shared.write_bytes(bytes(SIZE))
     command = [sys.executable, "-c", WRITER, str(shared)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as worker, shared.open("r+b") as file:
         assert worker.stdout is not None
         assert worker.stdout.readline().split() == [b"there"]
-        parent = Journal(mmap.mmap(file.fileno(), SIZE))
+        parent = Notes(mmap.mmap(file.fileno(), SIZE))
         seen = {parent.started(3, 7) for _ in range(200_000)}
         worker.kill()
     assert seen <= set(range(1, 1000))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from autoexec._reach import kept_here
+from autoexec._ties import kept_here
 
 lock = threading.Lock()
 slots = threading.Semaphore(2)

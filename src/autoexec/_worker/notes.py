@@ -31,7 +31,7 @@ in a chunk, and bytes in the memory."""
 _LOW = (1 << _HIGH) - 1
 
 
-class Journal:
+class Notes:
     """The notes; the memory is shared between a worker and its parent."""
 
     def __init__(self, memory: mmap.mmap) -> None:
