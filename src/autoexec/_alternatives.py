@@ -52,9 +52,9 @@ little (a 20 ms wait is then 12,800 calls a second, more than one GIL can make).
 TASK_CEILING = 5_000
 """The same for tasks on an event loop, which cost 5 µs and 3 kB each."""
 HAND_SHARE = 0.1
-"""Share by which calls take longer in this process than in a worker: 2.3 ms for 2.0 to 2.1, on two cores, as the
-thread that hears of outcomes 150 times a second has the caches and what the core has learned of the next branch
-for itself. (One call in ten of 40 ms: 1.08 s for 1.03; even calls of 2 ms: 1.13 for 1.09.)"""
+"""Share by which calls take longer in this process than in a worker: 2.3 ms for 2.0 to 2.1, on two cores, because
+the thread that hears of outcomes, 150 times a second, evicts the call's data from the caches and from the
+branch predictor. (One call in ten of 40 ms: 1.08 s for 1.03; even calls of 2 ms: 1.13 for 1.09.)"""
 HAND_CORES = 4
 """Cores up to which calls go on in this process beside its workers: a quarter of the work is worth
 that it hears of outcomes up to 5 ms late, the time for which another thread may keep the GIL."""

@@ -124,8 +124,8 @@ def run_parallel(fn: Callable[..., Any], items: Iterable[Any], **options: Any) -
             in it is logged once, and the run goes on.
         initializer: Called once in each worker process, with `initargs`; on other backends not at
             all. Such a run has worker processes of its own.
-        max_tasks_per_child: Items after which a worker process is replaced, or chunks of
-            `chunksize` items together have that many.
+        max_tasks_per_child: Items after which a worker process is replaced; with `chunksize`, after
+        the chunk that reaches that number.
         seed: Gives each item a random stream of its own: see `item_random`.
         context: Context variables (a list of them) whose values calls in other processes see too;
             on threads and event loops calls see all of the caller's. A value must be picklable.
@@ -148,8 +148,8 @@ def run_parallel(fn: Callable[..., Any], items: Iterable[Any], **options: Any) -
         WorkerDied: A worker process ended while it ran the item.
         ItemTimeout: The call of an item took longer than `timeout`.
         DeadlineExceeded: The run took longer than `deadline`; what was done is in its `finished`.
-        RunAborted: It ended for another reason that is no item's, such as an executor that broke; so
-            it is there.
+        RunAborted: The run ended for a reason that concerns no single item, such as a broken
+        executor; what was done is in its `finished`, too.
         Exception: What `fn` raised, or what the input raised after the items before it.
     """
     return start(fn, items, resolve(options))

@@ -17,8 +17,8 @@ FULL = 0.8
 """Share of all cores that calls and their child processes keep busy from which more at once only wait
 for each other."""
 USED = 0.85
-"""Multiple of the share of its time that a call computes when alone, below which calls that have a core beside others,
-or want one, wait for each other. Hashing, compression, image resizing and large arrays: 0.99 to 1.0, beside two other
+"""Calls wait for each other if, beside others, they have or want a core for less than this multiple of the
+share of time that they compute when alone. Hashing, compression, image resizing and large arrays: 0.99 to 1.0, beside two other
 programs on two cores 0.97 to 1.0; SQLite queries with a connection each, which share the locks of its allocator: 0.76
 to 0.83 (250 of 2 ms: 0.42 s, in two processes 0.28)."""
 INNER_OWN = 0.3

@@ -31,8 +31,8 @@ def process_cpu_s() -> float:
 
 GAP_S = 0.001
 GAP_SHARE = 0.1
-"""Who computes for all but so much of the time computes, whether it wanted a core meanwhile or not: to ask would
-be to wait for the GIL three times, so that a look at such a call took 22 ms, not 6."""
+"""A call that computes for all but this much of its time counts as computing, whether or not it waited for a
+core. Asking the kernel would mean waiting for the GIL three times, so that a look at such a call took 22 ms, not 6."""
 AWAY_S = 0.003
 """Less is not asked for: the host tells in ticks of 10 ms."""
 LOOKING_S = 0.001

@@ -126,7 +126,7 @@ _SEVERAL = (tuple, list, dict)
 
 
 def for_iterators(error: BaseException) -> BaseException:
-    """What an iterator raises for it: two there are that would be taken for its end (PEP 479)."""
+    """What an iterator raises instead: two exceptions would be taken for its end (PEP 479)."""
     if not isinstance(error, (StopIteration, StopAsyncIteration)):
         return error
     instead = RuntimeError(

@@ -22,7 +22,7 @@ the heartbeat says: under the GIL it is 1.0, and 1.05 with the rest of the proce
 BEFORE_HALVING_S = 0.1
 """Overlap, and threads within calls, are remembered for about twice as long as this."""
 SPINNING = 0.15
-"""Cores kept busy by other threads from which there may be room for one thread of ours less."""
+"""If other threads keep at least this many cores busy, there may be room for one thread fewer of ours."""
 LONGEST_BEAT_S = 0.01
 """Looks that are further apart are no watching."""
 SPINNING_S = 0.3

@@ -97,9 +97,9 @@ def iter_parallel(
 ) -> ResultIterator[Any]:
     """Call `fn` on every item, and hand on the results one by one.
 
-    Like `run_parallel`, but lazy: the input may be without end, and never are more than `buffersize`
-    of its items between it and you. Nothing starts before the first `next`; from then on your own
-    pace is that of the intake: new calls start while you wait for a result. What is ready is handed on
+    Like `run_parallel`, but lazy: the input may be without end, and at most `buffersize` of its
+    items are taken and not yet handed to you. Nothing starts before the first `next`; from then on
+    items are taken at your pace: new calls start while you wait for a result. What is ready is handed on
     before an input that may block is asked for more.
 
         with iter_parallel(fetch, urls, on_error="return") as results:
@@ -310,7 +310,7 @@ def aiter_parallel(
 ) -> AsyncResultIterator[Any]:
     """Call `fn` on every item, and hand on the results one by one within an event loop.
 
-    As `iter_parallel` does, and where as `arun_parallel` does:
+    Results come as with `iter_parallel`; calls run where `arun_parallel` runs them:
 
         async with aiter_parallel(fetch, urls) as results:
             async for result in results:

@@ -1,6 +1,6 @@
 """The standard library's `ProcessPoolExecutor`, on the worker processes of this package.
 
-A worker that dies takes only the call with it that it ran; functions need not be importable.
+When a worker dies, only the call that it was running is lost; functions need not be importable.
 """
 
 from __future__ import annotations

@@ -27,9 +27,9 @@ FULL = 0.8
 """Share of the time that this process has computed from which it may be at the limit of its GIL. Requests to a
 server on the same machine that compute for 0.7 ms each come to 0.6 or 0.7."""
 TAKEN_S = 0.0045
-"""A look that is so late, while this process computes, found the GIL taken, as did the next: who has it keeps it
-for 5 ms, and those requests for 1 to 4. Who wants it has computed next to nothing then, and does not wait all the
-same."""
+"""A look this late, while the process computes, found the GIL taken, and so the next look counts as well: a
+call that computes keeps it for 5 ms, those requests for 1 to 4. A call that queues for the GIL has computed
+next to nothing by then, and yet is not waiting."""
 
 
 class Launch:

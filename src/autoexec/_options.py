@@ -72,7 +72,8 @@ class CommonOptions(TypedDict, total=False):
     seed: int | None
     """Gives each item a random stream of its own, see `item_random`."""
     context: Iterable[ContextVar[Any]]
-    """Context variables whose values calls in other processes see as well; the others see all."""
+    """Context variables whose values are passed to calls in other processes; calls in this one see
+    all of the caller's."""
     resume: str | Path | None
     """A file that keeps what is done: a run that finds it there makes only the calls that it lacks."""
     resume_failed: bool

@@ -82,8 +82,8 @@ class Pace:
 
     @property
     def at_once(self) -> int | None:
-        """The best number as far as it is known; None if it was not looked for. A round that the end of the run
-        cut short counts if half as many as it may have had brought more than those before: 5,000 coroutines that
+        """The best number as far as it is known; None if it was not looked for. A round cut short by the end
+        of the run counts if at least half of its calls returned, at a higher rate than before: 5,000 coroutines that
         sleep for 20 ms were done in the second, so that every run began with a fifth of them."""
         state = self._ramp
         if state is None or not state.best:

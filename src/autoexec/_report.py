@@ -132,8 +132,8 @@ class Report(NamedTuple):
 
     @property
     def speedup(self) -> float:
-        """How many times as long all calls take one after another. Where calls share cores or the
-        GIL, they take longer for it, so it is then the most that it can be."""
+        """How many times as long all calls take one after another. Calls that share cores or the
+        GIL take longer than they would alone, so then it is an upper bound."""
         return self.calls_s / self.seconds if self.seconds else 0.0
 
     def to_dict(self) -> dict[str, Any]:

@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
 TOGETHER_S = 1e-4
-"""Outcomes that follow each other so closely are taken together once nothing is left to send: to see what is
-to be done after each took 60 µs, in which those that had ended as well waited for the GIL."""
+"""Outcomes that follow each other so closely are taken together once nothing is left to send: working out
+what to do after each one took 60 µs, during which other calls that had ended waited for the GIL."""
 
 
 class Run:

@@ -15,10 +15,12 @@ TURNS_CALLS = 16
 BESIDE = 16
 """Dispatches beside others before it is said for how much of their time they have a core."""
 NOT_LOOKED = 0.05
-"""Share of its time without computing from which a dispatch that never wanted a core was not looked at: one that was
+"""A dispatch that did not compute for more than this share of its time, and shows no wait for a core, was not
+looked at: one that was
 blocked, and is looked at, has wanted one for a moment."""
 FADES = 0.03
-"""Share by which what was not seen anew in a run nears 1: 0.76 is believed for sixteen more, then threads are tried."""
+"""In each run that does not see it anew, the share moves this fraction of the way to 1: 0.76 is believed for
+sixteen more runs, then threads are tried."""
 GAP_S = 0.001
 """Without computing for so long, a call has waited for something."""
 OTHER = 2.0

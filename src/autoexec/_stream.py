@@ -249,8 +249,8 @@ class ResultIterator(Generic[R_co]):
 
 
 def report_before(make: Callable[[Settings], Run], settings: Settings) -> Report:
-    """That of a run before its first result was asked for: of another, which never begins, so that no
-    clock starts and no bar is drawn."""
+    """The report before the first result was asked for. It is that of a run made for this only, which never
+    begins: no clock starts, and no bar is drawn."""
     run = make(settings._replace(progress=False))
     return report_of(run)._replace(options=settings.given)
 

@@ -8,9 +8,9 @@
 
 Batches go to worker processes; they are not measured first, unlike the calls of a run. What libraries
 hand to joblib is made for processes: it changes its own arguments (scikit-learn fits the very
-estimators that it passes) and relies on it that nobody sees that, so calls seen here would be tied to
-this process as soon as the first had changed its item. Who knows that a call releases the GIL says so
-by `prefer="threads"`, which is heeded.
+estimators that it passes) and relies on nobody seeing that, so calls measured here would be tied to
+this process as soon as the first had changed its item. If you know that a call releases the GIL,
+pass `prefer="threads"`, which is respected.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class AutoexecBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[m
     """
 
     default_n_jobs = -1
-    """Who asks for this backend wants all cores, unless he says how many."""
+    """All cores, unless the caller says how many."""
     supports_inner_max_num_threads = True
     supports_retrieve_callback = True
     parallel: Any

@@ -18,8 +18,8 @@ _ids = count(1)
 TRIES = 3
 """Workers that may die while they load the function before it is taken to kill them."""
 DELIVERIES = 5
-"""Workers that may die as they receive an item, which may not fit into their memory, before it is taken to
-kill them. Without, 104 had done so within 12 s."""
+"""How many workers may die on receiving an item, which may not fit into their memory, before the item is
+blamed. Without this limit, 104 died within 12 s."""
 
 
 class Job:

@@ -26,9 +26,10 @@ class Hosted:
 
     The parent says which, by a class that is read here, since this side knows no executors.
 
-    Outcomes are sent by a thread of its own, which takes along all that there are. Who writes to the pipe lets
-    go of the GIL, and is after all others that want it: where each call sent its own, and held the lock of the
-    way out meanwhile, the parent heard of the first fifty calls of 5 ms after 0.2 s, all at once.
+    Outcomes are sent by a thread of its own, which takes along all that there are. Writing to the pipe
+    releases the GIL, and the writer then queues behind all who want it: when each call sent its own outcome,
+    holding the outlet's lock meanwhile, the parent heard of the first fifty 5 ms calls only after 0.2 s, all
+    at once.
     """
 
     def __init__(
