@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from typing import Any
 
 import pytest
@@ -54,7 +55,93 @@ def test_a_traceback_that_cannot_be_formatted_is_told_in_a_line() -> None:
 def test_an_exception_that_ends_the_program_on_its_way_does_not(kind: type[Exception]) -> None:
     data, text = pack_error(kind("oops"))
     assert kind.__name__ in text
-    assert isinstance(loads(data), kind if kind is ExitsAsText else RemoteError)
+    assert isinstance(loads(data), kind)
+
+
+# --- Copies of what pickle cannot make again -----------------------------------------------------------
+
+
+class Refused(Exception):
+    """As many are written: its text is made of its arguments."""
+
+    def __init__(self, status: int, *, reason: str) -> None:
+        super().__init__(f"{status}: {reason}")
+        self.status = status
+        self.lock = threading.Lock()
+
+
+class Missing(OSError):
+    """Pickles well, and is then made of the wrong arguments."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(2, "not here", path)
+
+
+class Slotted(Exception):
+    __slots__ = ("first", "second")
+
+    def __init__(self, first: int, second: int) -> None:
+        super().__init__("slots")
+        self.first = first
+
+
+class Forbids(Exception):
+    """Has no attributes but what it was made with."""
+
+    def __init__(self, one: int, other: int) -> None:
+        super().__init__(one, other)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise RuntimeError(name)
+
+
+class Numbered(Exception):
+    def __init__(self, number: int) -> None:
+        super().__init__(f"number {number}")
+        self.number = number
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Refused(503, reason="busy"),
+        Missing("/none"),
+        Slotted(1, 2),
+        Forbids(1, 2),
+        Numbered(7),
+        ValueError(object()),
+        UnicodeDecodeError("utf-8", b"abc", 1, 2, "bad"),
+    ],
+)
+def test_what_pickle_cannot_make_again_is_of_its_class_all_the_same(error: Exception) -> None:
+    again = loads(pack_error(error)[0])
+    assert type(again) is type(error)
+    assert isinstance(error, ValueError) or str(again) == str(error)
+
+
+def test_a_copy_has_the_attributes_that_can_travel_and_says_which_cannot() -> None:
+    refused = loads(pack_error(Refused(503, reason="busy"))[0])
+    assert refused.status == 503
+    assert refused.__notes__ == ["It has lost .lock on its way from a worker process."]
+    assert loads(pack_error(Missing("/none"))[0]).filename == "/none"
+    slotted = loads(pack_error(Slotted(1, 2))[0])
+    assert slotted.first == 1 and not hasattr(slotted, "second")
+
+
+class Group(ExceptionGroup[Exception]):
+    """Cannot be made of its arguments by its base either."""
+
+    def __new__(cls, text: str, errors: list[Exception], more: int) -> Group:
+        return super().__new__(cls, text, errors)
+
+    def __init__(self, text: str, errors: list[Exception], more: int) -> None:
+        super().__init__(text, errors)
+
+
+def test_what_cannot_be_copied_has_a_stand_in() -> None:
+    again = loads(pack_error(Group("oops", [ValueError(1)], 5))[0])
+    assert isinstance(again, RemoteError)
+    assert "Group: oops" in str(again)
 
 
 @pytest.mark.timeout(60)
