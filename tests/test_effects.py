@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import functools
 import math
+import random
 import re
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator
@@ -666,3 +667,25 @@ def test_a_captured_variable_may_not_be_assigned_yet() -> None:
     assert change(fn, 0) is None
     later = 1
     assert fn(1) == later
+
+
+# --- Random generators -------------------------------------------------------------------------------
+
+
+class Simulation:
+    def __init__(self, rng: Any) -> None:
+        self.rng = rng
+
+    def step(self, item: Any) -> Any:
+        return self.rng.random()
+
+
+def test_a_generator_that_has_drawn_is_not_as_it_was() -> None:
+    assert change(Simulation(random.Random(1)).step, 0) == "its Simulation object.rng"
+    assert change(Simulation(random.SystemRandom()).step, 0) is None
+
+
+def test_a_generator_of_numpy_that_has_drawn_is_not_as_it_was() -> None:
+    numpy = pytest.importorskip("numpy")
+    assert change(Simulation(numpy.random.default_rng(1)).step, 0) == "its Simulation object.rng"
+    assert change(Simulation(numpy.random.RandomState(1)).step, 0) is not None

@@ -6,6 +6,7 @@ import ctypes
 import functools
 import io
 import pickle
+import random
 import subprocess
 import sys
 import threading
@@ -897,3 +898,17 @@ def test_functions_of_the_main_program_travel_from_a_process_that_multiprocessin
         [sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False
     )
     assert (ran.stdout, ran.stderr) == ("[0, 1, 4, 9]\n", "")
+
+
+def test_functions_of_random_are_those_of_the_other_side() -> None:
+    numpy = pytest.importorskip("numpy")
+    drawn = random.random
+    many = functools.partial(random.randint, 0, 10**9)
+    for fn in (drawn, lambda: drawn(), many, numpy.random.rand):
+        there = unpack(pack_function(fn))
+        values = []
+        for _ in range(2):  # a copy of the state would not begin anew
+            random.seed(3)
+            numpy.random.seed(3)
+            values.append(there())
+        assert values[0] == values[1]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import queue
+import random
 import threading
 from collections.abc import Callable
 from datetime import date
+from random import random as draw_anew
 from typing import Any
 
 import pytest
@@ -29,6 +32,31 @@ class Client:
 
 
 client = Client()
+numbers = itertools.count()
+rest = iter([1, 2, 3])
+dice = random.Random(7)
+roll = dice.random
+safe = random.SystemRandom()
+
+
+def counts(x: int) -> int:
+    return next(numbers)
+
+
+def takes_one(x: int) -> int:
+    return next(rest)
+
+
+def rolls(x: int) -> float:
+    return dice.random()
+
+
+def rolls_by_method(x: int) -> float:
+    return roll()
+
+
+def draws_from_what_each_process_has(x: int) -> float:
+    return draw_anew() + random.random() + safe.random()
 
 
 def waits_for_a_lock(x: int) -> int:
@@ -90,6 +118,29 @@ def test_locks_and_queues_keep_a_function_here(
     reason = kept_here(fn, loop_bound=loop_bound)
     assert reason is not None
     assert repr(name) in reason
+
+
+@pytest.mark.parametrize(
+    ("fn", "name"),
+    [(counts, "numbers"), (takes_one, "rest"), (rolls, "dice"), (rolls_by_method, "roll")],
+)
+def test_what_goes_on_from_call_to_call_keeps_a_function_here(
+    fn: Callable[..., Any], name: str
+) -> None:
+    assert repr(name) in (kept_here(fn, loop_bound=False) or "")
+
+
+def test_what_each_process_has_for_itself_does_not() -> None:
+    assert kept_here(draws_from_what_each_process_has, loop_bound=False) is None
+
+
+def test_generators_of_numpy_keep_a_function_here() -> None:
+    numpy = pytest.importorskip("numpy")
+    rng, old = numpy.random.default_rng(0), numpy.random.RandomState(0)
+    rand = numpy.random.rand  # of the state that each process has
+    assert "'rng'" in (kept_here(lambda x: rng.random(), loop_bound=False) or "")
+    assert "'old'" in (kept_here(lambda x: old.rand(), loop_bound=False) or "")
+    assert kept_here(lambda x: rand(), loop_bound=False) is None
 
 
 def test_a_client_keeps_a_coroutine_function_here() -> None:

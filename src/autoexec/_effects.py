@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import pickle
 import sys
 import types
 import zlib
@@ -19,6 +20,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ._reach import functions_of, layers, reach_of
+from ._seed import draws
 
 NODES = 300
 """Objects looked at for one comparison: about 0.1 ms."""
@@ -106,12 +108,14 @@ def _visit(
 
 
 def _extent(value: Any) -> Any:
-    """How much a container holds, or what a buffer holds."""
+    """How much a container holds, what a buffer holds, or how far a random generator has come."""
     if isinstance(value, (set, frozenset)):
         # Order is stable while a set is unchanged; ids say which elements, without comparing them.
         return len(value), hash(tuple(id(part) for part in itertools.islice(value, NODES)))
     if isinstance(value, (list, tuple, dict, deque)):
         return len(value)
+    if draws(value):
+        return zlib.crc32(pickle.dumps(value))
     try:
         view = memoryview(value)
     except (TypeError, ValueError, BufferError, NotImplementedError):

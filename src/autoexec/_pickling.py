@@ -14,6 +14,7 @@ import io
 import pickle
 import sys
 import threading
+import types
 from itertools import chain
 from weakref import WeakSet
 
@@ -141,7 +142,7 @@ def _dumps(
     aside = None if buffers is None else stays
     try:
         data = _dumps_with(pickle.Pickler, value, aside, texts)
-        if b"_main__" not in data:  # of `MAIN`
+        if not any(name in data for name in _NOT_AS_IT_IS):
             return data
     except BaseException as exc:
         # Any class may raise anything here; cloudpickle can do more, so it is tried.
@@ -188,6 +189,10 @@ def _leaving_out(found: list[pickle.PickleBuffer], pickler: Any) -> Any:
     return Writer
 
 
+_NOT_AS_IT_IS = (b"_main__", b"Random", b"randomstate")
+"""What is in a pickle of something of `MAIN`, or of a method such as `random.random`: it would go with the state of its
+generator, and each worker draw the same."""
+_METHODS = (types.MethodType, types.BuiltinMethodType)
 MAIN = ("__main__", "__mp_main__")
 """The main program: what it has no worker can import. In a process that `multiprocessing` has started it has
 the second name."""
@@ -195,9 +200,9 @@ _pickler_by_value: Any = None
 
 
 def _by_value() -> Any:
-    """The pickler that can do more, with three differences. Code is still of the file that it is from, for
+    """The pickler that can do more, with four differences. Code is still of the file that it is from, for
     tracebacks and warnings to say so: from 3.1.3 it is of "<dynamic-code>". What `functools` makes of
-    functions of the main program goes by value like these. And a class that is there already stays as it is."""
+    functions of the main program goes by value like these. A class that is there already stays as it is. And `random.random` is that of the other side."""
     global _pickler_by_value
     if _pickler_by_value is None:
         # 20 ms, which runs without processes should not pay.
@@ -233,6 +238,8 @@ def _by_value() -> Any:
             dispatch_table = table
 
             def reducer_override(self, obj: Any) -> Any:
+                if isinstance(obj, _METHODS) and is_named(obj):
+                    return getattr, (sys.modules[type(obj.__self__).__module__], obj.__name__)
                 reduced = super().reducer_override(obj)
                 if isinstance(obj, type) and isinstance(reduced, tuple) and len(reduced) == 6:
                     if obj not in _foreign_classes:
@@ -300,6 +307,14 @@ def is_importable(named: Any) -> bool:
     for part in name.split("."):
         found = getattr(found, part, None)
     return found is named
+
+
+def is_named(method: Any) -> bool:
+    """Whether the module of its class offers a method as a function of its own, as that of `random.random` does."""
+    if isinstance(method.__self__, types.ModuleType):  # it is no method
+        return False
+    module = sys.modules.get(type(method.__self__).__module__)
+    return module is not None and getattr(module, method.__name__, None) == method
 
 
 class Packed:

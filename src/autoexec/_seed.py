@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextvars import ContextVar
 
 from ._chunk import Chunk
@@ -48,6 +49,17 @@ class _Streams:
 
 
 _current: ContextVar[_Streams] = ContextVar("autoexec_item")
+
+
+def draws(value: object) -> bool:
+    """Whether it is a random generator with a state of its own, which a copy of it would draw the same from."""
+    kind = type(value)
+    if kind.__module__.startswith("numpy.random"):
+        return kind.__name__ in ("Generator", "RandomState")
+    random = sys.modules.get("random")
+    return (
+        random is not None and isinstance(value, random.Random) and kind is not random.SystemRandom
+    )
 
 
 def item_seed() -> int:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from contextvars import ContextVar
 from typing import Any
 
+from ._pickling import is_named
 from ._reach import functions_of, reach_of
+from ._seed import draws
 
+_METHODS = (types.MethodType, types.BuiltinMethodType, types.MethodWrapperType)
 _SHARING = (
     "_thread",
     "threading",
@@ -35,8 +38,8 @@ _PLAIN = (
 def kept_here(
     fn: Any, *, loop_bound: bool, carried: Collection[ContextVar[Any]] = ()
 ) -> str | None:
-    """What ties a function to this process, in words: a lock or queue that its code names, or a context
-    variable that does not go along; or, where it may be bound to an event loop, any object of a class
+    """What ties a function to this process, in words: a lock or queue that its code names, an iterator or random
+    generator, a context variable that does not go along; or, where it may be bound to an event loop, any object of a class
     that is not plain data, such as a client."""
     for function in functions_of(fn):
         for name, value in reach_of(function).items():
@@ -48,6 +51,8 @@ def kept_here(
                 return (
                     f"it uses the context variable {name!r}, which is not in the option `context`"
                 )
+            if tie := _goes_on(name, value):
+                return tie
             home = type(value).__module__.partition(".")[0]
             if type(value).__name__ == "_local":
                 continue  # each thread has its own, and so has each process
@@ -55,4 +60,21 @@ def kept_here(
                 return f"it uses the {type(value).__name__} {name!r}, which calls elsewhere would not share"
             if loop_bound and home not in _PLAIN and not home.startswith("autoexec"):
                 return f"it uses {name!r}, which may belong to an event loop of this process"
+    return None
+
+
+def _goes_on(name: str, value: Any) -> str | None:
+    """What ties a function here that uses an object from which each call has the next value: an iterator or a
+    random generator, or a method of one."""
+    if isinstance(value, _METHODS):
+        if is_named(value):
+            return None  # `random.random`: of which each process has its own
+        value = value.__self__
+    if isinstance(value, Iterator):
+        return f"it uses the iterator {name!r}, of which calls elsewhere would have the same values again"
+    if draws(value):
+        return (
+            f"it draws from {name!r}, and calls elsewhere would draw the same numbers again (the option `seed`"
+            " gives each item a generator)"
+        )
     return None
