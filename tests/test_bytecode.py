@@ -623,7 +623,6 @@ def dispatched() -> Function:
         dispatched(),
         functools.partial(re.sub, "a", "b"),
         Store.only_once,
-        Thing().grow,
         fills_its_item,
         marks_each,
     ],

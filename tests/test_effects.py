@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import contextlib
 import functools
 import math
 import random
@@ -155,6 +156,7 @@ class Summer:
     def __init__(self) -> None:
         self.sum = 0
         self.parts: list[int] = []
+        self.squares: dict[int, int] = {}
 
     def add(self, item: int) -> int:
         self.sum += item
@@ -166,8 +168,47 @@ class Summer:
     def peek(self, item: int) -> int:
         return self.sum + item
 
+    def keep_some(self, item: int) -> int:
+        if item % 50 == 49:
+            self.parts.append(item)
+        return item
+
+    def count_some(self, item: int) -> int:
+        if item % 50 == 49:
+            self.sum += 1
+        return item
+
+    def square(self, item: int) -> int:
+        if item not in self.squares:
+            self.squares[item] = item * item
+        return self.squares[item]
+
+    def double(self, item: int) -> int:
+        twice = Summer()
+        twice.parts.append(item)
+        twice.sum += 2 * item
+        return twice.sum
+
     def __call__(self, item: int) -> int:
         return self.add(item)
+
+
+class CountsSome(Summer):
+    def __call__(self, item: int) -> int:
+        if item % 50 == 49:
+            self.parts.append(item)
+        return item
+
+
+@contextlib.contextmanager
+def timed() -> Iterator[None]:
+    yield
+    results.append(1)
+
+
+def is_timed_by_a_helper(item: Any) -> Any:
+    with timed():
+        return item
 
 
 def counted(fn: Function) -> Function:
@@ -224,6 +265,11 @@ def appends_to_a_default() -> Function:
         (counted(math.sqrt), "assigns the enclosing variable 'calls'"),
         (Star(adds_to_a_global), "assigns the global variable 'total'"),
         (Star(functools.partial(adds_to_a_global)), "assigns the global variable 'total'"),
+        (Summer().keep_some, "calls self.parts.append()"),
+        (Summer().count_some, "changes self.sum"),
+        (functools.partial(Summer().keep_some), "calls self.parts.append()"),
+        (CountsSome(), "calls self.parts.append()"),
+        (is_timed_by_a_helper, "calls timed(), which calls results.append()"),
     ],
 )
 def test_code_that_plainly_has_an_effect(fn: Function, words: str) -> None:
@@ -385,6 +431,8 @@ PURE: list[Function] = [
     functools.partial(max, 4),
     Star(computes),
     Summer().peek,
+    Summer().square,
+    Summer().double,
     lambda item: item + 1,
     math.sqrt,
     str,

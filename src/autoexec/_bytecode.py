@@ -44,11 +44,7 @@ _SHARED = (types.ModuleType, type, types.FunctionType)
 def effect_in_code(fn: Callable[..., Any]) -> str | None:
     """What the function's own code plainly changes outside itself, in words, or None."""
     functions = list(functions_of(fn))
-    classes = {
-        layer.__func__: layer.__self__
-        for layer in layers(fn)
-        if isinstance(layer, types.MethodType) and isinstance(layer.__self__, type)
-    }
+    owners = dict(_owners(fn))
     for function in functions:
         # What a decorator of a library keeps on its wrapper, such as statistics, is its own, and so
         # are the caches that the standard library keeps in its helpers (`re.sub`).
@@ -58,9 +54,18 @@ def effect_in_code(fn: Callable[..., Any]) -> str | None:
             and home not in sys.stdlib_module_names
         )
         look = _Look(_SHARED if is_users else (), _LEVELS if is_users else 0, set(functions))
-        if found := _effect_of(function, classes.get(function), look):
+        if found := _effect_of(function, owners.get(function), look):
             return f"it {found}"
     return None
+
+
+def _owners(fn: Callable[..., Any]) -> Iterator[tuple[Any, Any]]:
+    """The functions of a callable that have a first argument already, each with that."""
+    for layer in layers(fn):
+        if isinstance(layer, types.MethodType):
+            yield layer.__func__, layer.__self__
+        elif not isinstance(layer, (types.FunctionType, functools.partial)):
+            yield getattr(type(layer), "__call__", None), layer
 
 
 class _Look(NamedTuple):
@@ -75,9 +80,9 @@ class _Look(NamedTuple):
     """What is looked at before the function is called: it may be there to fill that."""
 
 
-def _effect_of(function: types.FunctionType, owner: type | None, look: _Look) -> str | None:
+def _effect_of(function: types.FunctionType, owner: Any, look: _Look) -> str | None:
     reach = reach_of(function)
-    if owner is not None:  # a class method
+    if owner is not None:  # of a method
         reach.update(dict.fromkeys(function.__code__.co_varnames[:1], owner))
     for code in codes(function.__code__):
         if found := _effect_in(code, reach, look, own=code is function.__code__):
@@ -112,6 +117,7 @@ def _effect_of_helpers(
         owner = held_at(place.owner(), reach) if isinstance(helper, classmethod) else None
         if isinstance(helper, (classmethod, staticmethod)):
             helper = helper.__func__
+        helper = _of_module(helper, function.__globals__)
         if not isinstance(helper, types.FunctionType) or helper in look.seen:
             continue
         if helper.__globals__ is function.__globals__:
@@ -123,6 +129,17 @@ def _effect_of_helpers(
             if found := _effect_of(helper, owner, within):
                 return f"calls {place}(), which {found}"
     return None
+
+
+def _of_module(helper: Any, module: dict[str, Any]) -> Any:
+    """A helper as its module defines it, below decorators such as `contextlib.contextmanager`; not below a cache,
+    which makes its call once."""
+    for layer in layers(helper):
+        if not isinstance(layer, types.FunctionType):
+            break
+        if layer.__globals__ is module:
+            return layer
+    return helper
 
 
 class _Reading(NamedTuple):
@@ -231,8 +248,9 @@ def _is_outside(
             return False
         if place.names[1:2] == ("__class__",):
             return bool(kinds) and len(place.names) > 2
-        is_cls = (variable,) == code.co_varnames[:1] and isinstance(reach.get(variable), type)
-        return bool(kinds) and is_cls
+        if (variable,) != code.co_varnames[:1] or variable not in reach or not kinds:
+            return False
+        return isinstance(reach[variable], type) or _adds_to_self(change, reach)
     if is_variable:  # an enclosing one may belong to the function that the code is nested in
         return place.load == "LOAD_GLOBAL" or (variable in code.co_freevars and variable in reach)
     if variable not in reach:
@@ -247,6 +265,15 @@ def _is_outside(
     if change.method and len(place.names) == 1:
         return True
     return issubclass(type(reach[variable]), kinds)
+
+
+def _adds_to_self(change: _Change, reach: dict[str, Any]) -> bool:
+    """Whether it adds to what the object of a method holds, or takes from it, as one that counts or collects:
+    where a call seldom does, no comparison may see it. A plain store may fill a cache, or be undone."""
+    held = held_at(change.place.container(), reach)
+    if type(held).__name__ == "_local":
+        return False
+    return issubclass(type(held), CONTAINERS) if change.method else not change.is_store
 
 
 def _is_setting(held: Any, owner: Any) -> bool:
