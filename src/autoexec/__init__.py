@@ -20,6 +20,7 @@ The map of the package, from the top down; each module imports only from those b
     _collect       a run to its end, results in a list
     _run           one run, driven by the caller's thread; composes everything below
     _callee        the function that it calls, what its calls change here, what it takes to call it elsewhere
+    _variables     variables of modules that a function reads, which a worker may not have as they are here
     _watching      what is seen of calls while it waits
     _clocks        what the clocks show of calls under way
     _pulled        inputs that a task or a thread pulls meanwhile

@@ -96,7 +96,7 @@ def _effect_in(
     code: types.CodeType, reach: dict[str, Any], look: _Look, *, own: bool
 ) -> str | None:
     """What a piece of code changes outside: the function's own, or one that is nested in that."""
-    changes = _read(code).changes
+    changes = read(code).changes
     outside = [one for one in changes if _is_outside(one, code, reach, look.kinds, own=own)]
     if not outside:
         return None
@@ -112,7 +112,7 @@ def _effect_of_helpers(
     function: types.FunctionType, code: types.CodeType, reach: dict[str, Any], look: _Look
 ) -> str | None:
     """What the functions of the same module that the code names change, each looked at once."""
-    for offset, place in _read(code).named:
+    for offset, place in read(code).named:
         helper = held_at(place, reach)
         owner = held_at(place.owner(), reach) if isinstance(helper, classmethod) else None
         if isinstance(helper, (classmethod, staticmethod)):
@@ -142,29 +142,29 @@ def _of_module(helper: Any, module: dict[str, Any]) -> Any:
     return helper
 
 
-class _Reading(NamedTuple):
+class Reading(NamedTuple):
     """What a code object does, whatever its variables hold."""
 
-    changes: tuple[_Change, ...]
+    changes: tuple[Change, ...]
     named: tuple[tuple[int, Place], ...]
     """Places that begin at a variable of others, with the offsets where they are loaded."""
 
 
 @functools.lru_cache(maxsize=256)
-def _read(code: types.CodeType) -> _Reading:
+def read(code: types.CodeType) -> Reading:
     steps = steps_of(code)
     named = []
     for at, step in enumerate(steps):
         place = place_of(steps, at) if step.name in NAMING else None
         if place is not None and place.load != "LOAD_FAST":
             named.append((step.offset, place))
-    return _Reading(tuple(_changes(steps)), tuple(named))
+    return Reading(tuple(_changes(steps)), tuple(named))
 
 
 # --- Changes -------------------------------------------------------------------------------------------
 
 
-class _Change(NamedTuple):
+class Change(NamedTuple):
     """An instruction that changes a variable or an object."""
 
     offset: int
@@ -192,13 +192,13 @@ class _Change(NamedTuple):
         return self.place in condition.looked or self.place.owner() in condition.looked
 
 
-def _changes(steps: Sequence[Step]) -> Iterator[_Change]:
+def _changes(steps: Sequence[Step]) -> Iterator[Change]:
     for at, step in enumerate(steps):
         verb, _, what = step.name.partition("_")
         if verb in ("STORE", "DELETE") and what in ("GLOBAL", "DEREF"):
             kind = "global" if what == "GLOBAL" else "enclosing"
             adds = steps[at - 1].name == "BINARY_OP" and steps[at - 1].argument.endswith("=")
-            yield _Change(
+            yield Change(
                 step.offset,
                 Place(f"LOAD_{what}", (step.argument,)),
                 f"assigns the {kind} variable {step.argument!r}",
@@ -213,15 +213,15 @@ def _changes(steps: Sequence[Step]) -> Iterator[_Change]:
                 same = value is not None and steps[value].name in CONSTANTS
                 same = same and (what == "ATTR" or steps[at - 1].name in CONSTANTS)
                 words = f"changes {place}"
-                yield _Change(step.offset, place, words, is_store=is_store, is_constant=same)
+                yield Change(step.offset, place, words, is_store=is_store, is_constant=same)
         elif step.name in ATTRIBUTES and step.argument in MUTATORS:
             if place := place_of(steps, at - 1):
                 words = f"calls {place}.{step.argument}()"
-                yield _Change(step.offset, place, words, step.argument)
+                yield Change(step.offset, place, words, step.argument)
         elif step.name == "LOAD_GLOBAL" and step.argument in ("setattr", "delattr"):
             if place := place_of(steps, _first_argument(steps, at)):
                 is_store = step.argument == "setattr"
-                yield _Change(step.offset, place, f"changes {place}", is_store=is_store)
+                yield Change(step.offset, place, f"changes {place}", is_store=is_store)
 
 
 def _first_argument(steps: Sequence[Step], at: int) -> int:
@@ -233,7 +233,7 @@ def _first_argument(steps: Sequence[Step], at: int) -> int:
 
 
 def _is_outside(
-    change: _Change,
+    change: Change,
     code: types.CodeType,
     reach: dict[str, Any],
     kinds: tuple[type, ...],
@@ -267,7 +267,7 @@ def _is_outside(
     return issubclass(type(reach[variable]), kinds)
 
 
-def _adds_to_self(change: _Change, reach: dict[str, Any]) -> bool:
+def _adds_to_self(change: Change, reach: dict[str, Any]) -> bool:
     """Whether it adds to what the object of a method holds, or takes from it, as one that counts or collects:
     where a call seldom does, no comparison may see it. A plain store may fill a cache, or be undone."""
     held = held_at(change.place.container(), reach)

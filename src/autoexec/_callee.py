@@ -16,6 +16,7 @@ from ._pickling import Packed
 from ._seed import Seeded, SeededTask
 from ._ties import kept_here
 from ._types import Payload
+from ._variables import AsHere
 
 
 class Callee:
@@ -39,8 +40,11 @@ class Callee:
         """Its calls run on an event loop; those of other coroutine functions get one of their own each."""
         self._call = self._adapted(self.fn)
         # A decorated function goes by the name of what it was decorated as.
-        whole = self._call if fn is self.fn else self._adapted(fn)
-        self.packed = Packed(self._call, self._in_context(whole))
+        whole = self._in_context(self._call if fn is self.fn else self._adapted(fn))
+        # Who asks for processes has their variables; otherwise calls there must not differ from those here.
+        self.packed = Packed(
+            self._call, AsHere(whole, self.fn) if settings.route == "auto" else whole
+        )
         """What executors call with each item, here or in another process."""
         self._before: dict[Chunk, Any] = {}
 

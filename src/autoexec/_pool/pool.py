@@ -19,6 +19,7 @@ from .._chunk import Block, Chunk
 from .._errors import NotPicklable, NotSent, text_of
 from .._pickling import pack, pack_plain
 from .._types import Broken
+from .._worker.variables import Differs
 from .job import Job
 from .surroundings import edited_since, environment, surroundings
 from .worker import Worker
@@ -355,7 +356,9 @@ class Pool:
                 concerned = list(self._jobs.values())
         what = "the function could not be loaded" if job_id else "the initializer failed"
         for job in concerned:
-            why = f"{what} in a worker process:\n{text}"
+            why = (
+                str(error) if isinstance(error, Differs) else f"{what} in a worker process:\n{text}"
+            )
             self._give_up(job, error, why, initializing=not job_id)
 
     def has_room(self, worker: Worker) -> None:
