@@ -33,7 +33,7 @@ def pid(x: int) -> int:
     return os.getpid()
 
 
-@pytest.mark.parametrize("backend", ["processes", "hybrid"])
+@pytest.mark.parametrize("backend", ["auto", "processes", "hybrid"])
 def test_it_is_called_once_in_each_worker(backend: BackendName) -> None:
     found = run_parallel(state, range(20), backend=backend, initializer=fill, initargs=[7])
     assert all(seen == [7] for _, seen in found)

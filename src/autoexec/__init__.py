@@ -73,6 +73,7 @@ The map of the package, from the top down; each module imports only from those b
     _reach         what a callable is made of, and what it can reach
     _payload       what it would take to run a function in another process
     _context       context variables of the caller, for calls in other processes
+    _decimals      how the caller rounds decimals, the same
     _pickling      bytes of functions, items and results
     _seed          a random stream for each item
     _function      what kind of function it is, and adapters that make one call of it

@@ -122,8 +122,8 @@ def run_parallel(fn: Callable[..., Any], items: Iterable[Any], **options: Any) -
         progress: True for a bar (needs tqdm), or a function `(done, total)`, called on this thread
             at most twenty times a second and at the end; `total` is None if it is not known. An error
             in it is logged once, and the run goes on.
-        initializer: Called once in each worker process, with `initargs`; on other backends not at
-            all. Such a run has worker processes of its own.
+        initializer: Called once in each worker process, with `initargs`. Under `auto` all calls then run in
+            such; on `threads` and `asyncio` it is not called. Such a run has worker processes of its own.
         max_tasks_per_child: Items after which a worker process is replaced; with `chunksize`, after
         the chunk that reaches that number.
         seed: Gives each item a random stream of its own: see `item_random`.

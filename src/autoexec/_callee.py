@@ -8,6 +8,7 @@ from typing import Any
 
 from ._bytecode import effect_in_code, may_change_objects
 from ._chunk import Chunk
+from ._decimals import Rounding, TaskRounding, rounding_of_caller
 from ._effects import difference, snapshot
 from ._function import RunCoroutine, Star, is_async, name_of, undecorated
 from ._options import Settings
@@ -60,7 +61,9 @@ class Callee:
         return call
 
     def _in_context(self, call: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        """What goes to other processes: with context variables of the caller, if there are to be any."""
+        """What goes to other processes: with what the caller's context has that calls there would not see."""
+        if (rounding := rounding_of_caller()) is not None:
+            call = (TaskRounding if self.awaited else Rounding)(call, rounding)
         if not self._settings.context:
             return call
         from ._context import InContext, TaskInContext, values_of

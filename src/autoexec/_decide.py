@@ -180,6 +180,9 @@ def may_leave(profile: Profile) -> bool:
 def _forced(settings: Settings) -> tuple[Route, str] | None:
     """The route that measurements have no say in, and why; None if they decide."""
     if settings.route != "auto":
+        if settings.backend == "auto":
+            reason = "the initializer is for worker processes (with backend='hybrid' each runs many calls at once)"
+            return settings.route, reason + _of_timeout(settings.route, settings)
         if isinstance(settings.backend, str):
             reason = f"backend={settings.route!r} was asked for"
             return settings.route, reason + _of_timeout(settings.route, settings)

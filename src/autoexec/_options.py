@@ -163,9 +163,11 @@ class Settings(NamedTuple):
 
     @property
     def route(self) -> Route | Literal["auto"]:
-        """The name of the backend; `dask` for a `Client`, `external` for an executor of the caller's."""
+        """The name of the backend; `dask` for a `Client`, `external` for an executor of the caller's. Calls that
+        need what an initializer leaves in a worker process run in one, also under `auto`."""
         if isinstance(self.backend, str):
-            return self.backend
+            prepared = self.backend == "auto" and self.initializer is not None
+            return "processes" if prepared else self.backend
         return "dask" if is_client(self.backend) else "external"
 
 

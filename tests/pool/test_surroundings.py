@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import examples
 
-from autoexec import _host, run_parallel
+from autoexec import Failure, _host, run_parallel
 from autoexec._pool import pool as pools
 from autoexec._pool.surroundings import (
     _NATIVE,
@@ -259,3 +259,25 @@ def test_warm_workers_have_the_new_state_of_a_module_that_was_loaded_anew(
     module.write_text("number = 22\ndef answer(_): return number\n")
     importlib.reload(loaded)
     assert run_parallel(loaded.answer, [0, 0], backend="processes") == [22, 22]
+
+
+def recursion(depth: int) -> int:
+    return 0 if depth == 0 else 1 + recursion(depth - 1)
+
+
+def digits(count: int) -> int:
+    return len(str(10**count))
+
+
+def test_limits_of_the_interpreter_hold_in_workers_too() -> None:
+    limits = sys.getrecursionlimit(), sys.get_int_max_str_digits()
+    sys.setrecursionlimit(3000)
+    sys.set_int_max_str_digits(0)
+    try:
+        assert run_parallel(recursion, [2000], backend="processes") == [2000]
+        assert run_parallel(digits, [5000], backend="processes") == [5001]
+    finally:
+        sys.setrecursionlimit(limits[0])
+        sys.set_int_max_str_digits(limits[1])
+    (failure,) = run_parallel(digits, [5000], backend="processes", on_error="return")
+    assert isinstance(failure, Failure) and isinstance(failure.exception, ValueError)

@@ -45,6 +45,8 @@ def surroundings(workers: int, native_threads: int | None = None) -> dict[str, A
         "environment": environment(workers, native_threads),
         "filters": _filters(),
         "levels": _levels(),
+        "recursion": sys.getrecursionlimit(),
+        "digits": sys.get_int_max_str_digits(),
     }
 
 

@@ -43,6 +43,8 @@ def take_on(now: dict[str, Any], send: Send) -> None:
     for name, value in now["environment"].items():
         if os.environ.get(name) != value:
             os.environ[name] = value
+    sys.setrecursionlimit(now["recursion"])
+    sys.set_int_max_str_digits(now["digits"])
     _relay_warnings(now["filters"], send)
     if now["levels"] is not None:
         _relay_logs(now["levels"], send)
