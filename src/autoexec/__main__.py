@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
+from . import __version__
 from ._cli import COMMANDS, EXIT_CODES, FAILED, INTERRUPTED, USAGE, UsageError
 from ._errors import AutoexecError
 
@@ -48,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         description="A parallel map that finds out by itself whether work waits or computes.",
         epilog=EXIT_CODES,
     )
+    parser.add_argument("--version", action="version", version=f"autoexec {__version__}")
     parser.set_defaults(command=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for name in COMMANDS:

@@ -174,6 +174,20 @@ def test_wrong_usage_is_said_before_anything_is_read(
     assert output.out == ""
 
 
+def test_a_wrong_option_of_the_environment_is_wrong_usage_too(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTOEXEC_BACKEND", "thread")
+    assert main(["run", "json:dumps"]) == 2
+    assert "AUTOEXEC_BACKEND" in capfd.readouterr().err
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"autoexec {autoexec.__version__}\n"
+
+
 def test_flags_are_those_of_options(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["run", "--help"])
@@ -367,6 +381,16 @@ def test_coroutine_functions_stay_what_they_are() -> None:
     assert isinstance(made, EncodedAsync)
     assert run_parallel(made, [1, 2]) == ["1", "2"]
     assert run_parallel(made, [1]).report.route == "asyncio"
+
+
+async def add_later(left: int, right: int) -> int:
+    return left + right
+
+
+@pytest.mark.parametrize("fn", [pow, add_later])
+def test_items_are_unpacked_if_that_is_asked_for(fn: Callable[..., Any]) -> None:
+    made = run_module._encoded(fn, star=True)
+    assert run_parallel(made, [[2, 3], [3, 1]]) == (["8", "3"] if fn is pow else ["5", "4"])
 
 
 def test_a_decorated_function_is_called_as_it_is() -> None:

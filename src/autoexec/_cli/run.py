@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, Any, get_args
 
-from .._checks import validate
+from .._config import resolve
 from .._errors import AutoexecError
 from .._options import BackendName, OnError
 from .._wording import count
@@ -39,6 +39,11 @@ def describe(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="what a line is: JSON or text; auto (default): JSON if the first line is a JSON"
         " object, array or string",
+    )
+    parser.add_argument(
+        "--star",
+        action="store_true",
+        help="an object is keyword arguments, an array positional ones",
     )
     parser.add_argument("--report", action="store_true", help="print the report to standard error")
     for flag, option, details in _FLAGS:
@@ -94,6 +99,21 @@ _FLAGS: tuple[tuple[str, str, dict[str, Any]], ...] = (
         "max_workers",
         {"type": int, "metavar": "N", "help": "the most calls at once"},
     ),
+    (
+        "--chunksize",
+        "chunksize",
+        {
+            "type": int,
+            "metavar": "N",
+            "help": "items in one dispatch; default: as their calls take",
+        },
+    ),
+    (
+        "--max-per-second",
+        "max_per_second",
+        {"type": float, "metavar": "N", "help": "the most calls that start in a second"},
+    ),
+    ("--seed", "seed", {"type": int, "metavar": "N", "help": "of the random stream of each item"}),
     ("--backend", "backend", {"choices": get_args(BackendName), "help": "default: auto"}),
     (
         "--progress",
@@ -107,7 +127,7 @@ def main(chosen: argparse.Namespace) -> int:
     """Run the command. Returns the exit code."""
     options = _options(chosen)
     with _own_streams() as (source, out):  # before the import: a module may print, too
-        fn = _encoded(find(chosen.function))
+        fn = _encoded(find(chosen.function), star=chosen.star)
         return Command(fn, options, chosen.input, report=chosen.report).run(source, out)
 
 
@@ -117,7 +137,7 @@ def _options(chosen: argparse.Namespace) -> dict[str, Any]:
     if "ordered" in options:
         options["ordered"] = options["ordered"] == "ordered"
     try:
-        validate(options)
+        resolve(options)  # with those of the environment
     except (TypeError, ValueError) as error:
         raise UsageError(str(error)) from None
     return options
@@ -303,8 +323,9 @@ def _absent(module: str, path: str, where: object, name: str) -> str:
     return f"{module!r} has no {path!r}{hint}"
 
 
-def _encoded(fn: Callable[[Any], Any]) -> Encoded:
-    from .._function import is_async, undecorated
+def _encoded(fn: Callable[..., Any], *, star: bool = False) -> Encoded:
+    from .._function import Star, is_async, undecorated
 
     plain = undecorated(fn)
-    return EncodedAsync(plain) if is_async(plain) else Encoded(plain)
+    call = Star(plain) if star else plain
+    return EncodedAsync(call) if is_async(plain) else Encoded(call)
