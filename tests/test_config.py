@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from autoexec import config, parallel, run_parallel
+from autoexec import _config, config, parallel, run_parallel
 from autoexec._config import _READERS, checked, resolve
 from autoexec._options import NAMES, Settings
 
@@ -82,6 +82,8 @@ def test_iterators_are_read_once_and_kept() -> None:
         with block:
             settings = resolve({})
         assert (settings.initargs, settings.context) == ((1,), (variable,))
+        assert settings.given["context"][0] == variable.name
+        assert settings.given["initargs"][0] == "1 value"
 
 
 def test_checking_a_second_time_changes_nothing() -> None:
@@ -225,3 +227,31 @@ def test_of_objects_the_report_has_the_names() -> None:
     ).report
     assert pickle.loads(pickle.dumps(report)).options["initializer"] == ("print", "argument")
     assert "secret" not in str(report)
+
+
+# --- Variables that are none -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("AUTOEXEC_MAXWORKERS", "AUTOEXEC_MAX_WORKERS"),
+        ("AUTOEXEC_N_JOBS", "AUTOEXEC_MAX_WORKERS"),
+        ("AUTOEXEC_IDLE_SECOND", "AUTOEXEC_IDLE_SECONDS"),
+    ],
+)
+def test_a_variable_that_is_no_option_is_warned_of_once(
+    variable: str, meant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "2")
+    _config._warn_of_unknown.cache_clear()
+    with pytest.warns(UserWarning, match=f"{variable} is none of autoexec. Did you mean '{meant}'"):
+        run_parallel(str, [1])
+    run_parallel(str, [1])
+
+
+def test_variables_that_are_options_are_not_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTOEXEC_MAX_WORKERS", "2")
+    monkeypatch.setenv("AUTOEXEC_IDLE_SECONDS", "2")
+    _config._warn_of_unknown.cache_clear()
+    run_parallel(str, [1])

@@ -88,7 +88,6 @@ The map of the package, from the top down; each module imports only from those b
     _room          how many calls memory has room for; pure
     _launch        how many waiting calls are started at once; pure
     _lanes         what is in flight where
-    _wording       times and counts in words
     _host          the only reader of facts about the machine -> Host
     _children      child processes: workers of ours, and those that calls start
     _cgroup        limits of this process's cgroup, for `_host`
@@ -97,6 +96,7 @@ The map of the package, from the top down; each module imports only from those b
     _options       the options: one definition
     _size          sizes of memory, as they are written
     _meant         what was meant by a wrong name, for errors; pure
+    _wording       times and counts in words
     _failure       what stands in the place of a result
     _thread_cache  threads that wait a moment for more work
     _errors        the error classes

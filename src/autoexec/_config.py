@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar, Token
 from functools import lru_cache
@@ -46,6 +47,8 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
 }
 """The options that make sense as a text, and how that is read."""
 _VARIABLES = {PREFIX + name.upper(): name for name in _READERS}
+_OTHERS = ("AUTOEXEC_IDLE_SECONDS",)
+"""Variables that are no option of a run."""
 
 
 class config:
@@ -104,6 +107,7 @@ def resolve(options: Mapping[str, Any]) -> Settings:
     Raises:
         TypeError, ValueError: An option is wrong; one from the environment is named by its variable.
     """
+    _warn_of_unknown()
     configured = _configured.get()
     variables = _read_environment()
     if not configured and not variables:
@@ -135,6 +139,22 @@ def _read_environment() -> Mapping[str, tuple[str, Any]]:
         if text:
             found[name] = variable, _read(variable, name, text)
     return found
+
+
+@lru_cache(1)
+def _warn_of_unknown() -> None:
+    """Warn once of variables that look like options and are none: the caller believes that they are heeded."""
+    if _place.is_worker:
+        return
+    for variable in os.environ:
+        if variable.startswith(PREFIX) and variable not in _VARIABLES and variable not in _OTHERS:
+            from ._meant import OPTIONS, hint
+
+            meant = {PREFIX + name.upper(): PREFIX + to.upper() for name, to in OPTIONS.items()}
+            question = hint(variable, [*_VARIABLES, *_OTHERS], meant)
+            warnings.warn(
+                f"The environment variable {variable} is none of autoexec.{question}", stacklevel=2
+            )
 
 
 def _nothing_set() -> bool:

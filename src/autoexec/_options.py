@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias, TypedDict
 
+from ._wording import count
+
 if TYPE_CHECKING:
     from concurrent.futures import Executor
     from contextvars import ContextVar
@@ -174,6 +176,9 @@ class Settings(NamedTuple):
 def _plain(value: Any) -> Any:
     if value is None or isinstance(value, (str, int, float)):
         return value
+    if isinstance(value, tuple):  # context variables by name; of arguments, one may be a password
+        names = [getattr(one, "name", "") for one in value]
+        return ", ".join(names) if all(names) else count(len(value), "value")
     return getattr(value, "__qualname__", None) or type(value).__qualname__
 
 
