@@ -10,6 +10,7 @@ import random
 import subprocess
 import sys
 import threading
+import types
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -898,6 +899,11 @@ def test_functions_of_the_main_program_travel_from_a_process_that_multiprocessin
         [sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False
     )
     assert (ran.stdout, ran.stderr) == ("[0, 1, 4, 9]\n", "")
+
+
+def test_a_method_without_a_name_travels() -> None:
+    method = types.MethodType(functools.partial(lambda one, other, x: (other, x), 1), 2)
+    assert unpack(pack_function(method))(3) == (2, 3)
 
 
 def test_functions_of_random_are_those_of_the_other_side() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import itertools
 import queue
 import random
@@ -37,6 +38,7 @@ rest = iter([1, 2, 3])
 dice = random.Random(7)
 roll = dice.random
 safe = random.SystemRandom()
+out = io.StringIO()
 
 
 def counts(x: int) -> int:
@@ -56,6 +58,7 @@ def rolls_by_method(x: int) -> float:
 
 
 def draws_from_what_each_process_has(x: int) -> float:
+    print(x, file=out)
     return draw_anew() + random.random() + safe.random()
 
 

@@ -314,7 +314,8 @@ def is_named(method: Any) -> bool:
     if isinstance(method.__self__, types.ModuleType):  # it is no method
         return False
     module = sys.modules.get(type(method.__self__).__module__)
-    return module is not None and getattr(module, method.__name__, None) == method
+    name = getattr(method, "__name__", "")  # one of a `partial` has none
+    return module is not None and getattr(module, name, None) == method
 
 
 class Packed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import types
 from collections.abc import Collection, Iterator
 from contextvars import ContextVar
@@ -70,7 +71,7 @@ def _goes_on(name: str, value: Any) -> str | None:
         if is_named(value):
             return None  # `random.random`: of which each process has its own
         value = value.__self__
-    if isinstance(value, Iterator):
+    if isinstance(value, Iterator) and not isinstance(value, io.IOBase):  # a log, say
         return f"it uses the iterator {name!r}, of which calls elsewhere would have the same values again"
     if draws(value):
         return (
