@@ -179,7 +179,7 @@ def test_iterators_among_the_options_are_read_once_and_kept(later: bool) -> None
             assert fn.map([1]) == [([7], "hello")]
     finally:
         greeting.reset(token)
-    assert fn.map([]).report.options["initargs"] == ("tuple", "argument")
+    assert fn.map([]).report.options["initargs"] == ("1 value", "argument")
     assert fn.options(max_workers=1).map([1]) == [([7], "")]
 
 
