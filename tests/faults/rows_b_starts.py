@@ -136,7 +136,7 @@ def fail_to_initialise() -> NoReturn:
     raise LookupError("the table is not there")
 
 
-@row("B9", AWAY)
+@row("B9", ["auto", *AWAY])
 def an_initializer_that_raises(backend: str) -> None:
     """The initializer of an executor, or of a run, raises in every worker."""
     from autoexec import ProcessPoolExecutor

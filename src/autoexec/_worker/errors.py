@@ -77,7 +77,7 @@ def _make(
     """An exception of that class, made without its `__init__`."""
     builtin: Any = next(one for one in kind.__mro__ if one.__module__ == "builtins")
     error: BaseException = builtin.__new__(kind, *args)
-    error.args = args
+    BaseException.args.__set__(error, args)  # type: ignore[attr-defined]  # a class may forbid it
     members = dict(_members(kind))
     for name, value in state.items():
         if name in members:
