@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -10,6 +11,7 @@ from queue import SimpleQueue
 
 import pytest
 
+from autoexec import _clocks
 from autoexec import _thread_cache as thread_cache
 
 DEADLINE_S = 60
@@ -79,3 +81,55 @@ def test_a_fork_starts_with_no_idle_threads(monkeypatch: pytest.MonkeyPatch) -> 
     assert os.waitstatus_to_exitcode(status) == 0
     monkeypatch.undo()
     run(names)  # so that it ends soon
+
+
+def test_a_job_that_is_shielded_has_ended_when_that_returns() -> None:
+    threads: list[threading.Thread] = []
+    thread_cache.shield(lambda: threads.append(threading.current_thread()))
+    assert threads[0] is not threading.current_thread()
+
+
+def test_what_a_shielded_job_raises_is_raised() -> None:
+    with pytest.raises(ZeroDivisionError):
+        thread_cache.shield(lambda: print(1 / 0))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_ctrl_c_ends_the_wait_for_a_shielded_job_and_not_the_job() -> None:
+    gate, ended = threading.Event(), threading.Event()
+    main = threading.get_ident()
+
+    def job() -> None:
+        signal.pthread_kill(main, signal.SIGINT)
+        gate.wait(timeout=DEADLINE_S)
+        ended.set()
+
+    with pytest.raises(KeyboardInterrupt):
+        thread_cache.shield(job)
+    assert not ended.is_set()
+    gate.set()
+    assert ended.wait(timeout=DEADLINE_S)
+
+
+def test_on_another_thread_nothing_is_shielded() -> None:
+    """No Ctrl-C arrives there."""
+    threads: SimpleQueue[threading.Thread] = SimpleQueue()
+
+    def job() -> None:
+        thread_cache.shield(lambda: threads.put(threading.current_thread()))
+        threads.put(threading.current_thread())
+
+    thread_cache.start(job, "job")
+    assert threads.get(timeout=DEADLINE_S) is threads.get(timeout=DEADLINE_S)
+
+
+def spin() -> None:
+    until = time.thread_time() + 0.02
+    while time.thread_time() < until:
+        pass
+
+
+def test_what_a_shielded_job_computes_is_not_taken_for_the_work_of_calls() -> None:
+    before_s = _clocks.process_cpu_s()
+    thread_cache.shield(spin)
+    assert _clocks.process_cpu_s() - before_s < 0.01

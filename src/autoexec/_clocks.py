@@ -9,6 +9,7 @@ from ._call import is_runnable, queued_ns, queued_ns_of
 from ._children import child_cpu_s
 from ._chunk import Chunk
 from ._host import newly_stolen_s
+from ._thread_cache import shielded_cpu_s
 from ._types import Look, Running
 
 SAMPLED = 16
@@ -25,8 +26,8 @@ def thread_cpu_ns(clock_id: int) -> int | None:
 
 
 def process_cpu_s() -> float:
-    """What this process has computed so far, the calling thread left out."""
-    return time.process_time() - time.thread_time()
+    """What this process has computed so far, the calling thread left out, and what it had others do."""
+    return time.process_time() - time.thread_time() - shielded_cpu_s()
 
 
 GAP_S = 0.001

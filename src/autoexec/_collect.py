@@ -20,6 +20,16 @@ def run(fn: Callable[..., Any], source: Source, settings: Settings) -> Results[A
 
 def complete(current: Run) -> Results[Any]:
     """Drive a run to its end and collect the results in input order."""
+    try:
+        return _complete(current)
+    except BaseException:
+        current.close(abandon=True)  # a Ctrl-C may have come just as that was begun
+        raise
+    finally:
+        del current  # as below
+
+
+def _complete(current: Run) -> Results[Any]:
     results: Results[Any] = Results()
     abandon = True
     try:

@@ -275,7 +275,17 @@ class Run:
             if self.left:
                 self._let_go(abandon=True)
             return
-        self.closing = True
+        try:
+            self.closing = True
+            self._close(abandon=abandon)
+        except BaseException:
+            # A Ctrl-C, perhaps, before it had let go of them, or just then.
+            self._let_go(abandon=True)
+            raise
+        if self._learns:
+            _priors.learn(self.callee.fn, self.scheduler.planner.prior())
+
+    def _close(self, *, abandon: bool) -> None:
         try:
             if self.recorder.keeps and not (self.left or self._deaf):
                 self.hear()  # what has ended before a Ctrl-C need not be called again
@@ -286,12 +296,11 @@ class Run:
                 self._meter.close()
             with contextlib.suppress(RunAborted):  # it was said, or something else ended the run
                 self.recorder.close()
-        if self._learns:
-            _priors.learn(self.callee.fn, self.scheduler.planner.prior())
 
     def _let_go(self, *, abandon: bool) -> None:
-        for executor in list(self._executors.values()):
-            executor.close(abandon=abandon)
+        with contextlib.ExitStack() as closing:  # one that fails keeps none of the others
+            for executor in list(self._executors.values()):
+                closing.callback(executor.close, abandon=abandon)
 
     def _open(self, lane: Lane, workers: int) -> None:
         try:

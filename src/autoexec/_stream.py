@@ -201,9 +201,9 @@ class ResultIterator(Generic[R_co]):
         self._values = iter(())
         self._portions = Portions()
         self._report = report_of(run)
-        self._run = None
         self._make = _nothing
         run.close(abandon=abandon)
+        self._run = None  # last: after a Ctrl-C it is closed with this iterator
 
     @property
     def report(self) -> Report:

@@ -168,9 +168,35 @@ def interrupt(backend: str, work: str, how: str, form: str = "list") -> None:
     require("KeyboardInterrupt" in errors, f"{case}: it wrote {errors}")
 
 
+INTERRUPTED_AT_START = """
+import os, signal, subprocess, sys, threading, time
+from autoexec import run_parallel
+os.environ["AUTOEXEC_IDLE_SECONDS"] = "0"
+pids = []
+class Popen(subprocess.Popen):
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        pids.append(self.pid)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+subprocess.Popen = Popen
+try:
+    run_parallel(abs, range(100), backend=sys.argv[1], max_workers=4)
+except KeyboardInterrupt:
+    print("interrupted")
+until = time.monotonic() + float(sys.argv[2])
+for pid in pids:
+    while os.path.exists(f"/proc/{pid}"):
+        assert time.monotonic() < until, f"of {len(pids)} workers {pid} is left"
+        time.sleep(0.01)
+"""
+
+
 @row("C6")
 def control_c(backend: str) -> None:
-    """Ctrl-C to the group, to the caller alone, and twice, while calls sleep or compute."""
+    """Ctrl-C to the group, to the caller alone, and twice, while calls sleep or compute or workers start."""
+    if backend in AWAY:
+        out = programs.said(INTERRUPTED_AT_START, backend, str(programs.END_S))
+        require(out == "interrupted", f"interrupted as workers started, it wrote {out!r}")
     for how in ("group", "parent", "twice"):
         interrupt(backend, "sleep", how)
     if backend in AWAY:

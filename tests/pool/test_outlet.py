@@ -184,3 +184,24 @@ def test_without_a_thread_to_write_the_rest_the_pipe_ends(
     assert len(pipe.end.read()) < LARGE  # and then the end
     pipe.send("late")
     pipe.outlet.close()  # a second time is nothing
+
+
+def test_after_a_ctrl_c_in_the_midst_of_a_frame_the_pipe_ends(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes next would be taken for the rest of that frame."""
+
+    def write(fd: int, data: Any) -> int:
+        os_write(fd, data[:5])
+        raise KeyboardInterrupt  # as the system call returns
+
+    if not outlets.NONBLOCKING:
+        pytest.skip("a thread writes, where no Ctrl-C arrives")
+    os_write = os.write
+    monkeypatch.setattr(os, "write", write)
+    with pytest.raises(KeyboardInterrupt):
+        pipe.send("hello")
+    monkeypatch.undo()
+    pipe.send("late")
+    with pytest.raises(EOFError):
+        pipe.read()

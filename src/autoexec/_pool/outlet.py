@@ -32,13 +32,21 @@ class Outlet:
         with self._lock:
             if self._closed:
                 return
-            self._rest.extend(memoryview(piece) for piece in pieces)
-            if self._writing:
-                return
-            if NONBLOCKING:
-                self._write_what_fits()
-            if self._rest:
-                self._start_writing()
+            try:
+                self._send(pieces)
+            except BaseException:
+                # A Ctrl-C: what comes next would be taken for the rest of this frame.
+                self.close()
+                raise
+
+    def _send(self, pieces: list[bytes | memoryview]) -> None:
+        self._rest.extend(memoryview(piece) for piece in pieces)
+        if self._writing:
+            return
+        if NONBLOCKING:
+            self._write_what_fits()
+        if self._rest:
+            self._start_writing()
 
     def _start_writing(self) -> None:
         self._writing = True

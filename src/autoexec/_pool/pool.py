@@ -3,6 +3,10 @@
 One lock guards the books; it is held for dealing and never while something is waited for. A signal
 handler that calls us in the midst of that is given a pool of its own (`shared`), since the one that
 it has interrupted can do nothing before it returns.
+
+A Ctrl-C may come anywhere on the main thread. What must not be left half done, such as the start of a
+worker, is shielded from that: it goes on while its caller has the KeyboardInterrupt already, so that
+the job may be over when it is begun, and a worker may come up for nobody.
 """
 
 from __future__ import annotations
@@ -93,13 +97,26 @@ class Pool:
         locks: tuple[Any, ...] = (self._lock, self._hiring)
         return any(lock._is_owned() for lock in locks)
 
+    def _shielded(self, work: Callable[[], None]) -> None:
+        """Do something that no Ctrl-C ends half-way. In the midst of an operation of this very thread, from
+        a callback or a finalizer, another would wait for its locks for ever."""
+        if self.held():
+            work()
+        else:
+            _thread_cache.shield(work)
+
     # --- Jobs -----------------------------------------------------------------------------------------
 
     def begin(self, job: Job, workers: int) -> None:
         """Let a job use so many workers. Those that are missing are started at once; the function,
         which may take much longer to pickle than they to start, is given to them in the
         background."""
+        self._shielded(partial(self._begin, job, workers))
+
+    def _begin(self, job: Job, workers: int) -> None:
         with self._lock:
+            if job.over:
+                return
             job.wanted = max(job.wanted, workers)
             if not self._jobs:
                 self._awake()
@@ -203,6 +220,7 @@ class Pool:
                 return "a worker process ended as it started"
             else:
                 self._workers.append(worker)
+                self._let_go()  # who wanted it may not want it any more
         return None
 
     def _width(self) -> int:
@@ -229,16 +247,19 @@ class Pool:
         """Give up the call that a chunk is in, with this error; the rest of it comes back."""
         with self._lock:
             holder = next((worker for worker in self._workers if worker.has(chunk)), None)
-        if holder is not None:
-            holder.stop(chunk, error)
+        if holder is not None:  # which must not stay stopped
+            self._shielded(partial(holder.stop, chunk, error))
 
     def finish(self, job: Job, *, abandon: bool) -> None:
         """A job is over; with `abandon` its calls that still run are ended with their workers."""
+        self._shielded(partial(self._finish, job, abandon))
+
+    def _finish(self, job: Job, abandon: bool) -> None:
         with self._lock:
             job.over = True
             job.waiting.clear()
-            if self._jobs.pop(job.id, None):
-                self._rounds.remove(job)
+            self._jobs.pop(job.id, None)
+            self._rounds = [other for other in self._rounds if other is not job]
             for worker in list(self._workers):
                 if abandon and worker.load_of(job):
                     self._end_calls(worker, job)
@@ -266,8 +287,8 @@ class Pool:
             dealt = False
             for job in list(self._rounds):
                 if job.waiting and (worker := self._place(job)):
+                    self._rounds.append(job)  # first: after a Ctrl-C it would be nowhere
                     self._rounds.remove(job)
-                    self._rounds.append(job)
                     self._give(worker, job, job.waiting.popleft())
                     dealt = True
 
@@ -454,6 +475,9 @@ class Pool:
         afterwards."""
         if os.getpid() != self._process:
             return  # a fork has no workers of its own, and its parent needs these
+        self._shielded(self._shut_down)
+
+    def _shut_down(self) -> None:
         with self._lock:
             self.closed = True
             workers = list(self._workers)

@@ -34,8 +34,8 @@ def get(spread: int | None = None, native_threads: int | None = None) -> Pool:
         pool = Pool(
             idle_s=idle_s, learns=given_s is None, spread=spread, native_threads=native_threads
         )
+        atexit.register(pool.shutdown)  # first: a Ctrl-C may come in between
         _pools[key] = pool
-        atexit.register(pool.shutdown)
     return pool
 
 

@@ -62,9 +62,11 @@ class ProcessesExecutor:
 
     def close(self, *, abandon: bool) -> None:
         """Let the workers go; with `abandon` those that still run a call of this are killed."""
-        self._pool.finish(self._job, abandon=abandon)
-        if self._own:
-            self._pool.shutdown()
+        try:
+            self._pool.finish(self._job, abandon=abandon)
+        finally:  # also on Ctrl-C
+            if self._own:
+                self._pool.shutdown()
 
 
 def _own_pool(settings: Settings) -> Pool:
