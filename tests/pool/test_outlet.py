@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -205,3 +208,35 @@ def test_after_a_ctrl_c_in_the_midst_of_a_frame_the_pipe_ends(
     pipe.send("late")
     with pytest.raises(EOFError):
         pipe.read()
+
+
+NO_READER = """
+import os, pickle, signal, threading, time
+from autoexec._pool.outlet import Outlet
+from autoexec._worker.frames import frame
+
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as command-line tools do
+large = frame(("large", pickle.PickleBuffer(bytes(3_000_000))))
+reading, writing = os.pipe()
+outlet = Outlet(writing)
+outlet.send(large)  # a thread writes it
+os.read(reading, 100_000)
+os.close(reading)
+outlet.send(large)
+while outlet._writing:
+    time.sleep(0.001)
+outlet.send(large)  # this thread does
+print("still here", signal.pthread_sigmask(signal.SIG_BLOCK, []), flush=True)
+reading, writing = os.pipe()
+os.close(reading)
+os.write(writing, b"the program's own")  # ends it, as it did before
+print("not ended")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_reader_that_is_gone_does_not_end_a_program_that_leaves_sigpipe_at_its_default() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", NO_READER], stdout=subprocess.PIPE, text=True, timeout=DEADLINE_S
+    )
+    assert (ended.stdout, ended.returncode) == ("still here set()\n", -signal.SIGPIPE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import weakref
@@ -25,6 +26,7 @@ class Outlet:
         self._closed = False
         if NONBLOCKING:
             os.set_blocking(fd, False)
+        _make_silent(fd)
         _outlets.add(self)
 
     def send(self, pieces: list[bytes | memoryview]) -> None:
@@ -62,7 +64,7 @@ class Outlet:
     def _write_what_fits(self) -> None:
         try:
             while self._rest:
-                self._advance(os.write(self._fd, self._rest[0]))
+                self._advance(_write(self._fd, self._rest[0]))
         except BlockingIOError:
             return  # the pipe is full
         except OSError:
@@ -87,7 +89,7 @@ class Outlet:
                     return
                 piece = self._rest[0]
             try:
-                count = os.write(self._fd, piece)
+                count = _write(self._fd, piece)
             except OSError:
                 count = -1
             del piece
@@ -113,6 +115,49 @@ class Outlet:
             self._rest.clear()
             if not self._writing:  # else the thread closes it, so that no number is used twice
                 os.close(self._fd)
+
+
+# --- A pipe that nobody reads any more ------------------------------------------------------------
+#
+# Who writes to it gets SIGPIPE, which Python ignores, but many a command-line tool has set that to its default:
+# the death of a worker, with half of an item in its pipe, then ended the program.
+
+if sys.platform == "darwin":
+    import fcntl
+
+    _F_SETNOSIGPIPE = 73
+
+    def _make_silent(fd: int) -> None:
+        """There the signal goes to the process, so that no thread can hold it up; a pipe can do without."""
+        fcntl.fcntl(fd, _F_SETNOSIGPIPE, 1)
+
+    _write = os.write
+
+elif sys.platform == "win32":
+
+    def _make_silent(fd: int) -> None:
+        """There is no such signal."""
+
+    _write = os.write
+
+else:
+
+    def _make_silent(fd: int) -> None:
+        """There the signal goes to the thread that writes, which can hold it up."""
+
+    def _write(fd: int, piece: memoryview) -> int:
+        if signal.getsignal(signal.SIGPIPE) is not signal.SIG_DFL:  # takes 0.7 µs, what follows 7
+            return os.write(fd, piece)
+        held_up = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+        try:
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGPIPE])
+            return os.write(fd, piece)
+        except BrokenPipeError:
+            if signal.SIGPIPE not in held_up:
+                signal.sigtimedwait([signal.SIGPIPE], 0)
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held_up)
 
 
 _outlets: weakref.WeakSet[Outlet] = weakref.WeakSet()
