@@ -58,6 +58,8 @@ class Hosted:
         try:
             for block in event:
                 self._pass_on(block)
+            if self._notes.halted:
+                end_group()  # a process that a call has forked, and that has come out of it
         except BaseException:  # the outcome would be lost, and the parent would wait for ever
             end_group()
 

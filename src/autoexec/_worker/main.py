@@ -106,9 +106,10 @@ class _Worker:
 
     def forked(self) -> None:
         """This is a process that a call has forked: it has no part in what its parent says, and as long as
-        it held the pipe nobody would hear of that one's death."""
+        it held the pipe nobody would hear of that one's death. A call that it falls out of is its last."""
         if not self._out.cut_off():
             return  # a fork of a fork: the numbers may be somebody else's by now
+        self._notes.leave()
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, self._pipe.fileno(), inheritable=False)
         os.close(null)

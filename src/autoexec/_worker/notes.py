@@ -12,11 +12,8 @@ what it had done was done again, once in some thousand kills.)
 
 from __future__ import annotations
 
+import mmap
 import struct
-
-TYPE_CHECKING = False  # type checkers take it for that of `typing`
-if TYPE_CHECKING:
-    import mmap
 
 SLOTS = 1024
 """Chunks that a worker may have at the same time."""
@@ -73,6 +70,12 @@ class Notes:
         self._message += 1
         self._used = 0
         self._words[_KEPT] = self._message << _HIGH
+
+    def leave(self) -> None:
+        """This is a fork of the worker: it has notes of its own from here on, and no further call may begin."""
+        self._memory = mmap.mmap(-1, SIZE)
+        self._words = memoryview(self._memory).cast("Q")
+        self.halt()
 
     # --- The parent reads -------------------------------------------------------------------------
 
