@@ -68,9 +68,7 @@ class Worker:
         self._spawned = spawn(environment)
         self._process = self._spawned.process
         _children.ours.add(self._process.pid)
-        assert self._process.stdin is not None
-        self._outlet = Outlet(os.dup(self._process.stdin.fileno()))
-        self._process.stdin.close()
+        self._outlet = Outlet(self._spawned.to_it)
         self.calls = 0
         """Items that it has been given so far."""
         self.up = False
@@ -90,10 +88,10 @@ class Worker:
         self._reader = threading.Thread(target=self._read, name="autoexec-reader", daemon=True)
         try:
             self._reader.start()
-        except RuntimeError:  # no more threads: the system's limit, or the interpreter is ending
+        except BaseException:  # no more threads: the system's limit, or the interpreter is ending
             self.kill()
             self._reap()
-            self._outlet.close()
+            self._let_go()
             raise
 
     @property
@@ -157,8 +155,7 @@ class Worker:
     # --- Hearing it ---------------------------------------------------------------------------------
 
     def _read(self) -> None:
-        pipe = self._process.stdout
-        assert pipe is not None
+        pipe = self._spawned.from_it
         try:
             while True:
                 name, *rest = read_frame(pipe)
@@ -180,9 +177,13 @@ class Worker:
             exit_text = "was ended by this process"
         self._bury(exit_text)
         self._pool.went_down(self, exit_text)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Close what it shared with us; it is gone."""
         self._outlet.close()
         self._spawned.notes.close()
-        pipe.close()
+        self._spawned.from_it.close()
 
     def _reap(self) -> int:
         """The exit code of the process, which has closed its pipe and so is about to end."""

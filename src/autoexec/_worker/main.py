@@ -44,19 +44,20 @@ if TYPE_CHECKING:
     from .hosted import Hosted
 
 
-def main(stdout_fd: int, notes: str) -> None:
+def main(pipe_in: str, pipe_out: str, notes: str) -> None:
     """Serve until the parent says that it is over, or is gone.
 
     Args:
-        stdout_fd: Descriptor of the parent's standard output, or -1 where none was passed on.
+        pipe_in: Descriptor of the pipe to read; empty for standard input, on Windows.
+        pipe_out: That of the one to write; empty for standard output.
         notes: Descriptor of the memory for its notes, or the name of that.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
-    pipe_in, pipe_out = _take_pipes(stdout_fd)
-    worker = _Worker(pipe_in, Outlet(pipe_out), Notes(_memory(notes)))
+    reading, writing = _passed_on(pipe_in, pipe_out) if pipe_in else _take_standard_pipes()
+    worker = _Worker(os.fdopen(reading, "rb"), Outlet(writing), Notes(_memory(notes)))
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=worker.forked)
-    threading.Thread(target=_watch, args=(worker, pipe_in.fileno()), daemon=True).start()
+    threading.Thread(target=_watch, args=(worker, reading), daemon=True).start()
     worker.serve()
 
 
@@ -68,17 +69,22 @@ def _memory(notes: str) -> mmap.mmap:
     return mmap.mmap(-1, SIZE, tagname=notes)  # type: ignore[call-arg, unused-ignore]  # Windows
 
 
-def _take_pipes(stdout_fd: int) -> tuple[IO[bytes], int]:
+def _passed_on(*pipes: str) -> list[int]:
+    """The descriptors of pipes, which are no business of programs that calls start."""
+    fds = list(map(int, pipes))
+    for fd in fds:
+        os.set_inheritable(fd, False)
+    return fds
+
+
+def _take_standard_pipes() -> tuple[int, int]:
     """Move the pipes away from standard input and output, which belong to user code."""
-    pipe_in = os.fdopen(os.dup(0), "rb")
-    pipe_out = os.dup(1)
+    pipes = os.dup(0), os.dup(1)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
-    os.dup2(stdout_fd if stdout_fd >= 0 else 2, 1)
-    if stdout_fd >= 0:
-        os.close(stdout_fd)
-    return pipe_in, pipe_out
+    os.dup2(2, 1)
+    return pipes
 
 
 def _watch(worker: _Worker, fd: int) -> None:
