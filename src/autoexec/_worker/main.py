@@ -34,11 +34,11 @@ from .alone import Alone
 from .errors import pack_error
 from .frames import read_frame
 from .notes import SIZE, Notes
-from .outlet import Outlet, end_group
+from .outlet import Outlet, end_group, flush_prints
 
 TYPE_CHECKING = False  # type checkers take it for that of `typing`
 if TYPE_CHECKING:
-    from typing import IO, Any
+    from typing import IO, Any, NoReturn
 
     from .._pickling import Wire
     from .hosted import Hosted
@@ -53,12 +53,36 @@ def main(pipe_in: str, pipe_out: str, notes: str) -> None:
         notes: Descriptor of the memory for its notes, or the name of that.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
-    reading, writing = _passed_on(pipe_in, pipe_out) if pipe_in else _take_standard_pipes()
-    worker = _Worker(os.fdopen(reading, "rb"), Outlet(writing), Notes(_memory(notes)))
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=worker.forked)
-    threading.Thread(target=_watch, args=(worker, reading), daemon=True).start()
-    worker.serve()
+    _never_stop()
+    try:
+        reading, writing = _passed_on(pipe_in, pipe_out) if pipe_in else _take_standard_pipes()
+        worker = _Worker(os.fdopen(reading, "rb"), Outlet(writing), Notes(_memory(notes)))
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=worker.forked)
+        threading.Thread(target=_watch, args=(worker, reading), daemon=True).start()
+        worker.serve()
+    except BaseException:
+        _fail()
+
+
+def _never_stop() -> None:
+    """Let a call that uses the terminal have an error, or its will. A process in the background, as this one
+    is, would be stopped by that, and nobody would wake it. Blocked rather than ignored, as programs that calls
+    start (ssh, sudo) handle these signals, and then wait for them to stop."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTTIN, signal.SIGTTOU])
+
+
+def _fail() -> NoReturn:
+    """End at once. A thread that a call has left behind would be waited for otherwise, and meanwhile the parent
+    waits for this process."""
+    try:
+        import traceback
+
+        traceback.print_exc()
+        flush_prints()
+    finally:
+        os._exit(1)
 
 
 def _memory(notes: str) -> mmap.mmap:
