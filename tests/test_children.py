@@ -88,3 +88,27 @@ def test_no_children_is_not_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(os, "waitid", none_left, raising=False)
     assert has_children() is False
+
+
+FORKED = """
+import os
+from autoexec import _children, run_parallel
+def spin(_):
+    return sum(range(100_000))
+def seen():
+    return len(_children.ours), _children.child_cpu_s() >= 0
+run_parallel(spin, range(40), backend="processes", max_workers=2)
+print(*seen(), flush=True)
+if (child := os.fork()) == 0:
+    print(*seen(), flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_fork_of_this_process_has_no_workers() -> None:
+    """A server that forks after a run would count its workers in each process."""
+    line = [sys.executable, "-W", "ignore", "-c", FORKED]
+    out = subprocess.run(line, check=True, stdout=subprocess.PIPE, text=True, timeout=60).stdout
+    assert out.splitlines() == ["2 True", "0 True"]

@@ -23,6 +23,18 @@ ours: set[int] = set()
 _own_child_cpu_s = 0.0  # of those that have ended
 
 
+def _after_fork() -> None:
+    """The workers are the parent's, and so is what they have used: a server that forks would count its memory in
+    each of its processes."""
+    global _own_child_cpu_s
+    ours.clear()
+    _own_child_cpu_s = 0.0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 def child_cpu_s() -> float:
     """CPU seconds of child processes that have ended and were waited for, worker processes of ours
     left out; 0.0 on Windows."""
