@@ -8,7 +8,7 @@ import sys
 import threading
 from collections import deque
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -410,6 +410,23 @@ def test_multiprocessing_is_not_imported_to_ask(monkeypatch: pytest.MonkeyPatch)
     assert reimporting_main() is False
     assert read_host().processes_barred is None
     assert "multiprocessing.process" not in sys.modules
+
+
+HALF_IMPORTED = [
+    "",
+    "def current_process(): return _current_process",  # which is assigned at the end of that module
+]
+
+
+@pytest.mark.parametrize("source", HALF_IMPORTED)
+def test_multiprocessing_may_be_imported_just_now(
+    monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    module = ModuleType("multiprocessing.process")
+    exec(source, module.__dict__)
+    monkeypatch.setitem(sys.modules, "multiprocessing.process", module)
+    assert reimporting_main() is False
+    assert read_host().processes_barred is None
 
 
 # --- Clocks and counters, and their absence --------------------------------------------------------

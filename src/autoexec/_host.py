@@ -13,6 +13,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Sequence
+from typing import Any
 
 from . import _children, _place
 from ._cgroup import memory_folders, memory_room, read_quota
@@ -81,8 +82,11 @@ def reimporting_main() -> bool:
 
 def _multiprocessing() -> object:
     """The current process of `multiprocessing`, if anything has imported that (10 ms) at all."""
-    module = sys.modules.get("multiprocessing.process")
-    return module.current_process() if module else None
+    module: Any = sys.modules.get("multiprocessing.process")
+    try:
+        return module.current_process()
+    except (AttributeError, NameError):  # no, or another thread is importing it just now
+        return None
 
 
 def why_no_processes() -> str | None:

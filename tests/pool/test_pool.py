@@ -9,17 +9,21 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
 import pytest
 
+from autoexec import _children
 from autoexec._chunk import Block, Chunk
 from autoexec._errors import NotSent, WorkerDied
 from autoexec._pickling import Packed, pack
+from autoexec._pool import pool as pools
 from autoexec._pool.job import TRIES, Job
 from autoexec._pool.pool import Initializer, Pool
+from autoexec._pool.surroundings import surroundings
 from autoexec._types import Broken, Event, Ready
 from autoexec.executors.threads import ThreadsExecutor
 
@@ -360,6 +364,57 @@ def test_what_is_submitted_when_no_worker_is_left_comes_back(pool: Pool) -> None
     (chunk,) = given.submit([1, 2])
     given.finish(chunk)
     assert given.outcomes(chunk) == []
+
+
+class Oops(Exception):
+    """Of something that nobody thought of."""
+
+
+def fail_after(calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have what workers are told fail after so many times."""
+    rest = count(calls, -1)
+
+    def tell(*arguments: Any) -> Any:
+        if next(rest) <= 0:
+            raise Oops
+        return surroundings(*arguments)
+
+    monkeypatch.setattr(pools, "surroundings", tell)
+
+
+def test_whatever_fails_in_the_background_is_said(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that nobody told would wait for ever."""
+    fail_after(1, monkeypatch)  # as a worker that was started is given the function
+    given = Given(pool, process_of)
+    pool.begin(given.job, 1)
+    (chunk,) = given.submit([1])
+    given.hear_until(lambda: bool(given.broken))
+    given.finish(chunk)
+    assert isinstance(given.broken[0].error, Oops)
+
+
+def test_whatever_fails_as_a_worker_is_replaced_is_said(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = Given(pool, dying).begin(1)
+    fail_after(0, monkeypatch)
+    (chunk,) = given.submit([1, 2])
+    given.hear_until(lambda: bool(given.broken))
+    given.finish(chunk)
+    assert [type(one) for one in given.outcomes(chunk)] == [WorkerDied]
+    assert isinstance(given.broken[0].error, Oops)
+
+
+def test_no_worker_is_started_that_cannot_be_told_anything(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_after(0, monkeypatch)
+    known = set(_children.ours)
+    with pytest.raises(Oops):
+        pool.begin(Given(pool, process_of).job, 1)
+    assert _children.ours <= known
 
 
 # --- Workers that end ------------------------------------------------------------------------------------

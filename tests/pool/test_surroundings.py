@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -137,6 +138,16 @@ def test_without_a_handler_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> No
     for logger in [logging.root, *logging.root.manager.loggerDict.values()]:
         if isinstance(logger, logging.Logger):
             monkeypatch.setattr(logger, "handlers", [])
+    assert surroundings(1)["levels"] is None
+
+
+@pytest.mark.parametrize("attributes", [{}, {"root": object()}])
+def test_logging_may_be_imported_just_now(
+    attributes: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = ModuleType("logging")
+    vars(module).update(attributes)
+    monkeypatch.setitem(sys.modules, "logging", module)
     assert surroundings(1)["levels"] is None
 
 

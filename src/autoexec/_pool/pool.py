@@ -177,15 +177,21 @@ class Pool:
             self._give_up(
                 job, error, f"the function cannot be pickled ({text_of(error.__cause__ or error)})"
             )
-            return
-        self._staff(job)
+        except BaseException as error:
+            self._give_up_after(error, job)
+        else:
+            self._staff(job)
 
     def _staff(self, job: Job) -> None:
         """Give a job the workers that it may use: those that are there, then new ones."""
         why: str | None = None
-        with self._hiring:
-            while why is None and self._lacks_worker(job):
-                why = self._add_worker()
+        try:
+            with self._hiring:
+                while why is None and self._lacks_worker(job):
+                    why = self._add_worker()
+        except BaseException as error:
+            self._give_up_after(error, job)
+            return
         if why is None:
             return
         with self._lock:
@@ -206,11 +212,12 @@ class Pool:
 
     def _add_worker(self) -> str | None:
         """Start a worker, which takes some milliseconds. Returns why that was not possible."""
+        now = surroundings(self._width(), self._native_threads)  # first: it may fail
         try:
             worker = Worker(self, environment(self._width(), self._native_threads))
         except (OSError, RuntimeError) as error:  # no processes, descriptors, memory or threads
             return f"no worker process can be started ({error})"
-        worker.bring_up_to_date(surroundings(self._width(), self._native_threads))
+        worker.bring_up_to_date(now)
         if self._initializer:
             worker.tell("call", *self._initializer)
         with self._lock:
@@ -416,6 +423,10 @@ class Pool:
         elif not (worker.retired or worker.ran or worker.killed) or worker.hung:
             job.tries -= 1
         return job.tries > 0 or bool(job.loaded)
+
+    def _give_up_after(self, error: BaseException, job: Job) -> None:
+        """The last resort on a thread of the pool's own: a run that nobody told would wait for ever."""
+        self._give_up(job, error, f"no worker process can be had ({type(error).__name__}: {error})")
 
     def _give_up(
         self,

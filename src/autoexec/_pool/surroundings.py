@@ -66,15 +66,17 @@ def _filters() -> list[Any]:
 def _levels() -> dict[str, int] | None:
     """The levels of loggers, "" being the root's; None where nobody listens, so that workers need
     not import `logging` (10 ms)."""
-    logging = sys.modules.get("logging")
-    if logging is None:
+    logging: Any = sys.modules.get("logging")
+    root = getattr(logging, "root", None)
+    manager = getattr(root, "manager", None)
+    if manager is None:  # another thread may be importing it just now
         return None
     loggers = {
         name: logger
-        for name, logger in list(logging.root.manager.loggerDict.items())
+        for name, logger in list(manager.loggerDict.items())
         if isinstance(logger, logging.Logger)
     }
-    loggers[""] = logging.root
+    loggers[""] = root
     if not any(logger.handlers for logger in loggers.values()):
         return None
     return {name: logger.level for name, logger in loggers.items() if logger.level or not name}
