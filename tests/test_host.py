@@ -9,13 +9,23 @@ import threading
 from collections import deque
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import examples
 
-from autoexec import _children, _host, _place, _proc
+from autoexec import (
+    NoWorkers,
+    ProcessPoolExecutor,
+    RunAborted,
+    _children,
+    _host,
+    _place,
+    _proc,
+    run_parallel,
+)
 from autoexec._call import is_runnable, queued_ns, queued_ns_of, times_blocked
 from autoexec._cgroup import read_quota
 from autoexec._host import (
@@ -427,6 +437,23 @@ def test_multiprocessing_may_be_imported_just_now(
     monkeypatch.setitem(sys.modules, "multiprocessing.process", module)
     assert reimporting_main() is False
     assert read_host().processes_barred is None
+
+
+def test_a_frozen_program_would_start_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    assert "frozen" in (read_host().processes_barred or "")
+
+
+@pytest.mark.parametrize("backend", ["processes", "hybrid"])
+def test_it_starts_no_worker_where_that_was_asked_for_either(
+    monkeypatch: pytest.MonkeyPatch, backend: Any
+) -> None:
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    with pytest.raises(RunAborted, match=r"frozen.* Use backend='auto' or 'threads'"):
+        run_parallel(abs, range(9), backend=backend, max_workers=4)
+    with ProcessPoolExecutor(1) as executor, pytest.raises(NoWorkers, match="frozen"):
+        executor.submit(abs, 1).result(timeout=60)
+    assert run_parallel(abs, range(9)) == list(range(9))
 
 
 # --- Clocks and counters, and their absence --------------------------------------------------------

@@ -99,6 +99,15 @@ def why_no_processes() -> str | None:
         return "this system has no processes"
     if not sys.executable:
         return "this Python does not know where its own executable is"
+    return why_no_workers()
+
+
+def why_no_workers() -> str | None:
+    """Why no worker process may be started, not even where that was asked for, if so."""
+    if getattr(
+        sys, "frozen", False
+    ):  # each worker would be that program again, with workers of its own
+        return "this program is frozen, so its executable is no Python that could be a worker"
     return None
 
 

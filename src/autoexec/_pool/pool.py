@@ -124,6 +124,9 @@ class Pool:
                 job.began_at = time.perf_counter()
                 self._jobs[job.id] = job
                 self._rounds.append(job)
+        if why := _host.why_no_workers():
+            self._give_up(job, None, why)
+            return
         self._hire(job)
         self._in_background(partial(self._equip, job))
 
