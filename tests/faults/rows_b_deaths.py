@@ -12,6 +12,7 @@ import threading
 import time
 from typing import Any
 
+import programs
 import traces
 from lab import (
     FORMS,
@@ -285,3 +286,29 @@ def a_worker_that_is_stopped(backend: str) -> None:
     error = error_of(lambda: run_parallel(stop_itself, range(6), backend=backend, deadline=5.0))
     require(isinstance(error, DeadlineExceeded), f"it raised {error!r}")
     wait_for_notes(1)
+
+
+SIGPIPE_AT_ITS_DEFAULT = """
+import os, signal, sys, time
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+from autoexec import Failure, WorkerDied, run_parallel
+def fragile(pair):
+    index, data = pair
+    time.sleep(0.02)
+    if index == 8:
+        os._exit(7)
+    return index
+items = [(index, bytes(3 << 20)) for index in range(14)]
+found = run_parallel(fragile, items, backend=sys.argv[1], max_workers=2, on_error="return")
+failures = [one for one in found if isinstance(one, Failure)]
+assert {type(one.exception) for one in failures} == {WorkerDied} and len(failures) <= 2, failures
+assert all(one == index or index in [f.index for f in failures] for index, one in enumerate(found))
+print("right")
+"""
+
+
+@row("B16", AWAY)
+def a_death_where_sigpipe_is_at_its_default(backend: str) -> None:
+    """A worker dies with half of an item in its pipe; the program has set SIGPIPE as `cat` has it."""
+    out = programs.said(SIGPIPE_AT_ITS_DEFAULT, backend)
+    require(out == "right", f"it wrote {out!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -255,3 +256,31 @@ print("right")
 def surroundings_that_change_between_runs(backend: str) -> None:
     """The environment, the directory, the path and a function change; workers are warm."""
     require(said(WORK + CHANGED, backend) == "right", "not all was right")
+
+
+AT_A_TERMINAL = """
+import fcntl, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+from autoexec import run_parallel
+def ask(how):
+    import termios
+    with open("/dev/tty", "rb+", buffering=0) as tty:
+        if how == "set":
+            termios.tcsetattr(tty, termios.TCSANOW, termios.tcgetattr(tty))
+            return how
+        return tty.read(1)
+found = run_parallel(ask, ["set", "read"], backend=sys.argv[1], max_workers=2, on_error="return")
+print(*[getattr(one, "exception", one) for one in found])
+"""
+
+
+@row("E8", AWAY)
+def a_call_that_uses_the_terminal(backend: str) -> None:
+    """Calls set and read the terminal of the program, as getpass does, or ssh."""
+    ours, its = pty.openpty()
+    try:
+        out = said(AT_A_TERMINAL, backend, stdin=its)
+    finally:
+        os.close(ours)
+        os.close(its)
+    require(out == "set [Errno 5] Input/output error", f"it wrote {out!r}")
