@@ -123,13 +123,15 @@ class Outlet:
 # the death of a worker, with half of an item in its pipe, then ended the program.
 
 if sys.platform == "darwin":
+    import contextlib
     import fcntl
 
     _F_SETNOSIGPIPE = 73
 
     def _make_silent(fd: int) -> None:
         """There the signal goes to the process, so that no thread can hold it up; a pipe can do without."""
-        fcntl.fcntl(fd, _F_SETNOSIGPIPE, 1)
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(fd, _F_SETNOSIGPIPE, 1)
 
     _write = os.write
 
