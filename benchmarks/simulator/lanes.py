@@ -61,6 +61,8 @@ class Lanes:
         known = self._workers.setdefault(lane, [])
         count = min(self.workload.cores, capacity) if lane == "hybrid" else capacity
         width = -(-capacity // count) if lane == "hybrid" else 1
+        for worker in known:
+            worker.widen(width)
         since = self.machine.now
         self.machine.spend(self.workload.fn_bytes * 1e-9)
         for _ in range(count - len(known)):
@@ -242,6 +244,11 @@ class Worker:
             lanes.said_ready(lane, since)
 
         lanes.machine.start(self.process, main())
+
+    def widen(self, width: int) -> None:
+        """It may run so many side by side."""
+        self.width = max(self.width, width)
+        self._go_on()
 
     def load(self) -> int:
         """Chunks that it has."""

@@ -208,6 +208,18 @@ def test_two_chunks_run_at_the_same_time(kind: str, bench: Any) -> None:
     assert [outcomes(blocks, chunk) for chunk in chunks] == [["met"], ["met"]]
 
 
+@pytest.mark.parametrize("kind", ["threads", "asyncio", "hybrid", "hybrid-async"])
+def test_one_that_is_opened_wider_runs_as_many_at_the_same_time(kind: str, bench: Any) -> None:
+    one = bench(kind, meet_at_port, meet_at_port_later)
+    with Meeting(2) as port:  # so that both workers are there, and have heard of the first width
+        one.run(one.chunk(0, [port]), one.chunk(1, [port]))
+    one.executor.open(8)
+    with Meeting(8) as port:
+        chunks = [one.chunk(i, [port]) for i in range(8)]
+        blocks = one.run(*chunks)
+    assert [outcomes(blocks, chunk) for chunk in chunks] == [["met"]] * 8
+
+
 @pytest.mark.parametrize("kind", ASYNC)
 def test_the_tasks_of_a_chunk_run_side_by_side(kind: str, bench: Any) -> None:
     one = bench(kind, meet_at_port, meet_at_port_later)

@@ -46,6 +46,17 @@ def test_each_thread_starts_the_next_when_the_driver_has_other_things_to_do(
 
 
 @pytest.mark.timeout(30)
+def test_what_waits_for_a_thread_gets_one_when_more_are_allowed() -> None:
+    barrier, blocks = threading.Barrier(8), SimpleQueue[Any]()
+    executor = ThreadsExecutor(lambda _: barrier.wait(20), blocks.put)
+    executor.open(1)
+    executor.submit([Chunk(i, [i], "threads", "threads") for i in range(8)])
+    executor.open(8)
+    assert all(blocks.get(timeout=20)[0].error is None for _ in range(8))
+    executor.close(abandon=False)
+
+
+@pytest.mark.timeout(30)
 def test_none_is_started_beyond_the_limit() -> None:
     threads_seen: set[int] = set()
     blocks: SimpleQueue[Any] = SimpleQueue()

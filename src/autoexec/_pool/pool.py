@@ -118,6 +118,9 @@ class Pool:
             if job.over:
                 return
             job.wanted = max(job.wanted, workers)
+            if job.host is not None:  # who gets the function later hears it with that
+                for worker in job.workers:
+                    worker.tell("width", job.id, job.width)
             if not self._jobs:
                 self._awake()
             if job.id not in self._jobs:

@@ -99,6 +99,9 @@ class Alone:
         self._out.send(message_of(number, block))
         self._notes.sent()
 
+    def open(self, width: int) -> None:
+        """Nothing: never more than one."""
+
     def stop(self, number: int) -> None:
         """Nothing: who could read the message is the one that runs the call."""
 

@@ -42,6 +42,10 @@ class Hosted:
         threading.Thread(target=self._send, name="autoexec-sender", daemon=True).start()
         calls = _portable_calls(fn, notes, getattr(host, "asynchronous", False))
         self._executor = host(calls, self._sink)
+        self.open(width)
+
+    def open(self, width: int) -> None:
+        """Let so many calls run at once, if that is more than before."""
         self._executor.open(width)
 
     def run(self, number: int, slot: int, budget_s: float, items: list[Wire]) -> None:

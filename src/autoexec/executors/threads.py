@@ -45,8 +45,11 @@ class ThreadsExecutor:
         self._context = contextvars.copy_context()
 
     def open(self, workers: int) -> None:
-        """Allow this many threads."""
+        """Allow this many threads; if that is more than before, what waits gets its own at once."""
         self._limit = max(self._limit, workers)
+        with self._lock:
+            self._wanted = max(self._wanted, self._todo.qsize())
+        self._start()
 
     def submit(self, chunks: Sequence[Chunk]) -> None:
         """Queue the chunks, and start a thread for each that no idle thread will take."""
