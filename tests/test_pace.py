@@ -58,6 +58,20 @@ def test_a_round_that_the_end_of_the_run_cuts_short_counts_if_it_gains() -> None
             assert pace.at_once == (256 if gains and ended == rest else FIRST_THREADS)
 
 
+def test_a_round_that_lacked_items_says_only_what_it_gained() -> None:
+    for places, settles in ((0, True), (3, True), (16, False)):
+        pace = Pace(0.0)
+        pace.begin_ramp(plan(256), 0.0, 0)
+        pace.idle(0.0, places)
+        count(pace, 0.02, FIRST_THREADS)
+        assert limit(pace) == 256, "more than nothing at all"
+        pace.idle(0.02, 8 * places)
+        pace.idle(0.5, 0)
+        count(pace, 0.52, FIRST_THREADS + 256)  # less than twice as many calls a second: no gain
+        pace.idle(0.52, 0)
+        assert (limit(pace) < 256) == settles
+
+
 def test_calls_that_run_alone_belong_to_no_round() -> None:
     pace = Pace(0.0)
     pace.begin_ramp(plan(256), 0.0, 0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -684,6 +685,28 @@ def test_where_one_call_in_twenty_waits_for_long_many_of_these_wait_at_once() ->
     play = Play(rare).run()
     assert play.most_at_once > 32
     assert play.now < 0.6  # 7.5 one after another
+
+
+@dataclass
+class Trickle(Play):
+    """Items come at the times that were given; who takes one waits for it."""
+
+    times: list[float] = field(default_factory=list)
+    known_length: bool = False
+
+    def do(self, action: Any) -> None:
+        if isinstance(action, Take):
+            self.now = max(self.now, self.times[self.taken])
+            action = Take(min(action.most, bisect_right(self.times, self.now) - self.taken))
+        super().do(action)
+
+
+def test_after_a_slow_input_many_items_are_called_at_once() -> None:
+    slow, rest, wait_s = 900, 1000, 0.3
+    times = [0.1 * min(i, slow) for i in range(slow + rest)]
+    play = Trickle([Call(wait_s=wait_s, cpu_s=1e-5)] * (slow + rest), times=times).run()
+    assert play.called == [1] * (slow + rest)
+    assert play.now - times[-1] < 2 * rest / 256 * wait_s
 
 
 def test_calls_that_no_thread_has_begun_come_back_for_the_processes() -> None:

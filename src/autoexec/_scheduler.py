@@ -275,6 +275,7 @@ class Scheduler:
     def next_action(self, now: float) -> Action:
         """The next thing for the driver to do."""
         self.planner.forget()
+        self._pace.idle(now, 0)
         self._intake.wake(now)
         self.feed.regain()
         if self._outcomes.error is not None:
@@ -300,7 +301,7 @@ class Scheduler:
             return Gauge()
         if self.planner.due(now):
             self.planner.review(now)
-        return (
+        action = (
             self._limits.action(now, self._lanes.chunks)
             or self._inspecting()  # before opening, since no worker need be started in vain
             or self._opening()  # before weighing, since workers take longer to start than that
@@ -310,6 +311,17 @@ class Scheduler:
             or self.feed.recall(self.plan, now)
             or self._agenda.wait(now)
         )
+        self._pace.idle(now, self._empty_places(now))
+        return action
+
+    def _empty_places(self, now: float) -> int:
+        """Places for waiting calls that are empty as there is nothing to send: the input is slow, or items are to
+        be tried again later, or only so many may start in a second."""
+        if not self._pace.ramping(self.plan) or self._intake.over:
+            return 0
+        if self._intake.count and self.feed.rate.allowed(now) >= 1:
+            return 0
+        return max(0, self._pace.limit(self.plan, self.plan.workers) - self._lanes.here)
 
     def _leaving(self) -> bool:
         """Whether the plan is to send items to other processes, which was not asked for."""
