@@ -740,11 +740,14 @@ def test_that_calls_took_turns_is_believed_for_one_run() -> None:
 def test_the_gain_of_threads_is_calls_in_a_time_against_one_after_another(
     done: int, alone_s: float, gain: float
 ) -> None:
-    seen = Gain(7.0, done, alone_s)
-    assert seen.seen(7.0 + 2 * TURNS_S, done + TURNS_CALLS - 1) is None
-    assert seen.seen(7.0 + TURNS_S / 2, done + 1000) is None
+    seen, before_s = Gain(7.0, done, 3.0, alone_s), 3.0
+    assert seen.seen(7.0 + 2 * TURNS_S, done + TURNS_CALLS - 1, before_s + 1.0) is None
+    assert seen.seen(7.0 + TURNS_S / 2, done + 1000, before_s + 1.0) is None
     calls = max(TURNS_CALLS, math.ceil(TURNS_S * gain / alone_s) + 1)
-    assert seen.seen(7.0 + calls * alone_s / gain, done + calls) == pytest.approx(gain)
+    elapsed_s = calls * alone_s / gain
+    now, done = 7.0 + elapsed_s, done + calls
+    assert seen.seen(now, done, before_s + 1.51 * elapsed_s) == pytest.approx(gain)
+    assert seen.seen(now, done, before_s + 1.49 * elapsed_s) is None, "too few were side by side"
 
 
 def test_overlap_of_a_moment_is_no_evidence(watch: Watch) -> None:

@@ -709,6 +709,16 @@ def test_after_a_slow_input_many_items_are_called_at_once() -> None:
     assert play.now - times[-1] < 2 * rest / 256 * wait_s
 
 
+@pytest.mark.parametrize("gap_s", [0.005, 0.008])
+def test_threads_that_wait_for_items_are_not_taken_for_threads_that_take_turns(
+    gap_s: float,
+) -> None:
+    times = [gap_s * i for i in range(200)]
+    play = Trickle([Call(cpu_s=0.006, held=0.0)] * 200, times=times).run()
+    assert play.scheduler.plan.kind is Kind.CPU_FREE
+    assert not play.scheduler.planner.prior().profile.takes_turns
+
+
 def test_calls_that_no_thread_has_begun_come_back_for_the_processes() -> None:
     play = Play([Call(wait_s=0.03)] * 100)
     scheduler = play.scheduler

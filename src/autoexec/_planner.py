@@ -130,10 +130,11 @@ class Planner:
         ):
             profiler.restart()
             self.forget()
-        gain = None if self._gain is None else self._gain.seen(now, profiler.done_here)
-        if gain is not None:
-            profiler.gained(gain)
-            self.forget()
+        if self._gain is not None:
+            gain = self._gain.seen(now, profiler.done_here, profiler.local_s)
+            if gain is not None:
+                profiler.gained(gain)
+                self.forget()
         profile = self.profile()
         if self.plan.route == "threads":
             in_flight = [now - chunk.sent_s for chunk in self._lanes.on("threads")]
@@ -197,7 +198,7 @@ class Planner:
             profile = self.profile()
             # Of calls that were run on threads before, the mean is not what one takes alone.
             alone_s = profile.least_s if profile.spread < EVEN else profile.wall_s
-            self._gain = Gain(now, self._profiler.done_here, alone_s)
+            self._gain = Gain(now, self._profiler.done_here, self._profiler.local_s, alone_s)
 
     def _decide(self, profile: Profile | None = None) -> Plan:
         plan = decide(profile or self.profile(), self._host, self.settings, self.plan.route)

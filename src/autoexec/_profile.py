@@ -77,13 +77,15 @@ class Profiler:
         self.done = 0
         self.done_here = 0
         """Those of them that ran in this process."""
+        self.local_s = 0.0
+        """Seconds that these took, added up."""
         self.unclear = 0
         """Calls since the last whose wall time could be believed."""
         self._quickest_s = math.inf
         """The quickest of these."""
         self._least = math.inf
         self._measured = 0
-        self._local_s = self._last_block_s = 0.0
+        self._last_block_s = 0.0
         self._beats = Beats(prior.gil_share if prior else None)
         self._inner = Inner(prior.inner if prior else 0.0)
         self._overlap = Overlap(prior.overlap if prior else None)
@@ -111,7 +113,7 @@ class Profiler:
     def _expect(self, prior: Profile) -> None:
         """Begin with what an earlier run has shown; the first calls of this one replace it."""
         self._measured = 1
-        self._local_s = prior.elapsed_s
+        self.local_s = prior.elapsed_s
         self._least = prior.least_s
         self._believe(prior.wall_s, prior.cpu_s)
         self._cpu.add(prior.cpu_s)
@@ -182,7 +184,7 @@ class Profiler:
         self.blocks += 1
         self._measured += calls
         if local:
-            self._local_s += block.wall_s
+            self.local_s += block.wall_s
             self._last_block_s = block.wall_s
         if self.is_async and block.chunk.lane in ("asyncio", "hybrid"):
             self._measured_task(block, crowd)
@@ -413,7 +415,7 @@ class Profiler:
         mean, wall_s = self._wall.mean, self.wall_s
         return Profile(
             calls=self._measured,
-            elapsed_s=self._local_s + self._watched.running_s,
+            elapsed_s=self.local_s + self._watched.running_s,
             wall_s=wall_s,
             least_s=min(self._least, wall_s),
             cpu_s=min(self.cpu_s, wall_s),
