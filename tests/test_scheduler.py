@@ -680,11 +680,14 @@ def test_the_others_do_not_wait_for_one_that_takes_far_longer() -> None:
     assert play.now < 7.0
 
 
-def test_where_one_call_in_twenty_waits_for_long_many_of_these_wait_at_once() -> None:
+@pytest.mark.parametrize("known_length", [True, False])
+def test_where_one_call_in_twenty_waits_for_long_many_of_these_wait_at_once(
+    known_length: bool,
+) -> None:
     rare = [Call(wait_s=0.1) if i % 20 == 7 else Call(cpu_s=5e-5) for i in range(1500)]
-    play = Play(rare).run()
-    assert play.most_at_once > 32
-    assert play.now < 0.6  # 7.5 one after another
+    play = Play(rare, known_length=known_length).run()  # each item is asked for when there is room
+    assert play.most_at_once > 64
+    assert play.now < 0.2  # 7.5 one after another
 
 
 @dataclass

@@ -186,7 +186,8 @@ class Planner:
 
     def stalls_at(self) -> float:
         """When more waiting calls are let in, as none has come back for so long."""
-        if not self._intake.count or not self._pace.full(self.plan, self._lanes.here):
+        # Of an input that is asked for each item, none is in hand while all places are taken.
+        if self._intake.over or not self._pace.full(self.plan, self._lanes.here):
             return math.inf
         return self._pace.stalls_at(self._profiler.least_s, self._profiler.cpu_s)
 
