@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import examples
 from test_scheduler import ACTIONS, COSTS, Call, Play
 
 from autoexec._actions import Action, Done, Gauge, Send, Take, Wait
+from autoexec._buffer import AHEAD
 from autoexec._checks import validate
 from autoexec._chunk import Block, Chunk
 from autoexec._failure import Failure
+from autoexec._ramp import Ramp
 from autoexec._scheduler import Scheduler
 from autoexec._types import Host
 
@@ -98,6 +101,31 @@ def test_results_come_up_to_the_first_error_in_order(calls: list[Call], backend:
     assert played.results == list(range(first))
     assert (played.error is None) == (first == len(calls))
     assert max(played.called, default=0) <= 1
+
+
+MISSES = [Call(wait_s=0.1) if i % 20 == 7 else Call(cpu_s=5e-5) for i in range(1500)]
+"""One call in twenty is slow."""
+
+
+@pytest.mark.parametrize("known_length", [True, False])
+def test_behind_slow_calls_that_the_caller_waits_for_the_others_go_on(known_length: bool) -> None:
+    played = Stream(MISSES, known_length=known_length).run()
+    assert played.results == list(range(1500))
+    assert played.now < 0.25  # 7.5 one after another
+    assert played.most_between <= AHEAD * 256
+
+
+def test_more_is_taken_behind_a_slow_call_only_while_the_caller_waits() -> None:
+    for held, most in ((0, AHEAD * 256), (1, AHEAD * 8)):
+        played = Stream([Call(wait_s=5.0 if i == 100 else 0.02) for i in range(5000)])
+        scheduler, pace = played.scheduler, played.scheduler._pace
+        scheduler.feed.held = held
+        while played.now < 4.0:
+            played.do(scheduler.next_action(played.now))
+            scheduler.window.take()
+            if pace._ramp is not None and played.now < 0.1:  # as of a server that serves eight
+                pace._ramp = Ramp(8, "settled", best=8, rate=1.0, probe_at=10**9)
+        assert most / 2 < played.taken - scheduler.window.passed <= most
 
 
 def test_after_a_slow_pull_what_is_in_flight_is_waited_for_but_not_for_long() -> None:

@@ -3,7 +3,8 @@
 The rule: `buffersize` where it was given; else eight times what can be in flight at the moment,
 chunks included, but not over 65,536 items, however little a call costs. What can be in flight is
 kept busy by the first eighth; the rest is for results that wait behind a slow one, and for the items
-that are sent at once when a call returns.
+that are sent at once when a call returns. While the caller waits, it is eight times what the plan
+allows, although the search for how many waiting calls at once has not come to that many.
 """
 
 from __future__ import annotations

@@ -124,6 +124,10 @@ class Feed:
             if self._buffer is not None:
                 size = self._buffer.chunk(size, slots, self._profiler.wall_s)
             if not intake.count:
+                if plan.waiting and not self.held:
+                    # The caller waits: if that is for a slow call, those behind it would soon fill what the few
+                    # calls at once of a search that has just begun are given, and none could be added.
+                    slots = max(slots, plan.capacities[name] // size)
                 if most := self.may_take(room * size, size, slots, now):
                     return Take(most)
                 continue
