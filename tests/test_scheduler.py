@@ -722,6 +722,17 @@ def test_threads_that_wait_for_items_are_not_taken_for_threads_that_take_turns(
     assert not play.scheduler.planner.prior().profile.takes_turns
 
 
+def test_calls_that_failed_before_the_search_began_are_none_of_its_rounds() -> None:
+    fast = [Call(cpu_s=1e-5, fails=True)] * 400
+    play = Play(fast + [Call(wait_s=0.05, cpu_s=1e-5)] * 600, {"on_error": "return"})
+    pace, fewest = play.scheduler._pace, 0
+    while play.now < 0.2:
+        play.do(play.scheduler.next_action(play.now))
+        fewest = min(fewest, pace._trial_calls)
+    assert pace._ramp is not None
+    assert fewest == 0
+
+
 def test_calls_that_no_thread_has_begun_come_back_for_the_processes() -> None:
     play = Play([Call(wait_s=0.03)] * 100)
     scheduler = play.scheduler

@@ -36,15 +36,9 @@ class Outcomes:
         self.last_value: Any = None
         self.resumed = 0
         """Items whose outcome is that of an earlier run."""
-        self._resumed_failures = 0
         self._settings = settings
         self._name = name
         self._intake = intake
-
-    @property
-    def failures(self) -> int:
-        """Failures of this run."""
-        return self.window.failures - self._resumed_failures
 
     def abort(self, text: str, cause: BaseException | None) -> None:
         """End the run, for what is no item's fault."""
@@ -64,7 +58,6 @@ class Outcomes:
             self.window.put_values(some.first, list(some.values))
             if some.error is not None:
                 item = items[some.first - first]
-                self._resumed_failures += 1
                 if self.window.put_error(some.first, item, some.error, some.wall_s):
                     self.error = self.error or some.error
 

@@ -153,7 +153,7 @@ class Planner:
             self.history[-1] = (self.history[-1][0], plan)
             self._decided(now)
         if plan.waiting and not self.plan.waiting:
-            self._pace.begin_ramp(plan, now, self._profiler.done)
+            self._pace.begin_ramp(plan, now, profiler.succeeded)
         elif plan.waiting:
             self._pace.widen(plan)
         if (plan.kind in WAITING) != (self.plan.kind in WAITING):

@@ -75,8 +75,10 @@ class Profiler:
         self.untouched = False
         self.blocks = 0
         self.done = 0
+        self.succeeded = 0
+        """Those of them that did not fail."""
         self.done_here = 0
-        """Those of them that ran in this process."""
+        """Those that ran in this process."""
         self.local_s = 0.0
         """Seconds that these took, added up."""
         self.unclear = 0
@@ -176,6 +178,7 @@ class Profiler:
         if not calls:
             return
         self.done += calls
+        self.succeeded += len(block.values)
         self.done_here += calls if local else 0
         if not block.wall_s:
             return  # nobody saw how long it took: a worker died, or could not be sent it

@@ -157,7 +157,7 @@ class Scheduler:
             self._pace.count_round(
                 self.plan,
                 now,
-                done=self.profiler.done - self._outcomes.failures,
+                done=self.profiler.succeeded,
                 in_flight=self._lanes.here,
                 oldest_s=self._lanes.oldest_s,
                 profile=self.planner.profile,
