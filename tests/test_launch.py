@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import examples
 
 from autoexec._chunk import Chunk, Clocks
-from autoexec._launch import LONGEST_S, TAKEN_S, WAVE, WAVE_S, Launch
+from autoexec._launch import LONGEST_S, ONE_TURN_S, TAKEN_S, WAVE, WAVE_S, Launch
 from autoexec._types import Running
 
 CORES = 2
@@ -100,6 +101,27 @@ def test_late_looks_on_a_machine_that_is_busy_with_others_hold_nothing_back() ->
         launch.started(begun(WAVE), now)
         now = look(launch, 4 * TAKEN_S, cpu_s=0.0)
         assert launch.room(100) == WAVE
+
+
+@pytest.mark.parametrize(
+    ("elapsed_s", "queued_s", "late_s", "left"),
+    [
+        (0.15, 0.0, TAKEN_S, WAVE),
+        (0.05, 0.0, TAKEN_S, 0),  # its turn may come
+        (0.15, 0.1, TAKEN_S, 0),  # it had no core
+        (0.15, 0.0, ONE_TURN_S, 0),  # several want the GIL
+    ],
+)
+def test_who_has_computed_next_to_nothing_in_a_tenth_of_a_second_waits_for_something_else(
+    elapsed_s: float, queued_s: float, late_s: float, left: int
+) -> None:
+    launch = Launch(CORES)
+    launch.looked([], 0.0, computing=False)
+    launch.started(begun(WAVE), 0.0)
+    seen = [Running(chunk, elapsed_s, 0.001, queued_s, False) for chunk in launch.wave]
+    now = launch.look_from + 1.01 * late_s
+    launch.looked(seen, now, computing=False, cpu_s=now)
+    assert launch.room(100) == left
 
 
 def test_calls_that_no_thread_gets_to_are_looked_at_more_and_more_rarely() -> None:

@@ -43,6 +43,7 @@ from autoexec._options import Settings
 from autoexec._planner import AGED
 from autoexec._priors import Prior
 from autoexec._profile import SHORT_S
+from autoexec._ramp import FIRST_THREADS
 from autoexec._scheduler import Scheduler
 from autoexec._types import Broken, Costs, Held, Host, Kind, Look, Memory, Payload, Ready, Running
 
@@ -731,6 +732,34 @@ def test_calls_that_failed_before_the_search_began_are_none_of_its_rounds() -> N
         fewest = min(fewest, pace._trial_calls)
     assert pace._ramp is not None
     assert fewest == 0
+
+
+class Beside(Play):
+    """A thread of the program computes in Python all the time: who wants the GIL has it 5 ms later."""
+
+    def computes_held(self, chunk: Chunk) -> bool:
+        return True
+
+    def do(self, action: Any) -> None:
+        if isinstance(action, Peek):
+            running = [self.look_at(chunk) for chunk in action.chunks if chunk in self.running]
+            self.scheduler.peeked(running, self.now, cpu_s=self.now)
+        else:
+            super().do(action)
+
+    def wait(self, seconds: float, watch: Any, here: Any) -> None:
+        until = self.now + seconds
+        super().wait(seconds, watch, here)
+        if self.now >= until and not watch:  # else that is what the look is told
+            self.now += 0.005
+
+
+def test_calls_that_wait_are_started_beside_a_thread_that_holds_the_gil() -> None:
+    play = Beside([Call(wait_s=1.0, cpu_s=1e-5)] * 200)
+    while play.now < 1.0:
+        play.do(play.scheduler.next_action(play.now))
+    assert len(play.here) == FIRST_THREADS
+    assert play.run().now < 8.0  # 25 at eight at once
 
 
 def test_calls_that_no_thread_has_begun_come_back_for_the_processes() -> None:

@@ -30,6 +30,20 @@ TAKEN_S = 0.0045
 """A look this late, while the process computes, found the GIL taken, and so the next look counts as well: a
 call that computes keeps it for 5 ms, those requests for 1 to 4. A call that queues for the GIL has computed
 next to nothing by then, and yet is not waiting."""
+TURN_S = 0.1
+"""Whoever wants the GIL has had it by then, for 5 ms at a time, where fewer than twenty want it."""
+TURN = 0.05
+"""The share of the time for which one of twenty has it."""
+ONE_TURN_S = 0.01
+"""A look that is late, but by less, waited for one thread to let go of the GIL, not for several in turn, nor for
+one that had no core."""
+
+
+def had_its_turn(call: Running, late_s: float) -> bool:
+    """Whether a call does not want the GIL, though a look was so late: a thread of the program that computes in
+    Python made all looks so, and of 60 calls that wait for a second, four were begun in the first."""
+    spent_s = call.cpu_s + call.queued_s
+    return late_s < ONE_TURN_S and call.elapsed_s > TURN_S and spent_s < TURN * call.elapsed_s
 
 
 class Launch:
@@ -84,9 +98,14 @@ class Launch:
         self.computing = computing
         spent_s, elapsed_s = cpu_s - self._cpu_s, now - self._looked_at
         self._cpu_s, self._looked_at = cpu_s, now
-        late, self._late = self._late, now - self.look_from > TAKEN_S
+        late_s = now - self.look_from
+        late, self._late = self._late, late_s > TAKEN_S
         taken = (late or self._late) and spent_s > FULL * elapsed_s
-        busy = {one.chunk for one in seen if taken or one.cpu_s > BUSY * one.elapsed_s}
+        busy = {
+            one.chunk
+            for one in seen
+            if one.cpu_s > BUSY * one.elapsed_s or (taken and not had_its_turn(one, late_s))
+        }
         self.wave = [chunk for chunk in self.wave if chunk.began is None or chunk in busy]
         self._pause_s = min(2 * self._pause_s, LONGEST_S)
         self.look_from = now + self._pause_s

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ._chunk import Block
 from ._evidence import BEAT_S, LATE_S, Overlap
+from ._launch import had_its_turn
 from ._types import Running
 
 SEEN_WHOLE = 0.6
@@ -72,7 +73,7 @@ class Watched:
         own_s = (now.cpu_s - before.cpu_s) + (now.queued_s - before.queued_s)
         gap_s = (now.elapsed_s - before.elapsed_s) - own_s
         on_time = late_s <= LATE_S
-        if not now.runnable and (on_time or not crowded):
+        if not now.runnable and (on_time or not crowded or had_its_turn(now, late_s)):
             if before.runnable or not on_time:
                 gap_s = min(gap_s, BEAT_S + max(0.0, late_s - own_s))
             self._wait_s += max(0.0, gap_s)
