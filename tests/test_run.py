@@ -92,6 +92,43 @@ class TwoArguments(Exception):
         super().__init__(f"{code}: {text}")
 
 
+class GivesNoError(Exception):
+    def with_traceback(self, tb: Any) -> Any:
+        self.tb = tb  # and forgets to return itself
+
+
+class RefusesTraceback(Exception):
+    def with_traceback(self, tb: Any) -> Any:
+        raise RuntimeError("not me")
+
+
+class HasNoText(TypeError):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+class RefusesNotes(Exception):
+    def add_note(self, note: str) -> None:
+        raise SystemExit("no notes")
+
+
+class IsNeitherTrueNorFalse(Exception):
+    def __bool__(self) -> bool:
+        raise RuntimeError("no truth")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+ODD = [GivesNoError, RefusesTraceback, HasNoText, RefusesNotes, IsNeitherTrueNorFalse]
+
+
+def raise_odd(item: tuple[int, int]) -> int:
+    kind, x = item
+    if x % 2:
+        raise ODD[kind]
+    return x
+
+
 def raise_two_arguments(x: int) -> None:
     raise TwoArguments(x, "oops")
 
@@ -165,6 +202,18 @@ class TestEveryBackend:
         ]
         assert not any(failures)
         assert results.report.failures == 2
+
+    @pytest.mark.timeout(60)
+    @pytest.mark.parametrize("kind", range(len(ODD)))
+    def test_an_error_is_that_of_its_item_whatever_its_class_makes_of_methods(
+        self, backend: Any, kind: int
+    ) -> None:
+        items = [(kind, x) for x in range(4)]
+        results = run_parallel(raise_odd, items, backend=backend, on_error="return", max_workers=2)
+        assert [results[0], results[2]] == [0, 2]
+        assert [type(failure_in(results, i)) for i in (1, 3)] == [ODD[kind]] * 2
+        with pytest.raises(ODD[kind]):
+            run_parallel(raise_odd, [(kind, 1)] * 3, backend=backend, chunksize=3)
 
     def test_errors_can_be_left_out_and_are_counted(self, backend: Any) -> None:
         results = run_parallel(fail_on_odd, range(5), backend=backend, on_error="skip")

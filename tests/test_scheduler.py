@@ -38,8 +38,10 @@ from autoexec._chunk import Block, Chunk, Clocks
 from autoexec._errors import DeadlineExceeded, ItemTimeout, NotPicklable, NotSent
 from autoexec._evidence import Overlap
 from autoexec._failure import Failure
+from autoexec._intake import Intake
 from autoexec._launch import WAVE, WAVE_S
-from autoexec._options import Settings
+from autoexec._options import DEFAULT, Settings
+from autoexec._outcomes import Outcomes
 from autoexec._planner import AGED
 from autoexec._priors import Prior
 from autoexec._profile import SHORT_S
@@ -502,6 +504,17 @@ class TestRoutes:
         play = Play(work, {"on_error": on_error}).run()
         assert play.called == [1] * 100
         assert len(play.results) == (85 if on_error == "skip" else 100)
+
+    def test_the_first_of_several_errors_ends_the_run_though_it_be_false(self) -> None:
+        class Problems(Exception):
+            def __len__(self) -> int:
+                return 0
+
+        outcomes = Outcomes(DEFAULT, "fn", Intake(2), stream=False)
+        chunk, first = Chunk(0, [0, 1], "threads", "threads"), Problems()
+        for error in (first, ValueError()):
+            outcomes.add(Block.untimed(chunk, [], error), 0.0)
+        assert outcomes.error is first
 
     def test_the_first_error_ends_the_run(self) -> None:
         play = Play([Call(cpu_s=0.001, fails=i == 5) for i in range(100)]).run()

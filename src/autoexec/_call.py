@@ -14,6 +14,7 @@ import time
 
 from . import _proc
 from ._chunk import Block, Chunk, Clocks
+from ._errors import with_traceback
 
 TYPE_CHECKING = False  # type checkers take it for that of `typing`
 if TYPE_CHECKING:
@@ -200,4 +201,4 @@ def _run_block(fn: Callable[[Any], Any], chunk: Chunk) -> Block:
 def without_this_frame(exc: BaseException) -> BaseException:
     """Cut our own frame off a traceback: it holds `exc` in a local, which would be a cycle."""
     traceback = exc.__traceback__
-    return exc.with_traceback(traceback.tb_next if traceback else None)
+    return with_traceback(exc, traceback.tb_next if traceback else None)

@@ -15,7 +15,7 @@ import io
 import sys
 from contextvars import Context, ContextVar, copy_context
 
-from ._errors import NotPicklable
+from ._errors import NotPicklable, text_of
 from ._pickling import PROTOCOL, loads
 
 TYPE_CHECKING = False  # type checkers take it for that of `typing`
@@ -40,7 +40,7 @@ def values_of(variables: Iterable[ContextVar[Any]]) -> Values:
         except Exception as error:
             raise NotPicklable(
                 f"The context variable {variable.name!r} has a value of type {type(value).__name__},"
-                f" which cannot travel to a process ({error}): leave it out of `context`, or give it"
+                f" which cannot travel to a process ({text_of(error)}): leave it out of `context`, or give it"
                 " a value that can be pickled."
             ) from error
     return found

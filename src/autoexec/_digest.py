@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from typing import Any
 
-from ._errors import NotPicklable, short_repr
+from ._errors import NotPicklable, short_repr, text_of
 from ._function import name_of
 from ._reach import functions_of, layers
 
@@ -45,7 +45,7 @@ def _digest(value: Any, above: set[int]) -> bytes:
     except Exception as error:  # whatever the classes of the value raise when they are asked
         raise NotPicklable(
             f"{short_repr(value)} of type {type(value).__name__} cannot be told from other values"
-            f" ({error or type(error).__name__})."
+            f" ({text_of(error) or type(error).__name__})."
         ) from error
     return made.digest()
 

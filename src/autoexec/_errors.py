@@ -6,6 +6,7 @@ import reprlib
 
 TYPE_CHECKING = False  # type checkers take it for that of `typing`
 if TYPE_CHECKING:
+    from types import TracebackType
     from typing import Any
 
 
@@ -116,10 +117,18 @@ def text_of(error: BaseException) -> str:
         return "(its text could not be made)"
 
 
+def text_of_cause(error: BaseException) -> str:
+    """What the cause of an error says, or if it has none, what it says itself."""
+    return text_of(error if error.__cause__ is None else error.__cause__)
+
+
 def star_hint(error: BaseException, item: object) -> str:
     """What to add to the error of a call that had too few arguments, though its item holds several."""
-    few = isinstance(error, TypeError) and "missing" in str(error) and "argument" in str(error)
-    return " To unpack each item pass star=True." if few and type(item) in _SEVERAL else ""
+    if not isinstance(error, TypeError) or type(item) not in _SEVERAL:
+        return ""
+    text = text_of(error)
+    few = "missing" in text and "argument" in text
+    return " To unpack each item pass star=True." if few else ""
 
 
 _SEVERAL = (tuple, list, dict)
@@ -139,6 +148,13 @@ def for_iterators(error: BaseException) -> BaseException:
     return instead
 
 
+def with_traceback(error: BaseException, traceback: TracebackType | None) -> BaseException:
+    """The error with this traceback, without asking its class: one whose own method returned None had no error
+    at all, and its item was called again, without end."""
+    BaseException.with_traceback(error, traceback)
+    return error
+
+
 def attach_traceback(error: BaseException, text: str) -> None:
     """Attach a traceback from elsewhere as the cause, unless the error forbids it."""
     try:
@@ -152,5 +168,7 @@ def annotate(error: BaseException, note: str) -> None:
     try:
         if note not in getattr(error, "__notes__", ()):
             error.add_note(note)
-    except Exception:  # e.g. `__setattr__` that raises: the error itself matters more.
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # e.g. `__setattr__` that raises: the error itself matters more.
         return

@@ -59,7 +59,7 @@ class Outcomes:
             if some.error is not None:
                 item = items[some.first - first]
                 if self.window.put_error(some.first, item, some.error, some.wall_s):
-                    self.error = self.error or some.error
+                    self._end_with(some.error)
 
     def add(self, block: Block, now: float) -> bool:
         """Put the outcomes of a block in their places, and count them in its chunk. An item that could not
@@ -145,7 +145,13 @@ class Outcomes:
         if isinstance(error, ItemTimeout):
             wall_s = self._settings.timeout or wall_s
         if self.window.put_error(index, item, error, wall_s):
-            self.error = self.error or error
+            self._end_with(error)
+
+    def _end_with(self, error: BaseException) -> None:
+        """End the run with the first of such errors. Whether one is true is its class's to say: one that is a
+        list of problems may have none."""
+        if self.error is None:
+            self.error = error
 
 
 def _window(settings: Settings, stream: bool) -> Window:

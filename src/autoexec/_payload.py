@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Any
 
-from ._errors import NotPicklable, text_of
+from ._errors import NotPicklable, text_of_cause
 from ._pickling import Packed, dumps, size_of
 from ._types import Payload
 
@@ -31,18 +31,14 @@ def weigh(fn: Packed, item: Any, result: Any) -> Payload:
     try:
         fn_bytes = size_of(fn.wire())
     except NotPicklable as exc:
-        return Payload(
-            0, 0, 0, 0.0, f"the function cannot be pickled ({text_of(exc.__cause__ or exc)})"
-        )
+        return Payload(0, 0, 0, 0.0, f"the function cannot be pickled ({text_of_cause(exc)})")
     sizes: list[int] = []
     seconds = 0.0
     for what, value in (("an item", item), ("a result", result)):
         try:
             size, spent = _size(value)
         except NotPicklable as exc:
-            return Payload(
-                fn_bytes, 0, 0, 0.0, f"{what} cannot be pickled ({text_of(exc.__cause__ or exc)})"
-            )
+            return Payload(fn_bytes, 0, 0, 0.0, f"{what} cannot be pickled ({text_of_cause(exc)})")
         sizes.append(size)
         seconds += spent
     return Payload(fn_bytes, sizes[0], sizes[1], seconds, None)

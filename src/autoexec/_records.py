@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ._digest import digest, identity
-from ._errors import JournalError, NotPicklable, annotate, short_repr
+from ._errors import JournalError, NotPicklable, annotate, short_repr, text_of
 from ._joblog import JobLog, is_file
 from ._journal import Journal
 from ._options import Settings
@@ -96,7 +96,7 @@ class Records:
         except Exception as error:  # whatever the classes of a result raise
             raise JournalError(
                 f"The result of item {row.item_index} cannot be read back from the journal"
-                f" {self.journal.path} ({type(error).__name__}: {error}): is the module of its class"
+                f" {self.journal.path} ({type(error).__name__}: {text_of(error)}): is the module of its class"
                 " still there, and the same?"
             ) from error
 

@@ -11,6 +11,7 @@ import pytest
 
 from autoexec import _thread_cache
 from autoexec._chunk import Chunk
+from autoexec._types import Broken
 from autoexec.executors import threads
 from autoexec.executors.threads import ThreadsExecutor
 
@@ -165,3 +166,18 @@ def test_what_was_given_up_is_forgotten_when_its_call_has_ended() -> None:
         assert time.monotonic() < until
         time.sleep(0.001)
     executor.close(abandon=True)
+
+
+@pytest.mark.timeout(30)
+def test_a_thread_that_fails_beside_its_calls_is_heard_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> int:
+        raise MemoryError
+
+    events = SimpleQueue[Any]()
+    executor = ThreadsExecutor(str, events.put)
+    executor.open(1)
+    monkeypatch.setattr("autoexec._call.times_blocked", fails)
+    executor.submit([Chunk(0, [0], "threads", "threads")])
+    broken = events.get(timeout=20)
+    executor.close(abandon=True)
+    assert (type(broken), broken.lane, type(broken.error)) == (Broken, "threads", MemoryError)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 
-from .._errors import RemoteError, annotate
+from .._errors import RemoteError, annotate, with_traceback
 from .._pickling import dumps, loads
 
 TYPE_CHECKING = False  # type checkers take it for that of `typing`
@@ -32,7 +32,7 @@ def portable_error(error: BaseException) -> tuple[BaseException, str]:
     """The same for an executor that does its own pickling, or none: an exception that survives it."""
     text = _formatted(error)
     pickled, _ = _packed(error, error)
-    return _stand_in(error) if pickled is None else error.with_traceback(None), text
+    return _stand_in(error) if pickled is None else with_traceback(error, None), text
 
 
 def _formatted(error: BaseException) -> str:

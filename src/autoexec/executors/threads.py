@@ -19,7 +19,8 @@ from typing import Any
 from .. import _thread_cache
 from .._call import run_chunk
 from .._chunk import Block, Chunk
-from .._types import Sink
+from .._errors import short_repr
+from .._types import Broken, Sink
 
 START_S = 0.002
 """Seconds for which the driver starts threads for what it sends; each thread then starts the next. A start
@@ -100,7 +101,11 @@ class ThreadsExecutor:
             self._running.add(chunk)
             if self._abandoned:
                 return
-            run_chunk(self._fn, chunk, self._emit)
+            try:
+                run_chunk(self._fn, chunk, self._emit)
+            except BaseException as error:  # no call raised it: that would be its outcome
+                self._sink(Broken("threads", f"a thread has failed ({short_repr(error)})", error))
+                return
             self._running.discard(chunk)
             if chunk in self._given_up:
                 self._given_up.discard(chunk)
