@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from autoexec import ItemTimeout, run_parallel
+from autoexec import ItemTimeout, RunAborted, WorkerDied, run_parallel
 from autoexec._chunk import Chunk
 from autoexec.executors.loop import Ended, blocks_of
 
@@ -63,6 +66,63 @@ def test_calls_of_two_chunks_are_told_apart() -> None:
         (other, 1, False),
         (one, 1, True),
     ]
+
+
+def leave() -> None:
+    sys.exit(3)
+
+
+def stop_loop() -> None:
+    asyncio.get_running_loop().stop()
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("backend", ["asyncio", "hybrid"])
+@pytest.mark.parametrize("act", [leave, stop_loop])
+def test_what_a_task_of_a_call_does_to_the_loop_costs_no_other_call(
+    backend: Any, act: Callable[[], None]
+) -> None:
+    async def part(item: int) -> int:
+        await asyncio.sleep(0)
+        if item == 3:
+            act()
+        return item
+
+    async def fn(item: int) -> int:
+        (found,) = await asyncio.gather(part(item))
+        return found
+
+    results = run_parallel(fn, range(40), backend=backend, on_error="return", max_workers=8)
+    errors = {failure.index: failure.exception for failure in results.failures}
+    if act is leave:
+        assert list(map(repr, errors.values())) == ["SystemExit(3)"]
+        assert list(errors) == [3]
+    else:
+        assert not errors
+    assert [value for value in results if type(value) is int] == [
+        x for x in range(40) if x not in errors
+    ]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.skipif(sys.platform == "win32", reason="loops have no selector there")
+@pytest.mark.parametrize("backend", ["asyncio", "hybrid"])
+def test_a_loop_that_cannot_go_on_is_heard_of(backend: Any) -> None:
+    async def fn(item: int) -> int:
+        if item == 3:
+            selector = asyncio.get_running_loop()._selector  # type: ignore[attr-defined]
+
+            def lose_descriptor(timeout: float) -> None:
+                del selector.select
+                raise OSError("bad descriptor")
+
+            selector.select = lose_descriptor
+            await asyncio.sleep(60)
+        return item
+
+    with pytest.raises(RunAborted if backend == "asyncio" else WorkerDied) as caught:
+        run_parallel(fn, range(8), backend=backend, max_workers=4)
+    assert backend == "hybrid" or "the event loop failed (OSError" in str(caught.value)
 
 
 @pytest.mark.timeout(30)

@@ -39,6 +39,7 @@ class Hosted:
         self._notes = notes
         self._numbers: dict[Chunk, int] = {}
         self._outcomes: SimpleQueue[Any] = SimpleQueue()
+        self._opened = False
         threading.Thread(target=self._send, name="autoexec-sender", daemon=True).start()
         calls = _portable_calls(fn, notes, getattr(host, "asynchronous", False))
         self._executor = host(calls, self._sink)
@@ -47,6 +48,7 @@ class Hosted:
     def open(self, width: int) -> None:
         """Let so many calls run at once, if that is more than before."""
         self._executor.open(width)
+        self._opened = True
 
     def run(self, number: int, slot: int, budget_s: float, items: list[Wire]) -> None:
         """Start a chunk."""
@@ -58,6 +60,8 @@ class Hosted:
 
     def _sink(self, event: Any) -> None:
         if not isinstance(event, list):
+            if self._opened:
+                end_group()  # calls are lost with what ran them, and the parent would wait for ever
             raise RuntimeError(event.reason)  # it cannot start, so the function is refused
         try:
             for block in event:

@@ -20,6 +20,7 @@ from typing import Any
 
 from .._call import without_this_frame
 from .._chunk import Block, Chunk
+from .._errors import short_repr
 from .._types import Broken, Sink
 
 LATEST_S = 0.005
@@ -236,21 +237,43 @@ class LoopExecutor(TasksExecutor):
         if self._failure is not None:
             self._sink(Broken("asyncio", f"there is no event loop ({self._failure})"))
 
+    def submit(self, chunks: Sequence[Chunk]) -> None:
+        """Start a task for each item, at the loop's next turn."""
+        with contextlib.suppress(RuntimeError):  # the loop has failed, which is about to be heard
+            super().submit(chunks)
+
     def _serve(self, started: threading.Event) -> None:
-        async def main() -> None:
-            self._loop = asyncio.get_running_loop()
+        try:
+            _check_descriptors()
+            with asyncio.Runner() as runner:
+                self._loop = runner.get_loop()
+                started.set()
+                self._run_until_closed(self._loop)
+        except BaseException as error:
+            if started.is_set():
+                self._sink(Broken("asyncio", f"the event loop failed ({short_repr(error)})", error))
+            self._failure = error  # no descriptors left
             started.set()
+
+    def _run_until_closed(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Run the loop, whatever a call makes of it: `loop.stop()` ends a turn of it, and so does `sys.exit` in a
+        task that a call has started. That is the error of the task, for who awaits it: the calls beside have
+        nothing to do with it, and go on."""
+
+        async def main() -> None:
             await self._closing.wait()
             await self._cancelled()
 
+        serving = loop.create_task(main())
+        serving.add_done_callback(lambda _: loop.stop())
         try:
-            _check_descriptors()
-            asyncio.run(main())
-        except BaseException as error:
-            if started.is_set():
-                raise
-            self._failure = error  # no descriptors left
-            started.set()
+            while not serving.done():
+                with contextlib.suppress(SystemExit, KeyboardInterrupt):
+                    loop.run_forever()
+        finally:
+            self._over = (
+                True  # also if it has failed: its tasks are cancelled now, which is no outcome
+            )
 
     def close(self, *, abandon: bool) -> None:
         """Cancel what is still running and end the loop."""
