@@ -23,7 +23,7 @@ _AFTERWARDS: Mapping[Lane, str] = {
     "threads": "A thread cannot be ended: it was left behind and ends with its call.",
     "processes": "Its worker process was ended, and another takes its place.",
     "hybrid": LEFT_BEHIND,
-    "asyncio": "Its task was cancelled.",
+    "asyncio": "Its task was cancelled; one that blocks the event loop, as time.sleep does, ends only by itself.",
     "dask": LEFT_BEHIND,
     "ray": LEFT_BEHIND,
     "external": "Whether it still runs is up to the executor that was passed.",

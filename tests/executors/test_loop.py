@@ -7,13 +7,14 @@ import contextlib
 import sys
 import threading
 from collections.abc import Callable
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
 
 from autoexec import ItemTimeout, RunAborted, WorkerDied, run_parallel
 from autoexec._chunk import Chunk
-from autoexec.executors.loop import Ended, blocks_of
+from autoexec.executors.loop import Ended, LoopExecutor, blocks_of
 
 
 def ended(chunk: Chunk, position: int, error: BaseException | None = None) -> Ended:
@@ -66,6 +67,43 @@ def test_calls_of_two_chunks_are_told_apart() -> None:
         (other, 1, False),
         (one, 1, True),
     ]
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_call_that_blocks_the_loop_beyond_its_time_is_given_up_though_it_ends(
+    fails: bool,
+) -> None:
+    begun, end = threading.Event(), threading.Event()
+    events: SimpleQueue[Any] = SimpleQueue()
+
+    async def fn(item: int) -> int:
+        if item == 0:
+            begun.set()
+            assert end.wait(20)
+            return 1 // item if fails else item
+        return item
+
+    executor = LoopExecutor(fn, events.put)
+    executor.open(2)
+    blocking, other = (Chunk(i, [i], "asyncio", "asyncio") for i in range(2))
+    try:
+        executor.submit([blocking, other])
+        assert begun.wait(20)
+        late = TimeoutError("late")
+        executor.stop(blocking, late)
+        end.set()
+        blocks = [*events.get(timeout=20)]
+        while len(blocks) < 2:
+            blocks += events.get(timeout=20)
+        found = [(block.chunk, block.values, block.error, block.last) for block in blocks]
+        assert found == [(blocking, [], late, True), (other, [1], None, True)]
+        executor.stop(other, late)  # it has ended before that
+        executor.submit([last := Chunk(2, [2], "asyncio", "asyncio")])
+        assert [block.chunk for block in events.get(timeout=20)] == [last]
+        assert not executor._late
+    finally:
+        executor.close(abandon=True)
 
 
 def leave() -> None:

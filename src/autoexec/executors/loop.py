@@ -58,6 +58,10 @@ class TasksExecutor:
         self._inbox: deque[Chunk] = deque()
         self._outbox: list[Ended] = []
         self._tasks: dict[tuple[Chunk, int], asyncio.Task[None]] = {}
+        self._late: dict[Chunk, BaseException] = {}
+        """Calls that are to be given up: if they end before that, as they do where they hold up the loop, this is
+        what they came to. Entered by the thread that asks for it; all else is done on that of the loop, which
+        alone settles calls, so that none is settled twice."""
         self._stopped: dict[Chunk, BaseException] = {}
         self._gave_up = False
         """A call was, and may go on all the same: a task may refuse, or wait for a thread."""
@@ -98,10 +102,12 @@ class TasksExecutor:
     def stop(self, chunk: Chunk, error: BaseException) -> None:
         """Cancel the task that runs the call of a chunk of one; if it refuses, what comes of it is dropped."""
         if self._loop is not None:
+            self._late[chunk] = error
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 self._loop.call_soon_threadsafe(self._cancel, chunk, error)
 
     def _cancel(self, chunk: Chunk, error: BaseException) -> None:
+        self._late.pop(chunk, None)
         task = self._tasks.get((chunk, 0))
         if task is None or task.done() or chunk in self._stopped:
             return
@@ -140,6 +146,8 @@ class TasksExecutor:
         error: BaseException | None,
         started: float,
     ) -> None:
+        if self._late and (late := self._late.get(chunk)) is not None:
+            values, error = [], late
         now = time.perf_counter()
         if not self._outbox:
             # Whatever else ends in this turn of the loop goes along: 5,000 tasks that end
