@@ -8,7 +8,10 @@ import concurrent.futures
 import functools
 import gc
 import itertools
+import json
 import os
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -826,6 +829,20 @@ def test_ctrl_c_among_the_last_outcomes_carries_those(monkeypatch: pytest.Monkey
     assert last.heard == [1, 1]
     for turn in last.turns:
         turn.set()
+
+
+@pytest.mark.parametrize(
+    "when", ["while_a_result_is_pickled", "while_the_clocks_are_read", "while_outcomes_wait"]
+)
+def test_ctrl_c_loses_no_outcome(when: str, tmp_path: Path) -> None:
+    program = Path(__file__).with_name("programs_interrupt.py")
+    command = [sys.executable, str(program), when, str(tmp_path / "journal")]
+    made = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert made.returncode == 0, made.stderr
+    ended, finished, again = json.loads(made.stdout)
+    assert len(ended) > 1
+    assert set(ended) <= set(finished)
+    assert again == []
 
 
 @pytest.mark.parametrize("kind", ["ctrl-c", "deadline"])

@@ -516,6 +516,17 @@ class TestRoutes:
             outcomes.add(Block.untimed(chunk, [], error), 0.0)
         assert outcomes.error is first
 
+    def test_what_was_heard_of_is_no_more_among_what_nobody_has_heard_of(self) -> None:
+        outcomes = Outcomes(DEFAULT, "fn", Intake(3), stream=False)
+        chunk = Chunk(0, [0, 1, 2], "threads", "threads")
+        chunk.partial = values = [0, 1]
+        # Its thread has announced these, and is yet to say so in the chunk.
+        outcomes.add(Block(chunk, list(values), None, 0.0, 0.0, 0.0, False), 0.0)
+        assert outcomes.add_unannounced(chunk) == 0
+        values.append(2)
+        assert outcomes.add_unannounced(chunk) == 1
+        assert outcomes.window.waiting() == {0: 0, 1: 1, 2: 2}
+
     def test_the_first_error_ends_the_run(self) -> None:
         play = Play([Call(cpu_s=0.001, fails=i == 5) for i in range(100)]).run()
         assert isinstance(play.error, ValueError)

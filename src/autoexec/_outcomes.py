@@ -93,7 +93,8 @@ class Outcomes:
         arrived, values = -1, list[Any]()
         while arrived != chunk.arrived:  # else its thread has announced some in between
             arrived, values = chunk.arrived, list(chunk.partial or ())
-        first = chunk.first + arrived
+        heard = max(0, chunk.done - arrived)  # of these, as its thread was about to count them
+        first, values = chunk.first + arrived + heard, values[heard:]
         self.window.put_values(first, values)
         if self.settled is not None and values:
             self.settled.append(Settled(first, values, lane=chunk.lane))

@@ -58,9 +58,13 @@ class Recorder:
         return () if self._records is None else self._records.known(first, items)
 
     def write(self, settled: list[Settled] | None, now: float) -> None:
-        """Put down what has become of items, which are then no longer in the list; None if nobody keeps one."""
+        """Put down what has become of items, which are then no longer in the list; None if nobody keeps one.
+
+        Not before: what a Ctrl-C interrupts, while a large result is pickled, say, is put down at the end.
+        """
         while self._records is not None and settled:
-            self._keep(partial(self._records.add, settled.pop(0), now))
+            self._keep(partial(self._records.add, settled[0], now))
+            del settled[0]
 
     def due_s(self) -> float | None:
         """Seconds until something should be committed; None if there is nothing."""

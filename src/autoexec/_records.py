@@ -119,7 +119,7 @@ class Records:
         )
 
     def add(self, settled: Settled, now: float) -> None:
-        """Items have their outcome.
+        """Items have their outcome. Added again, since a Ctrl-C came meanwhile, they are kept once.
 
         Raises:
             JournalError: A result cannot be kept.
@@ -145,22 +145,28 @@ class Records:
 
     def _keep(self, index: int, value: Any, seconds: float) -> None:
         assert self.journal is not None
+        if (item := self._digests.get(index)) is None:
+            return  # it was kept, before a Ctrl-C came
         try:
-            row = row_of_value(index, self._digests.pop(index), value, seconds)
+            row = row_of_value(index, item, value, seconds)
         except NotPicklable as error:
             raise JournalError(
                 f"The result of item {index}, {short_repr(value)}, cannot be kept in the journal"
                 f" {self.journal.path} ({error.__cause__}): return plain data, or leave out resume=."
             ) from error
         self.journal.add(row)
+        del self._digests[index]
 
     def _keep_error(self, index: int, error: BaseException, seconds: float) -> None:
         """Keep a failure that is the item's: not Ctrl-C or `sys.exit`, which are meant for the program,
         nor what could not be sent to where it was to run, which is a matter of the backend."""
         assert self.journal is not None
-        item = self._digests.pop(index)
+        item = self._digests.get(index)
+        if item is None:
+            return  # as above
         if isinstance(error, Exception) and not isinstance(error, NotPicklable):
             self.journal.add(row_of_error(index, item, error, seconds))
+        del self._digests[index]
 
     def due_s(self) -> float | None:
         """Seconds until something should be committed; None if there is nothing."""

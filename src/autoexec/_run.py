@@ -224,14 +224,16 @@ class Run:
         """Take note of what has happened so far."""
         if not self._inbox.empty():
             self._watcher.look_now_and_then()
-        while not self._inbox.empty():
+        for _ in range(
+            self._inbox.qsize()
+        ):  # no more: calls that end in between could go on for ever
             event = self._inbox.get()
+            self._dispatch(event)  # at once, so that a Ctrl-C does not come in between
             self._watcher.heard(event)
-            self._dispatch(event)
 
     def last_words(self) -> None:
-        """Take what calls on threads have come to that was not announced yet; nothing is heard any more."""
-        if self.recorder.keeps and not self._deaf:
+        """Take what calls have come to of which nobody has heard yet; nothing is heard any more."""
+        if not self._deaf:
             self.hear()
         self.scheduler.keep_unannounced()
         self._deaf = True
@@ -289,6 +291,7 @@ class Run:
         try:
             if self.recorder.keeps and not (self.left or self._deaf):
                 self.hear()  # what has ended before a Ctrl-C need not be called again
+                self._write_down()
         finally:
             self._source.close()
             self._let_go(abandon=abandon)
@@ -330,14 +333,16 @@ class Run:
                 seconds = min(seconds, due)
         beat = _clocks.Beat(seconds) if watched else None
         event = self._next_event(seconds)
-        # Before what has happened is told: how busy the process was says how to take a call's time.
-        if event is not None:
-            self._watcher.heard(event)
-        self._watcher.waited(beat, watched, here, cut_short=event is not None)
-        if isinstance(event, list) and not self._stream and (last := self.scheduler.last_ones):
-            event = self._settle_last(event, last)
-        if event is not None:
-            self._dispatch(event)
+        try:
+            # Before what has happened is told: how busy the process was says how to take a call's time.
+            if event is not None:
+                self._watcher.heard(event)
+            self._watcher.waited(beat, watched, here, cut_short=event is not None)
+        finally:  # also on Ctrl-C
+            if isinstance(event, list) and not self._stream and (last := self.scheduler.last_ones):
+                event = self._settle_last(event, last)
+            if event is not None:
+                self._dispatch(event)
 
     def _settle_last(self, blocks: list[Block], chunks: int) -> Event | Pulled | None:
         """Settle outcomes together with those that come right after them, where nothing is done but to
