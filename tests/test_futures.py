@@ -31,6 +31,7 @@ from autoexec._chunk import Block, Chunk
 from autoexec._futures import ProcessPoolExecutor
 from autoexec._pool import outlet
 from autoexec._pool.job import Job
+from autoexec._pool.worker import Worker
 
 WAIT_S = 60.0
 """For what must happen: never waited for in full unless something is broken."""
@@ -326,6 +327,27 @@ def test_no_more_workers_start_than_there_are_calls() -> None:
     with ProcessPoolExecutor(8) as executor:
         pids = {executor.submit(pid_of).result(WAIT_S) for _ in range(10)}
     assert len(pids) == 1
+
+
+def test_calls_have_workers_though_a_ctrl_c_came_as_the_first_was_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    interrupts = [signal.SIGINT]
+    start = Worker.__init__
+
+    def interrupt(worker: Worker, *args: Any) -> None:
+        if interrupts:
+            signal.raise_signal(interrupts.pop())
+        start(worker, *args)
+
+    monkeypatch.setattr(Worker, "__init__", interrupt)
+    executor = ProcessPoolExecutor(2)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            executor.submit(square, 2)
+        assert executor.submit(square, 3).result(timeout=WAIT_S) == 9
+    finally:
+        executor.kill_workers()
 
 
 def test_calls_run_side_by_side(executor: ProcessPoolExecutor, tmp_path: Path) -> None:

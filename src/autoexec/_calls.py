@@ -79,10 +79,12 @@ class Calls:
             self._waiting[chunk] = future
             _open.add(self)
             wanted = min(self._most, len(self._waiting) + len(self._taken))
-            more, self._asked = wanted > self._asked, max(wanted, self._asked)
         try:
-            if more:
-                self._pool.begin(self._job, wanted)
+            if wanted > self._asked:
+                self._pool.begin(self._job, wanted)  # several may: it takes a job twice
+                self._asked = (
+                    wanted  # not before: a Ctrl-C may come while the first worker is started
+                )
             self._pool.submit(self._job, [chunk])
         except BaseException:  # no threads left, or Ctrl-C
             self._forget(chunk)
