@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 import autoexec
-from autoexec._errors import AutoexecError, NotPicklable, NotSent
+from autoexec._errors import AutoexecError, FunctionNotSent, NotPicklable, NotSent
 
 PUBLIC = [
     value
@@ -21,8 +21,9 @@ def test_a_traceback_names_an_error_as_it_is_imported(error: type[Exception]) ->
     assert type(pickle.loads(pickle.dumps(error("why")))) is error
 
 
-def test_an_item_that_was_not_sent_is_not_picklable_to_whoever_reads_it() -> None:
-    error = NotSent("a lock cannot travel")
+@pytest.mark.parametrize("kind", [NotSent, FunctionNotSent])
+def test_what_was_not_sent_is_not_picklable_to_whoever_reads_it(kind: type[NotPicklable]) -> None:
+    error = kind("a lock cannot travel")
     error.add_note("item 3")
     assert repr(error) == "NotPicklable('a lock cannot travel')"
     again = pickle.loads(pickle.dumps(error))

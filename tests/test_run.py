@@ -28,9 +28,11 @@ from autoexec import (
     ItemTimeout,
     NotPicklable,
     Results,
+    RunAborted,
     WorkerDied,
     _children,
     _host,
+    iter_parallel,
     run_parallel,
 )
 from autoexec import _thread_cache as thread_cache
@@ -402,10 +404,22 @@ class TestTravel:
         assert isinstance(failure_in(results, 3), WorkerDied)
         assert "exited with code 7" in str(failure_in(results, 3))
 
-    def test_a_function_that_cannot_be_pickled_is_one_clear_error(self) -> None:
+    @pytest.mark.parametrize("backend", ["processes", "hybrid", "dask", "ray"])
+    def test_a_function_that_cannot_be_pickled_is_one_clear_error(self, backend: Any) -> None:
         lock = threading.Lock()
-        with pytest.raises(Exception, match="cannot be pickled"):
-            run_parallel(lambda x: lock.locked(), [1, 2], backend="processes")
+
+        def is_locked(x: int) -> bool:
+            return lock.locked()
+
+        said = (
+            r"is_locked cannot travel to a worker process.* cannot pickle '_thread.lock' object\. "
+        )
+        with pytest.raises(NotPicklable, match=said) as caught:
+            run_parallel(is_locked, [1, 2], backend=backend)
+        assert isinstance(caught.value, RunAborted)
+        assert caught.value.finished == {}
+        with pytest.raises(NotPicklable, match=said):
+            list(iter_parallel(is_locked, [1, 2], backend=backend))
 
     @pytest.mark.usefixtures("warm")
     def test_under_auto_it_is_called_here_while_the_others_go_to_processes(self) -> None:

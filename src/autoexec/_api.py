@@ -142,7 +142,8 @@ def run_parallel(fn: Callable[..., Any], items: Iterable[Any], **options: Any) -
         TypeError: `fn` cannot be called, `items` cannot be iterated over, an option is unknown or
             of the wrong type. Nothing was started.
         ValueError: An option is out of range. Nothing was started.
-        NotPicklable: A value of `context` cannot travel (nothing was started), nor an item or a result.
+        NotPicklable: A value of `context` cannot travel (nothing was started), nor an item or a result; or
+            the function, which ends the run: then it is a `RunAborted`, too.
         JournalError: The file of `resume` belongs to something else, is in use, or may be written to
             by others. Nothing was started.
         WorkerDied: A worker process ended while it ran the item.

@@ -54,7 +54,17 @@ class NotSent(NotPicklable):
         return NotPicklable, self.args, self.__dict__
 
 
-NotSent.__name__ = NotSent.__qualname__ = "NotPicklable"
+class FunctionNotSent(NotPicklable, RunAborted):
+    """The function cannot travel to where it was to run, so no item can: that ends the run.
+
+    Whoever reads or pickles it has a `NotPicklable`, with what was done in its `finished`.
+    """
+
+    __reduce__ = NotSent.__reduce__
+
+
+for _private in (NotSent, FunctionNotSent):
+    _private.__name__ = _private.__qualname__ = "NotPicklable"
 
 
 class JournalError(RunAborted):
@@ -86,6 +96,7 @@ for _public in (
     DeadlineExceeded,
     NotPicklable,
     NotSent,
+    FunctionNotSent,
     JournalError,
     RemoteTraceback,
     RemoteError,

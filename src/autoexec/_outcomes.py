@@ -40,9 +40,11 @@ class Outcomes:
         self._name = name
         self._intake = intake
 
-    def abort(self, text: str, cause: BaseException | None) -> None:
+    def abort(
+        self, text: str, cause: BaseException | None, kind: type[RunAborted] = RunAborted
+    ) -> None:
         """End the run, for what is no item's fault."""
-        self.error = RunAborted(text)
+        self.error = kind(text)
         self.error.__cause__ = cause
 
     def recall(self, known: Sequence[Settled], items: Sequence[Any], first: int) -> None:

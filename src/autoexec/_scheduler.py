@@ -22,7 +22,7 @@ from ._actions import Action, Done, Gauge, Inspect, Open, Take, Weigh
 from ._agenda import Agenda
 from ._chunk import Block, Chunk
 from ._dealer import Dealer
-from ._errors import short_repr
+from ._errors import FunctionNotSent, NotPicklable, short_repr, text_of_cause
 from ._feed import Feed
 from ._intake import Intake
 from ._lanes import LOCAL, Lanes
@@ -71,6 +71,7 @@ class Scheduler:
         self.ledger = Ledger(now, settings.timeout, record=settings.timeline)
         self.memory = MemoryWatch(settings.memory_limit, now, host)
         self._intake = Intake(length)
+        self._name = name
         self._outcomes = Outcomes(settings, name, self._intake, stream=stream)
         self.window = self._outcomes.window
         self.retries = self._outcomes.retries
@@ -200,6 +201,14 @@ class Scheduler:
         """What was asked for is not to be had: go on here, unless the function is the cause."""
         if event.harmless:
             self.planner.go_on_here(event.reason)
+            return
+        if isinstance(event.error, NotPicklable):
+            text = (
+                f"{self._name} cannot travel to a worker process, where backend={event.lane!r} runs it:"
+                f" {text_of_cause(event.error)}. Have it make such objects itself, or use backend='auto'"
+                " or 'threads'."
+            )
+            self._outcomes.abort(text, event.error, FunctionNotSent)
             return
         if event.lane == "external":
             text = f"No call can run: {event.reason}. Pass one that is open and not broken."
