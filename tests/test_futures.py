@@ -246,6 +246,29 @@ def test_what_cannot_be_pickled_fails_its_own_future_only(executor: ProcessPoolE
     assert (before.result(WAIT_S), after.result(WAIT_S)) == (4, 9)
 
 
+def lock_of(x: int) -> Any:
+    return threading.Lock()
+
+
+def test_errors_speak_of_calls(executor: ProcessPoolExecutor) -> None:
+    dying = executor.submit(leave).exception(timeout=WAIT_S)
+    assert str(dying) == (
+        "A worker process exited with code 3 while it ran the call leave(). The other calls are not affected."
+        " To see what it does, make that call directly in a process that may end."
+    )
+    locked = executor.submit(id, threading.Lock()).exception(timeout=WAIT_S)
+    assert isinstance(locked, NotPicklable)
+    assert str(locked).startswith("The call id(<unlocked _thread.lock object")
+    assert str(locked).endswith(
+        "cannot travel to a worker process: cannot pickle '_thread.lock' object. Pass what can be pickled, or"
+        " use a ThreadPoolExecutor."
+    )
+    returned = executor.submit(lock_of, 1).exception(timeout=WAIT_S)
+    assert "ThreadPoolExecutor" in str(returned)
+    with pytest.raises(WorkerDied, match=r"while it ran the call die\(1\) and 1 more\. "):
+        list(executor.map(die, [1, 2], chunksize=2))
+
+
 def test_what_the_worker_cannot_read_fails_its_own_future_only(
     executor: ProcessPoolExecutor,
 ) -> None:

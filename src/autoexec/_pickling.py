@@ -159,7 +159,7 @@ def _dumps(
         raise NotPicklable(
             f"{short_repr(value)} of type {type(value).__name__} cannot travel to or from a"
             f" process: {text_of(exc) or type(exc).__name__}. Pass or return something that can be pickled,"
-            " or use backend='threads'."
+            " or use threads (backend='threads', a ThreadPoolExecutor)."
         ) from exc
 
 

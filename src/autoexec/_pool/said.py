@@ -7,6 +7,7 @@ from typing import Any
 from .._chunk import Block, Chunk
 from .._errors import RemoteError, WorkerDied, attach_traceback, short_repr
 from .._pickling import loads, unpack
+from .._worker.calls import Call
 from .job import DELIVERIES
 
 
@@ -15,19 +16,29 @@ def death_of(chunk: Chunk, position: int, exit_text: str) -> WorkerDied:
     hint = (
         " The kernel does that to processes when memory runs out." if "SIGKILL" in exit_text else ""
     )
+    others, look = "items", "the item does, call the function on it"
+    if type(chunk.item(position)) is Call:
+        others, look = "calls", "it does, make that call"
     return WorkerDied(
-        f"A worker process {exit_text} while it ran item {chunk.first + position},"
-        f" {short_repr(chunk.item(position))}.{hint} The other items are not affected. To see what"
-        " the item does, call the function on it directly in a process that may end."
+        f"A worker process {exit_text} while it ran {_named(chunk, position)}.{hint} The other {others} are"
+        f" not affected. To see what {look} directly in a process that may end."
     )
 
 
 def never_received(chunk: Chunk, exit_text: str) -> WorkerDied:
     """The error of the item that no worker could be sent."""
     return WorkerDied(
-        f"{DELIVERIES} worker processes ended as they received item {chunk.first},"
-        f" {short_repr(chunk.item(0))}; the last {exit_text}. It may be too large for their memory."
+        f"{DELIVERIES} worker processes ended as they received {_named(chunk, 0)}; the last {exit_text}."
+        " It may be too large for their memory."
     )
+
+
+def _named(chunk: Chunk, position: int) -> str:
+    """What errors call it: a run has items, an executor calls."""
+    item = chunk.item(position)
+    if type(item) is Call:
+        return f"the call {short_repr(item)}"
+    return f"item {chunk.first + position}, {short_repr(item)}"
 
 
 def blocks_of(

@@ -9,7 +9,7 @@ from pickle import PickleBuffer
 
 from .._call import run_chunk
 from .._chunk import Block, Chunk
-from .._errors import short_repr
+from .._errors import NotPicklable, short_repr, text_of_cause
 from .._pickling import Portable, pack, unpack
 from .errors import portable_error
 from .home import at_home
@@ -88,7 +88,13 @@ class Call:
 
     def __init__(self, *parts: Any) -> None:
         self._parts = parts
-        self._wire = _kept(pack(parts))
+        try:
+            self._wire = _kept(pack(parts))
+        except NotPicklable as error:
+            raise NotPicklable(
+                f"The call {short_repr(self)} cannot travel to a worker process: {text_of_cause(error)}."
+                " Pass what can be pickled, or use a ThreadPoolExecutor."
+            ) from error.__cause__
         self.returns = 0
         """How often it came back unstarted."""
 
@@ -97,9 +103,17 @@ class Call:
 
     def __repr__(self) -> str:
         fn, arguments, keywords = self._parts
-        texts = [_name(value) for value in arguments]
-        texts += [f"{name}={_name(value)}" for name, value in keywords.items()]
-        return f"{_name(fn)}({', '.join(texts)})"
+        if fn is not run_each:
+            return _text(fn, arguments, keywords)
+        fn, inputs = arguments
+        rest = f" and {len(inputs) - 1} more" if len(inputs) > 1 else ""
+        return _text(fn, inputs[0], {}) + rest
+
+
+def _text(fn: object, arguments: Iterable[object], keywords: dict[str, object]) -> str:
+    texts = [_name(value) for value in arguments]
+    texts += [f"{name}={_name(value)}" for name, value in keywords.items()]
+    return f"{_name(fn)}({', '.join(texts)})"
 
 
 def _kept(wire: Wire) -> Wire:
