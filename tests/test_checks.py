@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import functools
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import ElsewhereExecutor, examples
 
+from autoexec import aiter_parallel, arun_parallel, iter_parallel, parallel, run_parallel
 from autoexec._checks import check_call, validate
 from autoexec._options import (
     NAMES,
@@ -360,6 +364,59 @@ def test_what_cannot_be_called_is_refused(fn: object, instead: str) -> None:
     refused = rf"^fn must be callable, but {type(fn).__name__} is not\. Pass .*{instead}"
     with pytest.raises(TypeError, match=refused):
         check_call(fn, [1])
+
+
+def rows(item: int) -> Iterator[int]:
+    yield item
+
+
+async def rows_later(item: int) -> AsyncIterator[int]:
+    yield item
+
+
+class Rows:
+    def __call__(self, item: int) -> Iterator[int]:
+        yield item
+
+    def method(self, item: int) -> Iterator[int]:
+        yield item
+
+
+async def _each(made: Any) -> None:
+    async for _ in made:
+        pass
+
+
+FORMS: list[Callable[[Any], Any]] = [
+    lambda fn: run_parallel(fn, [1]),
+    lambda fn: iter_parallel(fn, [1]),
+    lambda fn: asyncio.run(arun_parallel(fn, [1])),
+    lambda fn: asyncio.run(_each(aiter_parallel(fn, [1]))),
+    parallel,
+]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    ("fn", "instead"),
+    [
+        (rows, "rows is a generator function.* list"),
+        (functools.partial(rows), "rows is a generator function.* list"),
+        (Rows(), "Rows is a generator function.* list"),
+        (Rows().method, "Rows.method is a generator function.* list"),
+        (rows_later, "rows_later is an asynchronous generator function.* async for"),
+    ],
+)
+def test_a_generator_function_is_refused_with_what_its_calls_would_give(
+    fn: Any, instead: str, form: Callable[[Any], Any]
+) -> None:
+    with pytest.raises(TypeError, match=rf"^fn must return its result, but {instead}"):
+        form(fn)
+
+
+def test_who_makes_something_of_a_generator_is_not_refused() -> None:
+    check_call(contextlib.contextmanager(rows), [1])
+    assert run_parallel(lambda item: list(rows(item)), [1, 2]) == [[1], [2]]
 
 
 def test_swapped_arguments_are_noticed() -> None:

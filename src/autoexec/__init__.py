@@ -76,7 +76,6 @@ The map of the package, from the top down; each module imports only from those b
     _decimals      how the caller rounds decimals, the same
     _pickling      bytes of functions, items and results
     _seed          a random stream for each item
-    _function      what kind of function it is, and adapters that make one call of it
     _call          the one code path by which an item is run
     _progress      telling how far a run has come
     _report        what a run did and why; the list of results
@@ -93,6 +92,7 @@ The map of the package, from the top down; each module imports only from those b
     _cgroup        limits of this process's cgroup, for `_host`
     _proc          files of the kernel's, such as those under /proc
     _checks        what a call is given, checked once: options, function, items
+    _function      what kind of function it is, and adapters that make one call of it
     _options       the options: one definition
     _size          sizes of memory, as they are written
     _meant         what was meant by a wrong name, for errors; pure

@@ -244,7 +244,7 @@ def is_async_iterable(items: object) -> bool:
 
 
 def check_function(fn: object, items: object) -> None:
-    """Refuse a function that cannot be called.
+    """Refuse a function that cannot be called, or whose calls would do nothing.
 
     Raises:
         TypeError: With what was passed and what to pass instead.
@@ -254,6 +254,20 @@ def check_function(fn: object, items: object) -> None:
 
         hint = " The function comes first, then the items." if callable(items) else uncalled(fn)
         raise TypeError(f"fn must be callable, but {type(fn).__name__} is not.{hint}")
+    from ._function import generates, generates_async, name_of  # and `inspect`, on the first call
+
+    if generates(fn):
+        raise TypeError(
+            f"fn must return its result, but {name_of(fn)} is a generator function: each call would give a"
+            " generator, of which nothing has run. Have it return a list, or pass"
+            " lambda item: list(fn(item)) instead."
+        )
+    if generates_async(fn):
+        raise TypeError(
+            f"fn must return its result, but {name_of(fn)} is an asynchronous generator function: each call"
+            " would give a generator, of which nothing has run. Pass an async def function that returns"
+            " [value async for value in fn(item)]."
+        )
 
 
 def check_items(items: object) -> Iterator[Any]:

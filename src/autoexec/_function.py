@@ -58,15 +58,28 @@ def undecorated(fn: Callable[..., Any]) -> Callable[..., Any]:
 
 def is_async(fn: Callable[..., Any]) -> bool:
     """Whether calling `fn` gives a coroutine: `async def`, a partial of one, or such a `__call__`."""
+    return _is(inspect.iscoroutinefunction, fn)
+
+
+def generates(fn: Callable[..., Any]) -> bool:
+    """The same for a generator, of which nothing has run yet."""
+    return _is(inspect.isgeneratorfunction, fn)
+
+
+def generates_async(fn: Callable[..., Any]) -> bool:
+    """The same for an asynchronous one."""
+    return _is(inspect.isasyncgenfunction, fn)
+
+
+def _is(of_kind: Callable[[Any], bool], fn: Any) -> bool:
+    """Whether a function is of a kind, however it is passed."""
     while isinstance(fn, (functools.partial, Star)):
         fn = fn.func if isinstance(fn, functools.partial) else fn.fn
     fn = undecorated(fn)
-    if inspect.iscoroutinefunction(fn):
+    if of_kind(fn):
         return True
     # A function's own `__call__` is that of its type; to look at it takes as long again.
-    return not inspect.isroutine(fn) and inspect.iscoroutinefunction(
-        getattr(type(fn), "__call__", None)
-    )
+    return not inspect.isroutine(fn) and of_kind(getattr(type(fn), "__call__", None))
 
 
 def name_of(fn: Callable[..., Any]) -> str:
