@@ -269,6 +269,13 @@ def test_errors_speak_of_calls(executor: ProcessPoolExecutor) -> None:
         list(executor.map(die, [1, 2], chunksize=2))
 
 
+def test_an_error_of_a_run_on_it_speaks_of_what_is_the_runs(executor: ProcessPoolExecutor) -> None:
+    with pytest.raises(
+        NotPicklable, match=r"^\[<unlocked _thread.lock .* cannot travel .*Executor\)\.\n"
+    ):
+        run_parallel(id, [threading.Lock()], backend=executor)
+
+
 def test_what_the_worker_cannot_read_fails_its_own_future_only(
     executor: ProcessPoolExecutor,
 ) -> None:

@@ -289,7 +289,7 @@ def test_items_and_results_that_cannot_be_kept_are_refused(journal: Path) -> Non
     with pytest.raises(NotPicklable, match="Item 1:"):
         run_parallel(id, [1, threading.Lock()], resume=journal)
     with pytest.raises(JournalError, match="result of item 0, <generator"):
-        run_parallel(generate, [1], resume=journal.with_name("2"))
+        run_parallel(lambda x: generate(x), [1], resume=journal.with_name("2"))
 
 
 @pytest.mark.parametrize("backend", ["inline", "threads", "auto"])

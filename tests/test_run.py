@@ -36,11 +36,14 @@ from autoexec import (
     run_parallel,
 )
 from autoexec import _thread_cache as thread_cache
+from autoexec._options import DEFAULT
 from autoexec._pool import shared
 from autoexec._pool.spawn import spawn
 from autoexec._routes import REMOTE
 from autoexec._run import Run
 from autoexec._scheduler import Scheduler
+from autoexec._source import Source
+from autoexec._types import Ready
 
 BACKENDS = ["auto", "inline", "threads", "processes", "hybrid", "dask", "ray"]
 
@@ -857,6 +860,24 @@ def test_ctrl_c_loses_no_outcome(when: str, tmp_path: Path) -> None:
     assert len(ended) > 1
     assert set(ended) <= set(finished)
     assert again == []
+
+
+@pytest.mark.timeout(30)
+def test_what_happens_while_it_hears_is_heard_the_next_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = Run(double, Source([1], iter([1])), DEFAULT)
+    heard: list[Ready] = []
+
+    def hear(ready: Ready) -> None:
+        heard.append(ready)
+        run._inbox.put(ready)
+
+    monkeypatch.setattr(run.scheduler, "ready", hear)
+    run._inbox.put(Ready("threads", 1, None))
+    run.hear()
+    run.close(abandon=True)
+    assert len(heard) == 1
 
 
 @pytest.mark.parametrize("kind", ["ctrl-c", "deadline"])

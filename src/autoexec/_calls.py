@@ -82,9 +82,8 @@ class Calls:
         try:
             if wanted > self._asked:
                 self._pool.begin(self._job, wanted)  # several may: it takes a job twice
-                self._asked = (
-                    wanted  # not before: a Ctrl-C may come while the first worker is started
-                )
+                # Not before: a Ctrl-C may come while the first worker is started.
+                self._asked = wanted
             self._pool.submit(self._job, [chunk])
         except BaseException:  # no threads left, or Ctrl-C
             self._forget(chunk)

@@ -154,7 +154,9 @@ def _dumps(
     try:
         return _dumps_with(_by_value(), value, aside, texts)
     except BaseException as exc:
-        if isinstance(exc, KeyboardInterrupt):
+        if isinstance(
+            exc, (KeyboardInterrupt, NotPicklable)
+        ):  # the latter has said what it is about
             raise
         raise NotPicklable(
             f"{short_repr(value)} of type {type(value).__name__} cannot travel to or from a"

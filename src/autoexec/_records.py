@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ._digest import digest, identity
-from ._errors import JournalError, NotPicklable, annotate, short_repr, text_of
+from ._errors import JournalError, NotPicklable, annotate, short_repr, text_of, text_of_cause
 from ._joblog import JobLog, is_file
 from ._journal import Journal
 from ._options import Settings
@@ -152,7 +152,7 @@ class Records:
         except NotPicklable as error:
             raise JournalError(
                 f"The result of item {index}, {short_repr(value)}, cannot be kept in the journal"
-                f" {self.journal.path} ({error.__cause__}): return plain data, or leave out resume=."
+                f" {self.journal.path} ({text_of_cause(error)}): return plain data, or leave out resume=."
             ) from error
         self.journal.add(row)
         del self._digests[index]

@@ -224,9 +224,7 @@ class Run:
         """Take note of what has happened so far."""
         if not self._inbox.empty():
             self._watcher.look_now_and_then()
-        for _ in range(
-            self._inbox.qsize()
-        ):  # no more: calls that end in between could go on for ever
+        for _ in range(self._inbox.qsize()):  # and no more: those that end meanwhile may not cease
             event = self._inbox.get()
             self._dispatch(event)  # at once, so that a Ctrl-C does not come in between
             self._watcher.heard(event)

@@ -91,6 +91,8 @@ class Call:
         try:
             self._wire = _kept(pack(parts))
         except NotPicklable as error:
+            if parts[0] is run_portable:  # the call is our own: what it carries has said so
+                raise
             raise NotPicklable(
                 f"The call {short_repr(self)} cannot travel to a worker process: {text_of_cause(error)}."
                 " Pass what can be pickled, or use a ThreadPoolExecutor."
