@@ -380,6 +380,27 @@ def test_calls_have_workers_though_a_ctrl_c_came_as_the_first_was_started(
         executor.kill_workers()
 
 
+def test_shutdown_does_not_wait_for_a_call_whose_submit_was_interrupted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    interrupts = [signal.SIGINT]
+
+    class Interrupted(set[Calls]):
+        def add(self, calls: Calls) -> None:
+            super().add(calls)
+            if interrupts:
+                signal.raise_signal(interrupts.pop())
+
+    monkeypatch.setattr("autoexec._calls._open", Interrupted())
+    executor = ProcessPoolExecutor(1)
+    with pytest.raises(KeyboardInterrupt):
+        executor.submit(square, 2)
+    ending = threading.Thread(target=executor.shutdown, daemon=True)
+    ending.start()
+    ending.join(WAIT_S)
+    assert not ending.is_alive()
+
+
 def test_calls_run_side_by_side(executor: ProcessPoolExecutor, tmp_path: Path) -> None:
     futures = [executor.submit(hold, tmp_path, name) for name in "ab"]
     pids = {holder(tmp_path, name) for name in "ab"}

@@ -74,18 +74,18 @@ class Calls:
         except NotPicklable as error:
             future.set_exception(error.with_traceback(None))
             return future
-        with self._changed:
-            self._check_open()
-            self._waiting[chunk] = future
-            _open.add(self)
-            wanted = min(self._most, len(self._waiting) + len(self._taken))
         try:
+            with self._changed:
+                self._check_open()
+                self._waiting[chunk] = future
+                _open.add(self)
+                wanted = min(self._most, len(self._waiting) + len(self._taken))
             if wanted > self._asked:
                 self._pool.begin(self._job, wanted)  # several may: it takes a job twice
                 # Not before: a Ctrl-C may come while the first worker is started.
                 self._asked = wanted
             self._pool.submit(self._job, [chunk])
-        except BaseException:  # no threads left, or Ctrl-C
+        except BaseException:  # it was closed meanwhile; no threads left; or Ctrl-C
             self._forget(chunk)
             raise
         return future
