@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import _control, _host, _thread_cache
 from .._chunk import Block, Chunk
-from .._errors import NotPicklable, NotSent, text_of
+from .._errors import NotPicklable, NotSent, text_of_cause
 from .._pickling import pack, pack_plain
 from .._types import Broken
 from .._worker.variables import Differs
@@ -180,9 +180,7 @@ class Pool:
                 worker.tell("prepare", job.module())
             job.fn.wire()
         except NotPicklable as error:
-            self._give_up(
-                job, error, f"the function cannot be pickled ({text_of(error.__cause__ or error)})"
-            )
+            self._give_up(job, error, f"the function cannot be pickled ({text_of_cause(error)})")
         except BaseException as error:
             self._give_up_after(error, job)
         else:
