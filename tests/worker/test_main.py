@@ -110,20 +110,30 @@ def test_programs_that_calls_start_do_not_have_the_pipes() -> None:
 
 # --- Its terminal -------------------------------------------------------------------------------------
 
-AT_A_TERMINAL = """
+AT_A_TERMINAL = '''
 import fcntl, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # standard input becomes the terminal of this session
 from autoexec import run_parallel
+CHILD = """
+import os, signal
+signal.signal(signal.SIGTTIN, lambda *_: None)
+try:
+    os.read(os.open('/dev/tty', os.O_RDWR), 1)
+except OSError as error:
+    print(error.errno)
+"""
 def ask(how):
-    import termios
+    import subprocess, sys, termios
+    if how == "child":
+        return int(subprocess.check_output([sys.executable, "-c", CHILD], timeout=30))
     with open("/dev/tty", "rb+", buffering=0) as tty:
         if how == "set":  # as getpass does, and ssh
             termios.tcsetattr(tty, termios.TCSANOW, termios.tcgetattr(tty))
             return "set"
         return tty.read(1)
-found = run_parallel(ask, ["set", "read"], backend="processes", on_error="return")
+found = run_parallel(ask, ["set", "read", "child"], backend="processes", on_error="return")
 print([getattr(one, "exception", one) for one in found], flush=True)
-"""
+'''
 
 
 @posix_only
@@ -136,7 +146,7 @@ def test_a_call_that_uses_the_terminal_does_not_stop_its_worker() -> None:
     finally:
         os.close(ours)
         os.close(its)
-    assert out == "['set', OSError(5, 'Input/output error')]\n"
+    assert out == "['set', OSError(5, 'Input/output error'), 5]\n"
 
 
 # --- Its end ------------------------------------------------------------------------------------------

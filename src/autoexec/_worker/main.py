@@ -68,8 +68,8 @@ def main(pipe_in: str, pipe_out: str, notes: str) -> None:
 
 def _never_stop() -> None:
     """Let a call that uses the terminal have an error, or its will. A process in the background, as this one
-    is, would be stopped by that, and nobody would wake it. Blocked rather than ignored, as programs that calls
-    start (ssh, sudo) handle these signals, and then wait for them to stop."""
+    is, would be stopped by that, and nobody would wake it. Blocked rather than ignored: a program that a call
+    starts, with handlers of its own for these signals, tried to read for ever."""
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTTIN, signal.SIGTTOU])
 
