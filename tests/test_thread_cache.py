@@ -133,3 +133,19 @@ def test_what_a_shielded_job_computes_is_not_taken_for_the_work_of_calls() -> No
     before_s = _clocks.process_cpu_s()
     thread_cache.shield(spin)
     assert _clocks.process_cpu_s() - before_s < 0.01
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system binds no threads")
+def test_a_shielded_job_is_bound_to_the_cores_of_its_caller() -> None:
+    done = threading.Event()
+    thread_cache.start(done.set, "now-idle")  # bound to all of them
+    assert done.wait(30)
+    cores = os.sched_getaffinity(0)
+    one = {min(cores)}
+    seen: list[set[int]] = []
+    os.sched_setaffinity(0, one)
+    try:
+        thread_cache.shield(lambda: seen.append(os.sched_getaffinity(0)))
+    finally:
+        os.sched_setaffinity(0, cores)
+    assert seen == [one]
