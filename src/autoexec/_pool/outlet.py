@@ -154,11 +154,10 @@ else:
         try:
             signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGPIPE])
             return os.write(fd, piece)
-        except BrokenPipeError:
+        finally:
+            # Not only after an error: where a part was written before the reader went, that is what comes of it.
             if signal.SIGPIPE not in held_up:
                 signal.sigtimedwait([signal.SIGPIPE], 0)
-            raise
-        finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, held_up)
 
 
