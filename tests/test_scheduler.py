@@ -463,6 +463,13 @@ def test_the_first_call_runs_here_where_a_cluster_is_there_at_once() -> None:
     assert (action.lane, [chunk.first for chunk in action.chunks]) == ("threads", [0])
 
 
+def test_even_calls_on_threads_that_keep_every_core_busy_come_to_be_sent_in_longer_chunks() -> None:
+    play = Play([Call(cpu_s=0.004, held=0.0)] * 600).run()
+    assert play.results == list(range(600))
+    first = next(i for i in range(len(play.sizes)) if sum(play.sizes[:i]) >= 32)
+    assert (max(play.sizes[:first]), max(play.sizes)) == (3, 13)  # 10 and 50 ms
+
+
 class TestRoutes:
     def test_calls_that_hold_the_gil_go_to_processes_after_two_were_checked(self) -> None:
         play = Play([Call(cpu_s=0.004)] * 500).run()
