@@ -43,9 +43,6 @@ keeps one of two cores busy, 300 digests of 4 ms took 1.04 s in chunks of 10 ms 
 bare threads); on a calm machine 0.59 in both."""
 EVEN_CALLS = 32
 """How many calls must have shown that."""
-EVEN = 0.3
-"""Coefficient of variation of the seconds of such calls. In simulation mixtures that wait for half of their time (0.6)
-took 1.4 times as long in the longer chunks."""
 KEPT_S = 0.001
 """The longest chunk of a run with a journal: what has ended in one that is not over is lost with the
 process. With 5 ms, a kill cost one to three finished calls of 1 ms. Dispatch one by one takes 0.1 ms."""
@@ -244,7 +241,7 @@ class Dealer:
         if name == "processes" and "threads" in plan.capacities:
             trip_s = max(trip_s, BESIDE_TRIP_S)
         elif name == "threads" and plan.kind is Kind.CPU_FREE:
-            even = profile.spread < EVEN and profile.done >= EVEN_CALLS
+            even = profile.spread < _control.EVEN and profile.done >= EVEN_CALLS
             trip_s = max(trip_s, EVEN_TRIP_S if even else CROWDED_TRIP_S)
         return _control.chunk_size(
             wall_s,

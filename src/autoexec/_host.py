@@ -104,9 +104,8 @@ def why_no_processes() -> str | None:
 
 def why_no_workers() -> str | None:
     """Why no worker process may be started, not even where that was asked for, if so."""
-    if getattr(
-        sys, "frozen", False
-    ):  # each worker would be that program again, with workers of its own
+    if getattr(sys, "frozen", False):
+        # Each worker would be that program again, with workers of its own.
         return "this program is frozen, so its executable is no Python that could be a worker"
     return None
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import _control, _host, _thread_cache
 from .._chunk import Block, Chunk
-from .._errors import NotPicklable, NotSent, text_of_cause
+from .._errors import NotPicklable, NotSent, text_of, text_of_cause
 from .._pickling import pack, pack_plain
 from .._types import Broken
 from .._worker.variables import Differs
@@ -430,7 +430,8 @@ class Pool:
 
     def _give_up_after(self, error: BaseException, job: Job) -> None:
         """The last resort on a thread of the pool's own: a run that nobody told would wait for ever."""
-        self._give_up(job, error, f"no worker process can be had ({type(error).__name__}: {error})")
+        text = f"{type(error).__name__}: {text_of(error)}"
+        self._give_up(job, error, f"no worker process can be had ({text})")
 
     def _give_up(
         self,

@@ -5,7 +5,7 @@ Messages in:
     ("call", function, arguments)            an initializer; answered like "job", for job 0
     ("prepare", module)                      import it: a function of it is on its way
     ("job", id, function, host, width)       a function that chunks will name; host: see `Hosted`
-    ("width", id, width)           there may be more side by side now
+    ("width", id, width)                     there may be more side by side now
     ("chunk", id, number, slot, budget_s, items)  each pickled by itself, or plain ones in one piece
     ("stop", id, number)                     give up a call, where calls run side by side
     ("forget", id)

@@ -62,9 +62,8 @@ def value_at(variables: Mapping[str, Any], names: Iterable[str]) -> Any:
 
 
 def held_by(owner: Any, name: str) -> Any:
-    """An attribute as it is stored."""
-    kinds = type(owner).__mro__
-    for holder in owner.__mro__ if isinstance(owner, type) else (owner, *kinds):
+    """An attribute as it is stored. (`inspect.getattr_static` says the same; a worker would import `inspect` for it.)"""
+    for holder in owner.__mro__ if isinstance(owner, type) else (owner, *type(owner).__mro__):
         try:
             stored = object.__getattribute__(holder, "__dict__")
         except AttributeError:  # it has slots
