@@ -367,7 +367,10 @@ def test_what_is_submitted_when_no_worker_is_left_comes_back(pool: Pool) -> None
 
 
 class Oops(Exception):
-    """Of something that nobody thought of."""
+    """Of something that nobody thought of, which cannot even say so."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
 
 
 def fail_after(calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
