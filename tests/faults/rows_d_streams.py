@@ -224,6 +224,8 @@ def see_left(leave: Callable[[str, str], float], form: str, backend: str) -> Non
     calls = [one.index for one in notes()]
     enough.set()  # for those that are left behind on threads
     require(took_s < END_S, f"{leave.__name__}: it took {took_s:.1f} s to leave")
+    most = 1 + OPTIONS["max_workers"]  # the first has ended, and all the others wait for ever
+    require(len(calls) <= most, f"{leave.__name__}: {calls} had begun, of which {most} may have")
     require(backend == "auto" or len(calls) > 1, f"{leave.__name__}: no call ran beside the first")
     if backend == "asyncio":
         ended = [one.index for one in notes("end")]
