@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from strategies import PAYLOAD, durations, examples, magnitudes, profile
 from autoexec._chunk import Block, Chunk
 from autoexec._classify import USED
 from autoexec._evidence import BEAT_S, SPINNING_S
+from autoexec._means import MEMORY_BLOCKS
 from autoexec._profile import (
     BELOW,
     FIRST_BEATS,
@@ -431,6 +433,59 @@ def test_a_first_call_that_was_in_the_way_of_others_is_put_right_by_those_that_q
     for _ in range(BELOW):
         watch.ran(250 * MS, 8 * MS, queued_s=240 * MS, crowd=32)
     assert watch.profile.wall_s < 15 * MS
+
+
+def compute_beside_some_that_wait(
+    watch: Watch, late_s: float = ON_TIME_S, *, waits: int = 2, looked_s: float = 1e-6
+) -> None:
+    """Calls that compute for 5 ms on both cores; of the first of those beside others, so many wait for 500 ms."""
+    watch.beats(5, late_s)
+    for _ in range(2):
+        watch.ran(5 * MS, 5 * MS)
+    watch.overlapped(100 * MS, cpus=2.0)
+    for _ in range(waits):
+        watch.ran(505 * MS, 5 * MS, queued_s=looked_s, crowd=4)
+    for _ in range(20 * waits):
+        watch.ran(9 * MS, 5 * MS, queued_s=4 * MS, crowd=4)
+
+
+def test_where_some_calls_wait_and_the_others_compute_without_the_gil_all_are_believed(
+    watch: Watch,
+) -> None:
+    compute_beside_some_that_wait(watch)
+    assert watch.profiler.some_wait
+    assert watch.profiler.unclear == 0
+    # The first that waited was not believed yet.
+    assert watch.profile.wall_s == pytest.approx((500 + 43 * 5) / 43 * MS, rel=0.1)
+    for _ in range(2 * MEMORY_BLOCKS):
+        watch.ran(9 * MS, 5 * MS, queued_s=4 * MS, crowd=4)
+    assert watch.profile.cpu_s < 0.5 * watch.profile.wall_s, "they were forgotten"
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"late_s": LATE_S},  # they wait for the GIL, perhaps
+        {"waits": 1},  # the host of the machine took the core away, perhaps
+        {"looked_s": 0.0},  # nobody saw how long it had no core
+    ],
+)
+def test_where_that_is_not_certain_they_are_not(watch: Watch, how: dict[str, Any]) -> None:
+    compute_beside_some_that_wait(watch, **how)
+    assert not watch.profiler.some_wait
+    assert watch.profile.wall_s == pytest.approx(5 * MS)
+
+
+def test_calls_that_share_a_lock_do_not_wait_for_longer_than_their_neighbours_compute(
+    watch: Watch,
+) -> None:
+    watch.beats(5)
+    for _ in range(2):
+        watch.ran(5 * MS, 5 * MS)
+    watch.overlapped(100 * MS, cpus=2.0)
+    for _ in range(20):
+        watch.ran(20 * MS, 5 * MS, queued_s=1e-6, crowd=4)
+    assert not watch.profiler.some_wait
 
 
 def test_the_end_of_a_watched_call_may_go_unseen(watch: Watch) -> None:

@@ -11,6 +11,10 @@ from hypothesis import strategies as st
 from strategies import examples
 
 from autoexec._options import Settings
+from autoexec._pace import Pace
+from autoexec._profile import Profiler
+from autoexec._ramp import FIRST_THREADS
+from autoexec._types import Plan
 from benchmarks.simulator.driver import Drive
 from benchmarks.simulator.machine import Machine, Phase, Process, Steps, What
 from benchmarks.simulator.plans import best, plans
@@ -162,3 +166,48 @@ class TestPlaying:
         computes = Workload([call(held_s=0.02)] * 400, 2, kind="computes")
         assert best(waits).name.startswith("threads")
         assert best(computes).name.startswith("processes")
+
+    def test_native_calls_of_which_some_wait_are_not_taken_for_such_as_take_turns(self) -> None:
+        hit, miss = call(free_s=0.02), call(wait_s=0.5, free_s=0.02)
+        workload = Workload([miss if i % 10 == 5 else hit for i in range(300)], 4, kind="misses")
+        played = Drive(workload).play()
+        assert set(played.ran) <= {"inline", "threads"}
+        # With one more look than needed at the first that wait; as long as those were in the way it took 4.4 s.
+        assert played.seconds < 1.5 * best(workload).seconds
+
+    def test_such_calls_that_come_to_hold_the_gil_go_to_processes(self) -> None:
+        hit, miss, held = call(free_s=0.01), call(wait_s=0.4, free_s=0.01), call(held_s=0.02)
+        native = [miss if i % 10 == 5 else hit for i in range(120)]
+        workload = Workload(native + [held] * 400, 4, kind="native, then Python")
+        played = Drive(workload).play()
+        assert played.ran["processes"] > 200, "they took turns, which was taken for waiting"
+
+    def test_what_threads_gain_is_not_told_by_a_call_that_still_ran(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        drive = Drive(Workload([call(free_s=0.03)] * 100, 4, kind="native"))
+        profiler, gains = drive.scheduler.profiler, list[float]()
+
+        def gained(gain: float) -> None:
+            gains.append(gain)
+            Profiler.gained(profiler, gain)
+
+        monkeypatch.setattr(profiler, "gained", gained)
+        drive.play()
+        assert min(gains) > 2.0  # of a first call, of 4 ms so far, it was 0.5
+
+    def test_a_search_for_how_many_at_once_goes_on_where_it_was(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        waits, computes = [call(wait_s=0.02)] * 600, [call(held_s=0.002)] * 100
+        drive = Drive(Workload(waits + computes + waits, 1, kind="alternate"))
+        pace, known = drive.scheduler.planner._pace, list[int | None]()
+
+        def begin_ramp(plan: Plan, now: float, done: int, best: int | None = None) -> None:
+            known.append(best)
+            Pace.begin_ramp(pace, plan, now, done, best)
+
+        monkeypatch.setattr(pace, "begin_ramp", begin_ramp)
+        drive.play()
+        assert known[0] is None
+        assert (known[1] or 0) > FIRST_THREADS

@@ -246,6 +246,9 @@ def changing(cores: int, more: int) -> Iterator[Workload]:
     cached = [call(wait_s=0.1, held_s=1e-4) if random.random() < 0.05 else call(held_s=5e-5)
               for _ in range(1500)]  # fmt: skip
     yield Workload(cached, cores, kind="slow cache misses")
+    hit, miss = call(free_s=0.002), call(wait_s=0.1, free_s=0.002)
+    native = [miss if random.random() < 0.05 else hit for _ in range(800)]
+    yield Workload(native, cores, kind="slow cache misses, native")
 
 
 # --- Generated ----------------------------------------------------------------------------------------

@@ -6,6 +6,9 @@ from collections.abc import Iterable
 
 MEMORY_BLOCKS = 16
 """Blocks over which the running means reach back."""
+MIXTURE_BLOCKS = 128
+"""The same where some calls wait for long and the others compute: of those of which one in twenty does so, 16 in a
+row have none four times in ten, and were taken for calls that only compute."""
 
 
 class RunningMean:
@@ -16,10 +19,10 @@ class RunningMean:
         self.mean = 0.0
         self.variance = 0.0
 
-    def add(self, value: float) -> None:
-        """Account for one more."""
+    def add(self, value: float, memory: int = MEMORY_BLOCKS) -> None:
+        """Account for one more; those before the last so many fade."""
         self.n = n = self.n + 1
-        weight = 1 / (n if n < MEMORY_BLOCKS else MEMORY_BLOCKS)
+        weight = 1 / (n if n < memory else memory)
         step = value - self.mean
         self.mean += weight * step
         self.variance = (1 - weight) * (self.variance + weight * step * step)

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from ._chunk import Block, Chunk
 from ._classify import COMPUTES
 from ._evidence import BEAT_S, OVERLAPS, Beats, Children, Inner, Overlap
-from ._means import MEMORY_BLOCKS, RunningMean
-from ._side_by_side import OTHER, Beside, CoreWait, Spent
+from ._means import MEMORY_BLOCKS, MIXTURE_BLOCKS, RunningMean
+from ._side_by_side import OTHER, Beside, CoreWait, OwnWaits, Spent
 from ._start_cost import StartCost
 from ._types import Look, Payload, Profile, Running
 from ._watched import Watched
@@ -50,6 +50,9 @@ THROUGH_S = 0.0025
 TURNS = 1.1
 """Multiple of what one call after another comes to up to which threads gain nothing. Reading 10,000 files
 of 20 kB, which lets go of the GIL for some microseconds at a time, took two threads twice as long as one."""
+LETS_GO = 0.15
+"""Share of the computing under the GIL below which calls beside each other do not wait for it: near 0 or near 1 is
+what is measured."""
 STILL = 0.5
 """Share of the wall time believed from which the quickest of many such calls has waited as ever."""
 CONTENDED = 0.8
@@ -93,6 +96,7 @@ class Profiler:
         self._overlap = Overlap(prior.overlap if prior else None)
         self._children = Children()
         self._watched = Watched()
+        self._own_waits = OwnWaits()
         self._seen: dict[Chunk, Running] = {}
         self._cores = CoreWait()
         self.spent = Spent()
@@ -131,19 +135,29 @@ class Profiler:
         return self.expects or self.done > 0
 
     def _forget(self) -> None:
+        if self.some_wait:
+            return  # of such a mixture no call stands for those after it
         self._below = 0
         self._wall = RunningMean()
         self._cpu = RunningMean()
         self._cpu_of_wall = RunningMean()  # of those calls whose wall time was believed
 
     def _believe(self, wall_s: float, cpu_s: float) -> None:
-        self._wall.add(wall_s)
-        self._cpu_of_wall.add(cpu_s)
+        memory = self._memory
+        self._wall.add(wall_s, memory)
+        self._cpu_of_wall.add(cpu_s, memory)
 
     def are_others(self) -> None:
         """Calls that waited compute now, or those that computed wait: what they did beside others tells nothing."""
         self.beside = Beside()
         self._cores.restart()
+
+    def gil_is_on(self) -> None:
+        """There was no GIL before, so that what calls did side by side was another matter."""
+        self._beats, self._overlap = Beats(None), Overlap(None)
+        self._own_waits = OwnWaits()
+        self.takes_turns, self._took_turns = None, False
+        self.are_others()
 
     def restart(self) -> None:
         """The work has changed: the next calls replace what was known of how long they take. What
@@ -201,11 +215,10 @@ class Profiler:
             block.queued_s = min(gap_s, block.queued_s + block.chunk.away_s)
         # One that was begun inline was alone for a part of its time.
         beside = local and crowd > 1 and block.chunk.route != "inline"
-        if beside:  # before what nobody saw is made up for
-            self.beside.add(block.wall_s, block.cpu_s, block.queued_s, calls=calls, crowd=crowd)
+        own = beside and self._seen_beside(block, crowd)  # before what nobody saw is made up for
         self._cores.add(block, calls, beside=beside)
         watched = self._watched.is_in(block)
-        clear = crowd <= 1 or not self._crowded(block, calls, crowd)
+        clear = own or crowd <= 1 or not self._crowded(block, calls, crowd)
         if clear and self._provisional and self._wall.n:
             # The first call pays for imports and empty caches; the second replaces it.
             self._forget()
@@ -216,8 +229,40 @@ class Profiler:
             self._watched.reset()
         self.unclear = 0 if clear else self.unclear + calls
         self._least = min(self._least, block.wall_s / calls)
-        self._cpu.add(block.cpu_s / calls)
+        self._cpu.add(block.cpu_s / calls, self._memory)
         self._quickest_s = math.inf if clear else min(self._quickest_s, block.wall_s / calls)
+
+    def _seen_beside(self, block: Block, crowd: int) -> bool:
+        """Account for a dispatch that others ran beside.
+
+        Returns:
+            Whether its time is its own, whatever these did.
+        """
+        waited = believed = False
+        if self._let_go:
+            overlap = self._overlap.busy >= OVERLAPS
+            waited, believed = self._own_waits.add(block, crowd, self._cpu.mean, overlap=overlap)
+        if not waited:
+            self.beside.add(
+                block.wall_s, block.cpu_s, block.queued_s, calls=block.calls, crowd=crowd
+            )
+        return believed
+
+    @property
+    def _memory(self) -> int:
+        """Blocks over which the means reach back."""
+        return MIXTURE_BLOCKS if self.some_wait else MEMORY_BLOCKS
+
+    @property
+    def _let_go(self) -> bool:
+        """Whether calls compute without the GIL, as far as the heartbeat shows."""
+        share = self._beats.share
+        return share is not None and share < LETS_GO
+
+    @property
+    def some_wait(self) -> bool:
+        """Whether some calls wait, and the others compute without the GIL."""
+        return self._own_waits.certain and self._let_go
 
     def _learn(self, block: Block, calls: int, crowd: int, *, local: bool, clear: bool) -> None:
         """Believe as much of the time of a block's calls as others were not in the way of."""
@@ -403,7 +448,7 @@ class Profiler:
         idle = self.idle
         if idle < IDLE:
             return 0.0
-        mean, n = self._wall.mean, min(self._wall.n, MEMORY_BLOCKS)
+        mean, n = self._wall.mean, min(self._wall.n, self._memory)
         return sum(max(0.0, idle * one - mean) for one in elapsed) / (n + 1)
 
     def profile(

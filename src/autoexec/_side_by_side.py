@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ._chunk import Block
-from ._means import RunningMean
+from ._means import MIXTURE_BLOCKS, RunningMean
 from ._types import Look, Running
 
 TURNS_S = 0.02
@@ -22,6 +22,9 @@ NOT_LOOKED = 0.05
 """A dispatch that did not compute for more than this share of its time, and shows no wait for a core, was not
 looked at: one that was
 blocked, and is looked at, has wanted one for a moment."""
+DOUBTED = 8
+"""Dispatches in a row that may have waited for each other after which it is not certain any more that they did not:
+of native calls that came to hold the GIL, 400 took 8 s on threads until that was noticed, in processes 2.5."""
 FADES = 0.03
 """In each run that does not see it anew, the share moves this fraction of the way to 1: 0.76 is believed for
 sixteen more runs, then threads are tried."""
@@ -160,6 +163,48 @@ class CoreWait:
         """The same of those beside others, as a multiple of what they computed; None before there were any."""
         computed_s = self._computed.mean
         return 1 + self._queued.mean / computed_s if computed_s else None
+
+
+class OwnWaits:
+    """Whether some of the calls that let go of the GIL wait for something of their own, and the others compute.
+
+    One that waits for longer than all of its neighbours compute does not wait for them to let go of a lock.
+    """
+
+    def __init__(self) -> None:
+        self._seen = 0
+        self._since = 0  # dispatches since the last
+        self._doubted = 0  # since the last that was believed
+
+    @property
+    def certain(self) -> bool:
+        """One alone may have been the host of a virtual machine that took the core away."""
+        return self._seen > 1
+
+    def add(self, block: Block, crowd: int, cpu_s: float, *, overlap: bool) -> tuple[bool, bool]:
+        """Account for a dispatch among others.
+
+        Args:
+            block: Its outcome.
+            crowd: How many there were, itself included.
+            cpu_s: What such a call computes.
+            overlap: They are seen to compute at the same time.
+
+        Returns:
+            Whether it has waited for something of its own; and whether all of its time is its own.
+        """
+        gap_s = block.wall_s - block.cpu_s - block.queued_s
+        waited = gap_s > GAP_S + crowd * max(block.cpu_s, block.calls * cpu_s)
+        looked = block.queued_s > 0.0
+        self._since += 1
+        if waited and looked:
+            self._seen, self._since = self._seen + 1, 0
+        computed = gap_s <= NOT_LOOKED * block.wall_s
+        believed = self.certain and (computed or (looked and (waited or overlap)))
+        self._doubted = self._doubted + 1 if self.certain and not believed else 0
+        if self._since > MIXTURE_BLOCKS or self._doubted > DOUBTED:
+            self._seen = 0
+        return waited, believed
 
 
 class Spent:
