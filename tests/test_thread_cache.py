@@ -68,6 +68,55 @@ def test_a_job_that_comes_as_a_thread_ends_is_not_lost(monkeypatch: pytest.Monke
         run(names)
 
 
+def test_a_thread_that_is_let_go_before_its_job_is_quite_over_is_there_once() -> None:
+    owner, kept, over = threading.Event(), SimpleQueue[thread_cache.Thread](), threading.Event()
+
+    def job(thread: thread_cache.Thread) -> None:
+        thread.keep(owner)
+        kept.put(thread)
+        over.wait(timeout=DEADLINE_S)
+
+    thread_cache.begin(job, "kept")
+    thread = kept.get(timeout=DEADLINE_S)
+    thread.let_go()
+    over.set()
+    thread.jobs.put(job)  # which it begins when that one is over
+    assert kept.get(timeout=DEADLINE_S) is thread
+    assert thread_cache._idle.copy().count(thread) <= 1
+    thread.leave()
+
+
+def test_a_thread_that_is_kept_is_not_there_for_others_until_it_is_let_go() -> None:
+    owner, kept = threading.Event(), SimpleQueue[thread_cache.Thread]()
+
+    def job(thread: thread_cache.Thread) -> None:
+        thread.keep(owner)
+        kept.put(thread)
+
+    thread_cache.begin(job, "kept")
+    thread = kept.get(timeout=DEADLINE_S)
+    thread.jobs.put(job)
+    assert kept.get(timeout=DEADLINE_S) is thread
+    assert not idle(thread.thread)
+    thread.let_go()
+    assert idle(thread.thread) or not thread.thread.is_alive()
+
+
+def test_a_thread_whose_owner_is_gone_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thread_cache, "KEPT_S", 0.01)
+    owners, kept = [threading.Event()], SimpleQueue[thread_cache.Thread]()
+
+    def job(thread: thread_cache.Thread) -> None:
+        thread.keep(owners[0])
+        kept.put(thread)
+
+    thread_cache.begin(job, "kept")
+    thread = kept.get(timeout=DEADLINE_S)
+    owners.clear()
+    thread.thread.join(timeout=DEADLINE_S)
+    assert not thread.thread.is_alive()
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="forking beside threads warns")
 def test_a_fork_starts_with_no_idle_threads(monkeypatch: pytest.MonkeyPatch) -> None:

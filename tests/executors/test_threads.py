@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from queue import SimpleQueue
 from typing import Any
 
@@ -23,14 +24,14 @@ def test_each_thread_starts_the_next_when_the_driver_has_other_things_to_do(
     monkeypatch.setattr(threads, "START_S", 0.0)
     calls = 24
     barrier, starters = threading.Barrier(calls), SimpleQueue[threading.Thread]()
-    start = _thread_cache.start
+    start = _thread_cache.begin
 
     def start_and_tell(job: object, name: str) -> None:
         if name == "autoexec-thread":  # not what other runs have left to do
             starters.put(threading.current_thread())
         start(job, name)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(_thread_cache, "start", start_and_tell)
+    monkeypatch.setattr(_thread_cache, "begin", start_and_tell)
     blocks: SimpleQueue[Any] = SimpleQueue()
     executor = ThreadsExecutor(lambda _: barrier.wait(20), blocks.put)
     executor.open(calls)
@@ -181,3 +182,62 @@ def test_a_thread_that_fails_beside_its_calls_is_heard_of(monkeypatch: pytest.Mo
     broken = events.get(timeout=20)
     executor.close(abandon=True)
     assert (type(broken), broken.lane, type(broken.error)) == (Broken, "threads", MemoryError)
+
+
+@pytest.mark.timeout(30)
+def test_what_no_thread_could_be_started_for_runs_on_one_that_has_become_idle(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heed, blocks = threading.Event(), SimpleQueue[Any]()
+    executor = ThreadsExecutor(lambda waits: heed.wait(20) if waits else None, blocks.put)
+    executor.open(2)
+    executor.submit([Chunk(0, [True], "threads", "threads")])
+
+    def begin(job: object, name: str) -> None:
+        heed.set()
+        until = time.monotonic() + 20
+        while not executor._idle:
+            assert time.monotonic() < until
+            time.sleep(0.001)
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(_thread_cache, "begin", begin)
+    executor.submit([Chunk(1, [False], "threads", "threads")])
+    assert sorted(blocks.get(timeout=20)[0].chunk.first for _ in range(2)) == [0, 1]
+    executor.close(abandon=False)
+
+
+@pytest.mark.timeout(30)
+def test_a_chunk_whose_thread_has_begun_though_that_was_an_error_runs_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begin, calls, blocks = _thread_cache.begin, SimpleQueue[int](), SimpleQueue[Any]()
+
+    def begin_and_fail(job: Any, name: str) -> None:
+        begin(job, name)
+        blocks.get(timeout=20)
+        raise RuntimeError("a signal handler's")
+
+    monkeypatch.setattr(_thread_cache, "begin", begin_and_fail)
+    executor = ThreadsExecutor(calls.put, blocks.put)
+    executor.open(1)
+    executor.submit([Chunk(0, [0], "threads", "threads")])
+    executor.close(abandon=False)
+    assert [calls.get_nowait() for _ in range(calls.qsize())] == [0]
+
+
+@pytest.mark.timeout(30)
+def test_threads_that_go_on_keep_no_item_alive() -> None:
+    heed, blocks = threading.Event(), SimpleQueue[Any]()
+    item = threading.Barrier(1)  # anything that can be referred to weakly
+    known = weakref.ref(item)
+    executor = ThreadsExecutor(lambda waits: heed.wait(20) if waits is True else None, blocks.put)
+    executor.open(1)
+    last = Chunk(1, [True], "threads", "threads")
+    executor.submit([Chunk(0, [item], "threads", "threads"), last])
+    del item
+    assert begun(last)
+    blocks.get(timeout=20)
+    assert known() is None
+    heed.set()
+    executor.close(abandon=False)
