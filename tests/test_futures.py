@@ -7,6 +7,7 @@ import functools
 import gc
 import inspect
 import itertools
+import logging
 import os
 import pickle
 import signal
@@ -25,13 +26,16 @@ from typing import Any
 
 import pytest
 
-from autoexec import NotPicklable, RemoteTraceback, WorkerDied, _thread_cache, run_parallel
+from autoexec import Failure, NotPicklable, RemoteTraceback, WorkerDied, _thread_cache, run_parallel
 from autoexec._calls import Calls, InitializerFailed, NoWorkers
 from autoexec._chunk import Block, Chunk
 from autoexec._futures import ProcessPoolExecutor
 from autoexec._pool import outlet
+from autoexec._pool import pool as pools
+from autoexec._pool import worker as workers
 from autoexec._pool.job import Job
 from autoexec._pool.worker import Worker
+from autoexec._worker import frames
 
 WAIT_S = 60.0
 """For what must happen: never waited for in full unless something is broken."""
@@ -39,6 +43,13 @@ WAIT_S = 60.0
 
 def square(x: int) -> int:
     return x * x
+
+
+def hold_the_gil(_: object) -> int:
+    until = time.thread_time() + 0.02
+    while time.thread_time() < until:
+        sum(range(10))
+    return sum(range(10))
 
 
 def pid_of(_: object = None) -> int:
@@ -512,7 +523,44 @@ def test_without_threads_a_large_call_goes_to_a_worker_all_the_same(
     assert len(starts) > 1
 
 
+@pytest.mark.parametrize("backend", ["auto", "processes"])
+def test_what_there_is_no_memory_for_to_send_has_an_error_or_runs_here(
+    backend: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed: list[int] = []
+
+    def frame(message: tuple[Any, ...]) -> list[bytes | memoryview]:
+        if message[0] == "chunk" and len(failed) < 2:
+            failed.append(1)
+            raise MemoryError
+        return frames.frame(message)
+
+    monkeypatch.setattr(workers, "frame", frame)
+    results = run_parallel(hold_the_gil, range(60), backend=backend, on_error="return")
+    assert len(failed) == 2
+    errors = [one.exception for one in results if isinstance(one, Failure)]
+    assert all(isinstance(error, NotPicklable) for error in errors)
+    assert len(errors) == (2 if backend == "processes" else 0)
+    assert [one for one in results if not isinstance(one, Failure)].count(45) == 60 - len(errors)
+
+
 # --- max_tasks_per_child ------------------------------------------------------------------------------
+
+
+def test_without_a_thread_that_starts_it_a_worker_is_replaced_once_it_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def start(job: Callable[[], None], name: str) -> None:
+        if name == "autoexec-start":
+            raise RuntimeError("can't start new thread")
+        _thread_cache.start(job, name)
+
+    monkeypatch.setattr(
+        pools, "_thread_cache", SimpleNamespace(start=start, shield=_thread_cache.shield)
+    )
+    with ProcessPoolExecutor(2, max_tasks_per_child=1) as executor:
+        pids = list(executor.map(pid_of, range(6), timeout=WAIT_S))
+    assert len(set(pids)) == 6
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -1085,3 +1133,76 @@ def test_a_run_that_uses_it_counts_calls_for_the_end_of_a_worker_one_by_one() ->
 
 def pid_of_worker(_: int) -> int:
     return os.getpid()
+
+
+# --- Where it is used -----------------------------------------------------------------------------------
+
+
+def test_a_run_uses_as_many_at_once_as_it_has() -> None:
+    with ProcessPoolExecutor(5) as executor:
+        assert run_parallel(square, range(10), backend=executor).report.plan.workers == 5
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_one_that_was_made_before_a_fork_and_is_first_used_after_it_ends_its_workers() -> None:
+    program = """
+    import os
+    from autoexec import ProcessPoolExecutor
+
+    executor = ProcessPoolExecutor(1)
+    if os.fork() == 0:
+        pid = executor.submit(os.getpid).result(30)
+        executor.shutdown()
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            os._exit(0)
+        os._exit(1)
+    raise SystemExit(os.waitstatus_to_exitcode(os.wait()[1]))
+    """
+    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(program)]
+    assert subprocess.run(command, timeout=WAIT_S).returncode == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.skipif(signal.getsignal(signal.SIGINT) is signal.SIG_IGN, reason="it is ignored here")
+def test_what_a_call_starts_can_be_interrupted() -> None:
+    def interrupted(_: object) -> int:
+        with subprocess.Popen(["sleep", "60"]) as child:
+            child.send_signal(signal.SIGINT)
+            return child.wait()
+
+    assert run_parallel(interrupted, [0], backend="processes") == [-signal.SIGINT]
+
+
+def test_a_handler_of_what_a_worker_logs_may_leave() -> None:
+    class Leaves(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            sys.exit(1)
+
+    def warn(item: int) -> int:
+        logging.getLogger("leaves").critical("enough")
+        return item
+
+    logging.getLogger("leaves").addHandler(leaves := Leaves())
+    try:
+        assert run_parallel(warn, range(3), backend="processes") == [0, 1, 2]
+    finally:
+        logging.getLogger("leaves").removeHandler(leaves)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it is like that in any case")
+@pytest.mark.parametrize("refused", [True, False])
+def test_where_there_is_no_nameless_memory_a_file_will_do(
+    refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> int:
+        raise PermissionError("vm.memfd_noexec")
+
+    if refused:
+        monkeypatch.setattr(os, "memfd_create", refuse)
+    else:
+        monkeypatch.delattr(os, "memfd_create")
+    with ProcessPoolExecutor(1) as executor:
+        assert executor.submit(square, 3).result(WAIT_S) == 9
+        assert isinstance(executor.submit(die).exception(WAIT_S), WorkerDied)

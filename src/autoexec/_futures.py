@@ -61,7 +61,9 @@ class ProcessPoolExecutor(Executor):
         most = _host.cores() if max_workers is None else _whole("max_workers", max_workers)
         if max_tasks_per_child is not None:
             _whole("max_tasks_per_child", max_tasks_per_child)
-        # By this name a run that uses the executor knows that calls count one by one.
+        # By these names a run that uses the executor knows how many calls it takes at once, and that they count
+        # one by one.
+        self._max_workers = most
         self._max_tasks_per_child = max_tasks_per_child
         first = None
         if initializer is not None:

@@ -240,3 +240,23 @@ def test_a_reader_that_is_gone_does_not_end_a_program_that_leaves_sigpipe_at_its
         [sys.executable, "-c", NO_READER], stdout=subprocess.PIPE, text=True, timeout=DEADLINE_S
     )
     assert (ended.stdout, ended.returncode) == ("still here set()\n", -signal.SIGPIPE)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a thread writes everything there")
+def test_what_a_finalizer_sends_in_the_midst_of_a_frame_comes_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pipe, write, sent = Pipe(), outlets._write, list[str]()
+
+    def write_and_finalize(fd: int, piece: memoryview) -> int:
+        count = write(fd, piece)
+        if not sent:
+            sent.append("inner")
+            pipe.send("inner", bytes(100_000))
+        return count
+
+    monkeypatch.setattr(outlets, "_write", write_and_finalize)
+    pipe.send("outer", bytes(100_000))
+    pipe.send("last")
+    assert [pipe.read()[0] for _ in range(3)] == ["outer", "inner", "last"]
+    pipe.close()

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from strategies import examples
 
 from autoexec import Failure, _host, run_parallel
-from autoexec._pool import pool as pools
+from autoexec._pool import idling
 from autoexec._pool.surroundings import (
     _NATIVE,
     edited_since,
@@ -264,7 +264,7 @@ def test_a_module_that_was_written_since_is_noticed(module: Path) -> None:
 def test_warm_workers_have_the_new_state_of_a_module_that_was_loaded_anew(
     module: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pools, "EDIT_S", 0.0)
+    monkeypatch.setattr(idling, "EDIT_S", 0.0)
     loaded = sys.modules[module.stem]
     assert run_parallel(loaded.answer, [0, 0], backend="processes") == [1, 1]
     module.write_text("number = 22\ndef answer(_): return number\n")

@@ -1,6 +1,8 @@
 """Worker processes and the supervision of them.
 
-pool           workers and the jobs that they serve; replaces the dead, ends the idle
+pool           workers and the jobs that they serve; replaces the dead
+dealing        which worker gets which chunk
+idling         how long workers wait for the next run
 job            a function, the chunks of it that wait, and who hears of their outcomes
 worker         one process, seen from here
 said           what it has said, or its end says, as blocks and errors

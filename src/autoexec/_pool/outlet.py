@@ -22,7 +22,7 @@ class Outlet:
         self._fd = fd
         self._lock = threading.RLock()
         self._rest: deque[memoryview] = deque()
-        self._writing = False
+        self._sending = self._writing = False
         self._closed = False
         if NONBLOCKING:
             os.set_blocking(fd, False)
@@ -31,20 +31,24 @@ class Outlet:
 
     def send(self, pieces: list[bytes | memoryview]) -> None:
         """Send a frame after those before it. What nobody will read any more is dropped."""
+        views = [memoryview(piece) for piece in pieces]
         with self._lock:
             if self._closed:
                 return
-            try:
-                self._send(pieces)
-            except BaseException:
-                # A Ctrl-C: what comes next would be taken for the rest of this frame.
-                self.close()
-                raise
+            self._rest.extend(views)
+            # A finalizer may come here in the midst of another frame, and again after this question.
+            while self._rest and not (self._sending or self._writing):
+                self._sending = True
+                try:
+                    self._send()
+                except BaseException:
+                    # A Ctrl-C: what comes next would be taken for the rest of this frame.
+                    self.close()
+                    raise
+                finally:
+                    self._sending = False
 
-    def _send(self, pieces: list[bytes | memoryview]) -> None:
-        self._rest.extend(memoryview(piece) for piece in pieces)
-        if self._writing:
-            return
+    def _send(self) -> None:
         if NONBLOCKING:
             self._write_what_fits()
         if self._rest:

@@ -1,4 +1,4 @@
-"""Workers and the jobs that they serve: deals chunks, replaces the dead, ends the idle.
+"""Workers and the jobs that they serve: starts them, replaces the dead.
 
 One lock guards the books; it is held for dealing and never while something is waited for. A signal
 handler that calls us in the midst of that is given a pool of its own (`shared`), since the one that
@@ -18,21 +18,20 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .. import _control, _host, _thread_cache
-from .._chunk import Block, Chunk
-from .._errors import NotPicklable, NotSent, text_of, text_of_cause
-from .._pickling import pack, pack_plain
+from .. import _host, _thread_cache
+from .._chunk import Chunk
+from .._errors import NotPicklable, text_of, text_of_cause
 from .._types import Broken
 from .._worker.variables import Differs
+from .dealing import Dealing
+from .idling import Idling
 from .job import Job
-from .surroundings import edited_since, environment, surroundings
+from .surroundings import environment, surroundings
 from .worker import Worker
 
 if TYPE_CHECKING:
     from .._pickling import Wire
 
-EDIT_S = 1.0
-"""Nobody edits a module, and loads it anew, in less than that between two runs."""
 FAREWELL_S = 0.5
 """What workers have to end by themselves, unless a pool gives them more."""
 
@@ -71,9 +70,6 @@ class Pool:
         self.farewell_s = farewell_s
         self.closed = False
         self._process = os.getpid()
-        self._idle_s = idle_s
-        self._learns = learns
-        self._max_calls = max_calls
         self._initializer = initializer
         self._spread = spread
         self._native_threads = native_threads
@@ -81,11 +77,15 @@ class Pool:
         self._hiring = threading.RLock()
         self._lock = threading.RLock()  # guards what follows
         self._workers: list[Worker] = []
-        self._jobs: dict[int, Job] = {}
-        self._rounds: list[Job] = []  # the jobs, the one that was served last at the end
-        self._idle_since = 0.0
-        self._let_go_idle = False
-        self._watched = False
+        self._dealing = Dealing(self._workers, max_calls, self._replace)
+        self._jobs = self._dealing.jobs
+        self._idling = Idling(
+            self._lock,
+            self._workers,
+            idle_s=idle_s,
+            learns=learns,
+            busy=lambda: bool(self._jobs) or self.closed,
+        )
 
     def ready(self) -> int:
         """Workers that are up."""
@@ -122,28 +122,15 @@ class Pool:
                 for worker in job.workers:
                     worker.tell("width", job.id, job.width)
             if not self._jobs:
-                self._awake()
+                self._idling.end()
             if job.id not in self._jobs:
                 job.began_at = time.perf_counter()
-                self._jobs[job.id] = job
-                self._rounds.append(job)
+                self._dealing.begin(job)
         if why := _host.why_no_workers():
             self._give_up(job, None, why)
             return
         self._hire(job)
         self._in_background(partial(self._equip, job))
-
-    def _awake(self) -> None:
-        """After an idle time: if workers were let go too soon, have the next ones wait for longer; if they
-        were not, see that they are not out of date."""
-        gap_s = time.monotonic() - self._idle_since
-        if self._let_go_idle and self._learns and self._idle_s is not None:
-            self._idle_s = _control.idle_after_miss(gap_s, self._idle_s)
-        self._let_go_idle = False
-        if self._idle_s is not None and self._workers and gap_s > EDIT_S:
-            if edited_since(min(worker.began_epoch_s for worker in self._workers)):
-                for worker in self._workers:
-                    worker.end()
 
     @staticmethod
     def _in_background(work: Callable[[], None]) -> None:
@@ -231,7 +218,7 @@ class Pool:
                 return "a worker process ended as it started"
             else:
                 self._workers.append(worker)
-                self._let_go()  # who wanted it may not want it any more
+                self._begin_idling()  # who wanted it may not want it any more
         return None
 
     def _width(self) -> int:
@@ -249,7 +236,7 @@ class Pool:
         with self._lock:
             job.waiting.extend(chunks)
             if not (job.given_up or job.over):
-                self._deal()
+                self._dealing.deal()
                 return
             waiting = job.take_back()
         job.hand_back(waiting)
@@ -268,9 +255,7 @@ class Pool:
     def _finish(self, job: Job, abandon: bool) -> None:
         with self._lock:
             job.over = True
-            job.waiting.clear()
-            self._jobs.pop(job.id, None)
-            self._rounds = [other for other in self._rounds if other is not job]
+            self._dealing.end(job)
             for worker in list(self._workers):
                 if abandon and worker.load_of(job):
                     self._end_calls(worker, job)
@@ -278,7 +263,7 @@ class Pool:
                     worker.end()
                 elif worker in job.workers:
                     worker.tell("forget", job.id)
-            self._let_go()
+            self._begin_idling()
 
     def _end_calls(self, worker: Worker, job: Job) -> None:
         """End the calls of a job with their worker; where calls of others run beside them, after these."""
@@ -289,80 +274,16 @@ class Pool:
             worker.leave_behind(job)
             self._replace(worker)
 
-    # --- Dealing --------------------------------------------------------------------------------------
-
-    def _deal(self) -> None:
-        """Hand waiting chunks to workers that have room, one job after the other."""
-        dealt = True
-        while dealt:
-            dealt = False
-            for job in list(self._rounds):
-                if job.waiting and (worker := self._place(job)):
-                    self._rounds.append(job)  # first: after a Ctrl-C it would be nowhere
-                    self._rounds.remove(job)
-                    self._give(worker, job, job.waiting.popleft())
-                    dealt = True
-
-    def _place(self, job: Job) -> Worker | None:
-        """The worker that has the least to do, if it has room for a chunk of this job."""
-        able = [worker for worker in job.loaded if not (worker.retired or worker.dead)]
-        # Behind a call of another job none waits: it would share what becomes of that one's worker.
-        free = [w for w in able if job.host is not None or w.load_of(job) == w.load()]
-        if not free:
-            return None
-        worker = min(free, key=Worker.load)
-        if job.host is None and not worker.load() and self._serving(job) >= job.wanted:
-            return None  # those that are about to be replaced have a last call
-        # A second chunk, which spares a worker the wait for the next, is dealt only once all
-        # workers are up: else it would be in a queue while one that comes up has nothing to do.
-        many = len(able) >= job.wanted or job.width > 1
-        most = job.depth if many and not self._awaited(worker, job) else 1
-        return worker if worker.load() < most else None
-
-    def _serving(self, job: Job) -> int:
-        """Workers that have calls of a job."""
-        return sum(worker.load_of(job) > 0 for worker in self._workers)
-
-    def _awaited(self, worker: Worker, job: Job) -> bool:
-        """Whether another job waits for a worker to have done what it has."""
-        others = (other for other in self._rounds if other is not job and worker in other.loaded)
-        return job.host is None and any(other.waiting for other in others)
-
-    def _give(self, worker: Worker, job: Job, chunk: Chunk) -> None:
-        if not job.admit(chunk):
-            return
-        items = chunk.items
-        if job.host is None and len(items) > 1 and (plain := pack_plain(items)) is not None:
-            self._hand_over(worker, job, chunk, plain, len(items))
-            return
-        wires: list[Any] = []
-        for item in items:
-            try:
-                wires.append(pack(item))
-            except Exception as refused:
-                # Whatever it is: this may be the thread of another worker's reader, which must go on.
-                if wires:
-                    break
-                # Of a later item it is found when that is the first.
-                known = isinstance(refused, NotPicklable)
-                error = NotSent(str(refused) if known else f"it cannot be pickled: {type(refused)}")
-                error.__cause__ = refused.__cause__
-                job.sink([Block.untimed(chunk, [], error), Block.end_of(chunk)])
-                return
-        self._hand_over(worker, job, chunk, wires, len(wires))
-
-    def _hand_over(self, worker: Worker, job: Job, chunk: Chunk, items: Any, count: int) -> None:
-        worker.give(job, chunk, items, count)
-        if self._max_calls and worker.calls >= self._max_calls:
-            self._replace(worker)
-
     def _replace(self, worker: Worker) -> None:
         """Let a worker end after what it has, and start another in its place."""
         worker.end()
         for job in list(self._jobs.values()):
             if worker in job.workers:
                 job.part_with(worker)
-                self._in_background(partial(self._staff, job))
+                try:
+                    _thread_cache.start(partial(self._staff, job), "autoexec-start")
+                except RuntimeError:  # no more threads; not here, with the lock
+                    job.workers.append(worker)  # its reader sees to it when it has ended
 
     # --- Said by workers, on their readers' threads -----------------------------------------------------
 
@@ -373,7 +294,7 @@ class Pool:
             if job is None or worker not in job.workers:
                 return
             job.loaded.append(worker)
-            self._deal()
+            self._dealing.deal()
         fresh = (
             worker.began_at >= job.began_at
         )  # else it was there already, and says nothing of a start
@@ -396,7 +317,7 @@ class Pool:
     def has_room(self, worker: Worker) -> None:
         """A worker has finished a chunk."""
         with self._lock:
-            self._deal()
+            self._dealing.deal()
 
     def has_ended(self, worker: Worker) -> None:
         """A worker has closed its pipe. From here on it is given nothing, so that what is with it
@@ -418,7 +339,7 @@ class Pool:
             else:
                 self._staff(job)
         with self._lock:
-            self._deal()  # one that was replaced has made room
+            self._dealing.deal()  # one that was replaced has made room
 
     def _survives(self, job: Job, worker: Worker) -> bool:
         """Whether a job goes on with another worker: not if they die as they load its function."""
@@ -454,49 +375,21 @@ class Pool:
 
     # --- The end --------------------------------------------------------------------------------------
 
-    def _let_go(self) -> None:
-        """End the workers that nobody will miss; those of an idle pool after a while."""
-        if self._jobs:
-            return
-        spare = self._workers[_host.cores() :] if self._idle_s is not None else []
-        for worker in spare:
-            worker.end()
-        self._idle_since = time.monotonic()
-        if self._idle_s is not None and self._workers and not self._watched:
-            self._watched = True
-            try:
-                _thread_cache.start(self._watch, "autoexec-idle")
-            except RuntimeError:  # no more threads, so nobody could end them later
-                self._watched = False
-                for worker in self._workers:
-                    worker.end()
-
-    def _watch(self) -> None:
-        while True:
-            with self._lock:
-                assert self._idle_s is not None
-                rest_s = self._idle_since + self._idle_s - time.monotonic()
-                if self._jobs or self.closed:
-                    self._watched = False
-                    return
-                if rest_s <= 0:
-                    for worker in self._workers:
-                        worker.end()
-                    self._let_go_idle, self._watched = True, False
-                    return
-            time.sleep(rest_s)
+    def _begin_idling(self) -> None:
+        if not self._jobs:
+            self._idling.begin()
 
     def shutdown(self) -> None:
         """End all workers, those that are busy at once, and wait for that. No job may be begun
         afterwards."""
-        if os.getpid() != self._process:
+        if os.getpid() != self._process and not any(map(Worker.is_ours, self._workers)):
             return  # a fork has no workers of its own, and its parent needs these
         self._shielded(self._shut_down)
 
     def _shut_down(self) -> None:
         with self._lock:
             self.closed = True
-            workers = list(self._workers)
+            workers = list(filter(Worker.is_ours, self._workers))
         for worker in workers:
             if worker.load():
                 worker.kill()

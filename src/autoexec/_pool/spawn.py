@@ -73,7 +73,13 @@ def _spawn_with_standard_pipes(command: list[str], environment: Mapping[str, str
     group: int = subprocess.CREATE_NEW_PROCESS_GROUP  # type: ignore[attr-defined, unused-ignore]
     pipe = subprocess.PIPE
     process = subprocess.Popen(
-        [*command, "", "", name], creationflags=group, stdin=pipe, stdout=pipe, env=environment
+        [*command, "", "", name],
+        creationflags=group,
+        stdin=pipe,
+        stdout=pipe,
+        # Without a console there is none, as under pythonw: what calls print would be an error.
+        stderr=None if sys.__stderr__ is not None else subprocess.DEVNULL,
+        env=environment,
     )
     assert process.stdin is not None
     assert process.stdout is not None
@@ -114,9 +120,9 @@ def _standard(fd: int) -> int | None:
 
 def _memory() -> int:
     """A descriptor of nameless memory that two processes can share."""
-    if hasattr(os, "memfd_create"):
+    try:
         fd = os.memfd_create("autoexec", os.MFD_CLOEXEC)
-    else:
+    except (AttributeError, OSError):  # not Linux, or it is not allowed here
         import tempfile  # 10 ms
 
         with tempfile.TemporaryFile(prefix="autoexec-") as file:  # without a name, too

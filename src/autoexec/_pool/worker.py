@@ -94,6 +94,10 @@ class Worker:
             self._let_go()
             raise
 
+    def is_ours(self) -> bool:
+        """Whether this process has started it, and is no fork of that which has."""
+        return self._owner == os.getpid()
+
     @property
     def pid(self) -> int:
         """The number of the process."""
@@ -143,14 +147,19 @@ class Worker:
             chunk: The chunk.
             items: As they travel: each pickled by itself, or all in one piece.
             count: How many these are; the rest of the chunk comes back.
+
+        Raises:
+            MemoryError: There is none to send them; the worker has not got them.
         """
-        self._count += 1
-        slot = self._slots.pop()
-        self._given[self._count] = _Given(chunk, job, slot)
+        number, slot = self._count + 1, self._slots[-1]
+        message = frame(("chunk", job.id, number, slot, chunk.budget_s, items))
+        self._count = number
+        self._slots.pop()
+        self._given[number] = _Given(chunk, job, slot)
         self.calls += count
         chunk.pid = self.pid
-        chunk.noted = partial(self._spawned.notes.started, slot, self._count)
-        self.tell("chunk", job.id, self._count, slot, chunk.budget_s, items)
+        chunk.noted = partial(self._spawned.notes.started, slot, number)
+        self._outlet.send(message)
 
     # --- Hearing it ---------------------------------------------------------------------------------
 
@@ -165,7 +174,8 @@ class Worker:
             pass  # its end
         except BaseException:  # whatever it is, nobody must wait for this worker any more
             self.kill()
-            threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), self._reader)))
+            with contextlib.suppress(BaseException):  # it may be the user's
+                threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), self._reader)))
         self._pool.has_ended(self)
         if self._stopping or self.tainted or self._given:
             # What a call has started that was given up, or died. Before the process is waited for: until
@@ -206,7 +216,7 @@ class Worker:
         self._pool.refused(self, job, read_error(error, text), text)
 
     def _on_said(self, kind: str, what: bytes) -> None:
-        with contextlib.suppress(Exception):  # a handler of the user's must not end this thread
+        with contextlib.suppress(BaseException):  # a handler of the user's must not end this thread
             hear(kind, what)
 
     def _on_outcomes(self, number: int, values: list[Any], *rest: Any) -> None:
@@ -248,15 +258,16 @@ class Worker:
                 kept = []
                 blocks += blocks_of(chunk, values, None, None, 0.0, 0.0, 0.0, False)
                 chunk.arrived += len(values)
-            error = self._reason(number, chunk.arrived)
-            if starts[number] > chunk.arrived:
-                error = error or death_of(chunk, chunk.arrived, exit_text)
-            elif not (self.ran or self.killed) and number == lost[0][0] and self in job.loaded:
-                if job.undeliverable(chunk.first):
-                    error = never_received(chunk, exit_text)
-            if error is not None:
-                blocks.append(Block.untimed(chunk, [], error))
-                chunk.arrived += 1
+            errors: list[BaseException] = []
+            # One, unless what came of those before it could not be read, for want of memory.
+            for position in range(chunk.arrived, starts[number]):
+                reason = self._reason(number, position)
+                errors.append(reason or death_of(chunk, position, exit_text))
+            if not (errors or self.ran or self.killed) and number == lost[0][0]:
+                if self in job.loaded and job.undeliverable(chunk.first):
+                    errors.append(never_received(chunk, exit_text))
+            blocks += [Block.untimed(chunk, [], error) for error in errors]
+            chunk.arrived += len(errors)
             job.sink([*self._signed(blocks), Block.end_of(chunk)])
         self._given.clear()
 
@@ -342,7 +353,7 @@ class Worker:
         self._signal("SIGKILL")
 
     def _signal(self, name: str) -> None:
-        if self._process.returncode is not None or os.getpid() != self._owner:
+        if self._process.returncode is not None or not self.is_ours():
             return  # its number may be somebody else's by now
         if sys.platform == "win32":
             if name in ("SIGTERM", "SIGKILL"):

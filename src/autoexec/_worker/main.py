@@ -27,6 +27,7 @@ from __future__ import annotations
 import mmap
 import os
 import signal
+import sys
 import threading
 import time
 
@@ -36,6 +37,11 @@ from .errors import pack_error
 from .frames import read_frame
 from .notes import SIZE, Notes
 from .outlet import Outlet, end_group, flush_prints
+
+MACOS_MS = 250.0
+"""How often it is seen there whether the parent is gone."""
+LAST_S = 6.0
+"""What a worker that ends has for it, should its parent be gone: more than that would give it."""
 
 TYPE_CHECKING = False  # type checkers take it for that of `typing`
 if TYPE_CHECKING:
@@ -53,7 +59,7 @@ def main(pipe_in: str, pipe_out: str, notes: str) -> None:
         pipe_out: That of the one to write; empty for standard output.
         notes: Descriptor of the memory for its notes, or the name of that.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
+    _leave_ctrl_c_to_parent()
     _never_stop()
     try:
         reading, writing = _passed_on(pipe_in, pipe_out) if pipe_in else _take_standard_pipes()
@@ -64,6 +70,12 @@ def main(pipe_in: str, pipe_out: str, notes: str) -> None:
         worker.serve()
     except BaseException:
         _fail()
+
+
+def _leave_ctrl_c_to_parent() -> None:
+    """Not ignored, as the programs that calls start would ignore it, too, and could not be interrupted."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, lambda number, frame: None)
 
 
 def _never_stop() -> None:
@@ -120,11 +132,17 @@ def _watch(worker: _Worker, fd: int) -> None:
         poll = select.poll()
     except (ImportError, AttributeError):  # Windows: `serve` finds out after the call that it runs
         return
-    poll.register(fd, 0)  # no input, just the end
-    while not any(state & (select.POLLHUP | select.POLLERR) for _, state in poll.poll()):
+    # No input, just the end. There it does not return without an event to wait for, and may miss that one.
+    macos = sys.platform == "darwin"
+    poll.register(fd, select.POLLHUP if macos else 0)
+    while not any(
+        state & (select.POLLHUP | select.POLLERR)
+        for _, state in poll.poll(MACOS_MS if macos else None)
+    ):
         time.sleep(0.01)
-    if not worker.ending:
-        end_group()
+    if worker.ending:
+        time.sleep(LAST_S)  # its parent would have ended it by now
+    end_group()
 
 
 class _Worker:
