@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass, field
@@ -88,6 +89,8 @@ class Play:
     """Items that cannot be pickled."""
     prior: Prior | None = None
     now: float = 0.0
+    gil_from: float = 0.0
+    """When there is a GIL."""
 
     def __post_init__(self) -> None:
         self.called = [0] * len(self.calls)
@@ -107,7 +110,7 @@ class Play:
         self.stopped: list[int] = []
         self.here: list[int] = []
         self.peeked_at = -1.0
-        host = Host(self.cores, True, False, False, None, COSTS)
+        host = Host(self.cores, self.has_gil, False, False, None, COSTS)
         self.scheduler = Scheduler(
             host,
             self.settings,
@@ -288,7 +291,7 @@ class Play:
         assert self.running or self.events, "it waits for nothing"
         assert seconds < 1000
         until = self.now + seconds
-        held = any(self.computes_held(chunk) for chunk in self.running)
+        held = self.has_gil and any(self.computes_held(chunk) for chunk in self.running)
         if self.events and self.events[0][0] <= until:
             at, _, what = heapq.heappop(self.events)
             self.now = max(self.now, at)  # a wait that ended late may have gone past it
@@ -311,7 +314,12 @@ class Play:
         self.now = until + (late if watch else 0.0)
         if watch:
             running = [self.look_at(chunk) for chunk in watch if chunk in self.running]
-            self.scheduler.looked(Look(self.now, late, running, 0.0, 0.0, False, 0))
+            look = Look(self.now, late, running, 0.0, 0.0, False, 0, gil=self.has_gil)
+            self.scheduler.looked(look)
+
+    @property
+    def has_gil(self) -> bool:
+        return self.now >= self.gil_from
 
     def computes_held(self, chunk: Chunk) -> bool:
         call = self.current(chunk)
@@ -480,6 +488,16 @@ class TestRoutes:
         play = Play([Call(cpu_s=0.05)] * 40, start_s=0.0001).run()
         assert play.results == list(range(40))
         assert play.processes
+
+    def test_without_a_gil_they_go_to_threads(self) -> None:
+        play = Play([Call(cpu_s=0.004)] * 500, gil_from=math.inf).run()
+        assert set(play.scheduler.ran) == {"inline", "threads"}
+
+    def test_once_an_extension_has_switched_it_on_they_go_to_processes(self) -> None:
+        play = Play([Call(cpu_s=0.004)] * 500, gil_from=0.02).run()
+        assert play.scheduler.ran["threads"]
+        assert play.scheduler.plan.route == "processes"
+        assert play.scheduler.planner.host.gil
 
     def test_what_is_seen_to_change_the_callers_state_stays(self) -> None:
         play = Play([Call(cpu_s=0.004)] * 500, effect="its item is not as it was").run()
@@ -1015,6 +1033,13 @@ def test_memory_is_read_often_only_for_those_who_run_calls_alone(backend: str) -
     play = Counting([Call(cpu_s=0.05)] * 200, chosen)
     play.run()
     assert play.asked["Gauge"] < 30 * play.now
+
+
+def test_memory_that_is_far_from_full_is_not_read_beside_tiny_calls() -> None:
+    play = Counting([Call(cpu_s=2e-5)] * 25_000, effect="its item is not as it was")
+    play.run()
+    assert play.now > 0.4
+    assert play.asked["Gauge"] <= 1
 
 
 def test_what_cannot_travel_is_not_called_back_to_be_sent_elsewhere() -> None:

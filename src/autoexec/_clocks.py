@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ._call import is_runnable, queued_ns, queued_ns_of
 from ._children import child_cpu_s
 from ._chunk import Chunk
-from ._host import newly_stolen_s
+from ._host import has_gil, newly_stolen_s
 from ._thread_cache import shielded_cpu_s
 from ._types import Look, Running
 
@@ -85,6 +85,7 @@ def look(
         new_child=new_child,
         returned=returned,
         spent_s=mean_spent_s(glance(here[:: 1 + len(here) // SAMPLED])),
+        gil=has_gil(),
     )
 
 

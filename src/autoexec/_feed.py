@@ -98,7 +98,7 @@ class Feed:
         while intake.count and self._window.ends_before(intake.first()):
             intake.drop()
         allowed = self.rate.allowed(now)
-        if allowed < 1:
+        if allowed < 1 or (intake.ended and not intake.count):
             return None
         if intake.stays and intake.count and intake.first() in intake.stays:
             return self._keep(plan, now)
@@ -107,13 +107,15 @@ class Feed:
             room = dealer.room(name, plan)
             if room > 0 and self._memory.bounds:
                 room = self._memory.most(name, room, self._lanes, intake.count)
+            if room <= 0:
+                continue
             size = dealer.size(name, plan)
             if name == "asyncio":  # where what a chunk takes is as much room as it has calls
                 # The last of 5,000 began when all others had ended: there was room for eight, not for a chunk.
                 size = 1 if self._memory.bounds else min(size, intake.remaining or size)
                 room //= size
-            if room <= 0 or (intake.ended and not intake.count):
-                continue
+                if room <= 0:
+                    continue
             slots = room + len(self._lanes[name].in_flight)
             if name == "threads" and plan.waiting and intake.count:
                 room = self.launch.room(min(room, intake.count))

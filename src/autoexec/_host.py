@@ -29,7 +29,8 @@ COSTS = Costs(
     process_trip_s=250e-6,  # 120 to 270 µs to and fro, and 0.2 ms of the parent's time
     byte_s=2e-9,  # pipes move 1 GB/s; once out, once copied
 )
-"""Measured with CPython 3.11 on two cores of Linux; what a run sees itself replaces it."""
+"""Measured with CPython 3.11 on two cores of Linux. How long a start takes here replaces the figure once there was
+one; the others only weigh where calls take no longer than they do."""
 WARM_START_S = 0.003
 """The same as `process_start_s` where workers wait already: they must read the function."""
 
@@ -58,13 +59,18 @@ def read_host(warm: int = 0, *, waits: bool = True) -> Host:
         costs = COSTS._replace(process_start_s=min(_process_starts_s))
     return Host(
         cores=usable,
-        gil=getattr(sys, "_is_gil_enabled", lambda: True)(),
+        gil=has_gil(),
         main_waits=waits and threading.current_thread() is threading.main_thread(),
         warm=ready,
         processes_barred=why_no_processes(),
         costs=costs,
         free_bytes=_free_bytes(),
     )
+
+
+def has_gil() -> bool:
+    """Whether there is a GIL: in a free-threaded build an extension that is imported may switch it on."""
+    return bool(getattr(sys, "_is_gil_enabled", lambda: True)())
 
 
 def _free_bytes() -> int:

@@ -57,7 +57,8 @@ class Planner:
         self.settings = settings
         self.decided_s = 0.0
         """When `history[-1]` was last refined; 0: for an unknown number of items."""
-        self._host = host
+        self.host = host
+        """The facts of the machine, as far as they have not changed meanwhile."""
         self._started = now
         self._intake = intake
         self._lanes = lanes
@@ -80,12 +81,12 @@ class Planner:
 
     def bar_processes(self, reason: str) -> None:
         """Worker processes cannot be used any more."""
-        self._host = self._host._replace(processes_barred=reason)
+        self.host = self.host._replace(processes_barred=reason)
         self._pace.review_soon()
 
     def stay_here(self, reason: str) -> None:
         """No call may go to another process, unless that was asked for."""
-        self._host = self._host._replace(processes_barred=reason)
+        self.host = self.host._replace(processes_barred=reason)
         if self.settings.route == "auto" and self.plan.route in PROCESSES:
             self.plan = self._decide()  # an earlier run had gone there
 
@@ -97,9 +98,17 @@ class Planner:
         self.plan = self._decide()
         self.history.append((self.history[-1][0], self.plan))
 
+    def gil_is_on(self) -> None:
+        """Something that was imported has switched it on, so what calls did without it tells nothing."""
+        self.host = self.host._replace(gil=True)
+        self._profiler.gil_is_on()
+        self._gain = None
+        self.forget()
+        self._pace.review_soon()
+
     def main_goes_on(self) -> None:
         """The main thread has other things to do than to wait for this run."""
-        self._host = self._host._replace(main_waits=False)
+        self.host = self.host._replace(main_waits=False)
 
     # --- Reviews ------------------------------------------------------------------------------------
 
@@ -125,7 +134,7 @@ class Planner:
             unclear=profiler.unclear,
             busy=profiler.busy,
             plain=profiler.waits_plainly,
-            aged=now >= self.aged_at(now),
+            aged=profiler.some_wait or now >= self.aged_at(now),
             wall_s=profiler.wall_s,
         ):
             profiler.restart()
@@ -153,7 +162,7 @@ class Planner:
             self.history[-1] = (self.history[-1][0], plan)
             self._decided(now)
         if plan.waiting and not self.plan.waiting:
-            self._pace.begin_ramp(plan, now, profiler.succeeded)
+            self._pace.begin_ramp(plan, now, profiler.succeeded, self._pace.at_once)
         elif plan.waiting:
             self._pace.widen(plan)
         if (plan.kind in WAITING) != (self.plan.kind in WAITING):
@@ -195,14 +204,13 @@ class Planner:
         """See from here on what threads gain for calls that compute, as far as that is their route."""
         if self.plan.route != "threads" or self.plan.kind is not Kind.CPU_FREE:
             self._gain = None
-        elif self._gain is None:
-            profile = self.profile()
+        elif self._gain is None and (profile := self.profile()).calls:
             # Of calls that were run on threads before, the mean is not what one takes alone.
             alone_s = profile.least_s if profile.spread < EVEN else profile.wall_s
             self._gain = Gain(now, self._profiler.done_here, self._profiler.local_s, alone_s)
 
     def _decide(self, profile: Profile | None = None) -> Plan:
-        plan = decide(profile or self.profile(), self._host, self.settings, self.plan.route)
+        plan = decide(profile or self.profile(), self.host, self.settings, self.plan.route)
         return plan if self._instead is None else plan._replace(reason=self._instead)
 
     def _decided(self, now: float) -> None:

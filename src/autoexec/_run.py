@@ -76,7 +76,7 @@ class Run:
         self._stream = stream
         warm = 0 if settings.own_workers else executors.warm_workers()
         # Between results the caller of an iterator has work of its own.
-        self.host = _host.read_host(warm=warm, waits=not stream)
+        host = _host.read_host(warm=warm, waits=not stream)
         self._source = source
         self._settings = settings
         # Of a single item nothing is seen.
@@ -85,7 +85,7 @@ class Run:
         self._executors: dict[Lane, Executor] = {}
         self.started = time.perf_counter()
         self.scheduler = Scheduler(
-            self.host,
+            host,
             settings,
             length=source.length,
             is_async=callee.awaited,
@@ -429,11 +429,11 @@ def report_of(run: Run) -> Report:
         at_once=scheduler.at_once,
         failures=scheduler.window.failures,
         skipped=scheduler.window.skipped,
-        kind=classify(profile, run.host),
+        kind=classify(profile, scheduler.planner.host),
         profile=profile,
         plan=plan,
         history=tuple(scheduler.planner.history),
-        host=run.host,
+        host=scheduler.planner.host,
         decided_s=scheduler.planner.decided_s,
         slowest=scheduler.ledger.slowest(),
         deaths=len(scheduler.ledger.dead),

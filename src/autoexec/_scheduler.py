@@ -166,6 +166,8 @@ class Scheduler:
 
     def looked(self, look: Look) -> None:
         """A wait ended, or the run begins."""
+        if look.gil and not self.planner.host.gil:
+            self.planner.gil_is_on()
         self.profiler.look(look, self._lanes.local)
         self._pace.fresh |= self._lanes.count > 0  # before the first call there is nothing to see
 
@@ -302,9 +304,10 @@ class Scheduler:
             self._count_round(now)
         if now >= self.planner.stalls_at():
             self._pace.stalled(self.plan, now)
-        if self._pace.probing and now >= self.planner.aged_at(now):
+        # Of calls of which some wait by themselves, all are believed, and those under way may take very long.
+        if self._pace.probing and (self.profiler.some_wait or now >= self.planner.aged_at(now)):
             self._pace.probe_in_vain()
-        keep_gil = self.plan.kind is Kind.CPU_HELD and self._lanes.local > 0
+        keep_gil = self.plan.kind in (Kind.CPU_HELD, Kind.TINY) and self._lanes.local > 0
         if self.memory.due(now, self._lanes, costly=keep_gil):
             self.memory.look_at = math.inf  # until it is said
             return Gauge()

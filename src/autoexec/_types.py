@@ -130,6 +130,8 @@ class Look(NamedTuple):
     """Calls that have returned since the last look."""
     spent_s: float = 0.0
     """CPU seconds so far of calls that run side by side here, in the mean; 0 where nobody looked."""
+    gil: bool = False
+    """There is a GIL now; False where nobody looked."""
 
 
 class Payload(NamedTuple):
