@@ -11,6 +11,7 @@ import bz2
 import json
 import re
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -121,6 +122,30 @@ def child_process(number: int) -> str:
     command = [sys.executable, "-I", "-S", "-c", code]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True)
     return done.stdout.decode().strip()
+
+
+def thumbnail(shade: int) -> int:
+    """Shrink a picture: C code that lets go of the GIL."""
+    image = import_module("PIL.Image")  # by name, as above
+
+    picture = image.new("RGB", (900, 900), (shade % 256, 7, 200))
+    return int(picture.resize((300, 300), image.Resampling.LANCZOS).getpixel((9, 9))[0])
+
+
+def query(limit: int) -> int:
+    """Ask a database in memory, over a connection of its own: C code that lets go of the GIL for each row, and
+    shares the locks of its allocator."""
+    sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) SELECT sum(i % 7) FROM n"
+    connection = sqlite3.connect(":memory:")
+    try:
+        return int(connection.execute(sql, (limit,)).fetchone()[0])
+    finally:
+        connection.close()
+
+
+async def compute_async(number: int) -> int:
+    """A coroutine that only computes, for 3 ms: no other can run meanwhile."""
+    return collatz(20_000) + number
 
 
 class Model:

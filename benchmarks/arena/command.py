@@ -7,6 +7,7 @@ import platform
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from importlib import metadata
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from .contenders import cores
 from .measure import DIFFERS, Terms, measure
 from .page import filled
 from .records import Arena, from_json, to_json
-from .scene import scene
+from .scene import neighbour, scene
 from .table import text, troubles
 from .workloads import WORKLOADS, Workload
 
@@ -49,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--repeat", type=int, default=3, help="runs, of which the median counts")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the calls")
     parser.add_argument("--quick", action="store_true", help="a trial: once, 5 %% of the calls")
+    parser.add_argument("--busy", action="store_true", help="beside a program that computes")
     parser.add_argument("--only", default="", help="workloads whose names match this expression")
     parser.add_argument("--from", dest="read", type=Path, help="read JSON instead of measuring")
     parser.add_argument("--json", type=Path, help="write the records there")
@@ -59,9 +61,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _measured(options: argparse.Namespace) -> Arena:
     terms = QUICK if options.quick else Terms(repeat=options.repeat, scale=options.scale)
-    with scene() as here:
+    with scene() as here, neighbour() if options.busy else nullcontext():
         rows = [measure(one, terms, here, _log) for one in _chosen(options.only)]
-    return Arena(_setting(), terms.repeat, terms.scale, tuple(rows))
+    return Arena(_setting(busy=options.busy), terms.repeat, terms.scale, tuple(rows))
 
 
 def _chosen(only: str) -> Iterable[Workload]:
@@ -82,13 +84,14 @@ def _differing(arena: Arena) -> Iterable[str]:
                 yield f"{row.name}: {name}: {DIFFERS}."
 
 
-def _setting() -> str:
+def _setting(*, busy: bool) -> str:
     gil = getattr(sys, "_is_gil_enabled", lambda: True)()
     parts = [
         f"{platform.python_implementation()} {platform.python_version()}",
         "with the GIL" if gil else "without the GIL",
         f"{cores()} cores",
         f"{platform.system()} on {platform.machine()}",
+        *(["beside a program that computes"] if busy else []),
         *(f"{name} {_version(name)}" for name in PEERS),
     ]
     return ", ".join(parts)

@@ -14,7 +14,19 @@ from typing import NamedTuple
 FILES = 400
 FILE_BYTES = 20_000
 STOP_S = 5.0
-"""For the server to end by itself, which takes milliseconds."""
+"""For such a program to end by itself, which takes milliseconds."""
+SPIN = """
+import os, sys, threading
+
+def end_with_parent():
+    sys.stdin.read()
+    os._exit(0)
+
+threading.Thread(target=end_with_parent, daemon=True).start()
+print("spinning", flush=True)
+while True:
+    pass
+"""
 
 
 class Scene(NamedTuple):
@@ -46,9 +58,23 @@ def scene() -> Generator[Scene, None, None]:
 
 
 @contextmanager
+def neighbour() -> Generator[None, None, None]:
+    """A program beside ours that never lets go of a core."""
+    with _program("-c", SPIN):
+        yield
+
+
+@contextmanager
 def _server() -> Generator[int, None, None]:
+    with _program("-m", "benchmarks.arena.server") as line:
+        yield int(line)
+
+
+@contextmanager
+def _program(*arguments: str) -> Generator[str, None, None]:
+    """One that ends when its input does; gives the first line that it prints."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.arena.server"],
+        [sys.executable, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         cwd=Path(__file__).parent.parent.parent,
@@ -59,8 +85,8 @@ def _server() -> Generator[int, None, None]:
             assert process.stdout is not None
             line = process.stdout.readline()
             if not line:
-                raise RuntimeError(f"The server ended with code {process.wait()} as it started.")
-            yield int(line)
+                raise RuntimeError(f"{arguments} ended with code {process.wait()} as it started.")
+            yield line.decode()
         finally:
             assert process.stdin is not None
             process.stdin.close()

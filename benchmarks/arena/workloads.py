@@ -109,6 +109,19 @@ def _heavy_tail(count: int, _: Scene) -> Case:
     return Case(calls.collatz, sizes)
 
 
+def _a_tenth(count: int, _: Scene) -> Case:
+    chance = random.Random(5)
+    return Case(calls.collatz, [135_000 if chance.random() < 0.1 else 7_000 for _ in range(count)])
+
+
+def _misses(count: int, _: Scene) -> Case:
+    chance = random.Random(6)
+    wait, compute = -100, 700
+    return Case(
+        calls.wait_or_compute, [wait if chance.random() < 0.05 else compute for _ in range(count)]
+    )
+
+
 def _closure(count: int, _: Scene) -> Case:
     names = {number: f"the name of number {number}" for number in range(150_000)}
 
@@ -154,6 +167,12 @@ WORKLOADS = (
         calls=300,
     ),
     Workload(
+        "a tenth heavy",
+        "computes in Python for 1 ms, one call in ten for 20",
+        _a_tenth,
+        calls=250,
+    ),
+    Workload(
         "tiny",
         "changes a short text in a third of a microsecond",
         _titles,
@@ -178,6 +197,19 @@ WORKLOADS = (
         _numbered(calls.large_array),
         calls=200,
         needs="numpy",
+    ),
+    Workload(
+        "images",
+        "shrinks a picture, without the GIL",
+        _numbered(calls.thumbnail),
+        calls=120,
+        needs="PIL",
+    ),
+    Workload(
+        "SQLite",
+        "asks a database in memory of its own",
+        _same(calls.query, 20_000),
+        calls=250,
     ),
     Workload(
         "regex",
@@ -216,6 +248,18 @@ WORKLOADS = (
         calls=320,
     ),
     Workload(
+        "one at a time",
+        "asks a server that serves one at a time, 4 ms each",
+        lambda count, scene: Case(calls.ask, [f"{scene.port}/alone {i}" for i in range(count)]),
+        calls=100,
+    ),
+    Workload(
+        "cache misses",
+        "computes in Python for 0.1 ms, or, one call in twenty, waits for 100",
+        _misses,
+        calls=1_500,
+    ),
+    Workload(
         "files",
         "reads a file of 20 kB",
         lambda count, scene: Case(calls.file_checksum, [scene.file(i) for i in range(count)]),
@@ -238,6 +282,13 @@ WORKLOADS = (
         "the same as a coroutine",
         _numbered(calls.wait_and_compute_async),
         calls=200,
+        coroutine=True,
+    ),
+    Workload(
+        "computing, async",
+        "computes for 3 ms in a coroutine",
+        _numbered(calls.compute_async),
+        calls=300,
         coroutine=True,
     ),
     Workload(
