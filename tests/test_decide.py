@@ -33,7 +33,7 @@ from autoexec._classify import CHILD_SHARE, HOLDS, USED, WAITS, classify, wait_f
 from autoexec._decide import TIE, decide, may_leave, opening
 from autoexec._evidence import OVERLAPS
 from autoexec._options import BackendName, Settings
-from autoexec._routes import REMOTE
+from autoexec._routes import PROCESSES, REMOTE
 from autoexec._types import Alternative, Host, Kind, Payload, Plan, Profile, Route
 
 AUTO = Settings()
@@ -139,8 +139,8 @@ def test_ordinary_functions_do_not_run_on_an_event_loop(
 
 
 def assert_no_processes(plan: Plan) -> None:
-    assert plan.route != "processes"
-    assert "processes" not in plan.capacities
+    assert plan.route not in PROCESSES
+    assert not {"processes", "hybrid"} & plan.capacities.keys()
 
 
 @given(computing() | profiles(), hosts(), auto(), currents(), st.just(BARRED))

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 import weakref
+import zlib
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,7 @@ from autoexec import (
     Results,
     RunAborted,
     WorkerDied,
+    _call,
     _children,
     _host,
     iter_parallel,
@@ -43,7 +45,7 @@ from autoexec._routes import REMOTE
 from autoexec._run import Run
 from autoexec._scheduler import Scheduler
 from autoexec._source import Source
-from autoexec._types import Ready
+from autoexec._types import Kind, Ready
 
 BACKENDS = ["auto", "inline", "threads", "processes", "hybrid", "dask", "ray"]
 
@@ -918,3 +920,30 @@ def test_coroutines_run_inline_beside_a_running_loop() -> None:
         return run_parallel(double_later, range(3), backend="inline")
 
     assert asyncio.run(main()) == [0, 2, 4]
+
+
+@pytest.mark.skipif(os.cpu_count() == 1, reason="there is one core")
+def test_large_items_of_calls_that_let_go_of_the_gil_never_leave() -> None:
+    items = [bytes(8_000_000)] * 24
+    report = run_parallel(zlib.crc32, items).report
+    assert set(report.ran) <= {"inline", "threads"}, str(report)
+
+
+@pytest.mark.parametrize("kind", ["waits", "computes"])
+def test_without_clocks_of_other_threads_a_run_is_like_any_other(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on macOS and Windows: the CPU time of the process stands in."""
+
+    def wait(item: int) -> int:
+        time.sleep(0.02)
+        return item
+
+    def compute(item: int) -> int:
+        return item + 0 * sum(range(400_000))
+
+    monkeypatch.setattr(_call, "_cpu_clock", None)
+    results = run_parallel(wait if kind == "waits" else compute, range(60))
+    assert results == list(range(60))
+    kinds = {"waits": {Kind.IO}, "computes": {Kind.CPU_HELD, Kind.CPU_FREE}}
+    assert results.report.kind in kinds[kind], str(results.report)
