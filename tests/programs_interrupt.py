@@ -42,7 +42,9 @@ def while_the_clocks_are_read() -> None:
     waited = Watcher.waited
 
     def wait(watcher: Watcher, *what: Any, cut_short: bool) -> None:
-        if cut_short and len(calls) == 20:
+        if (
+            cut_short and len(calls) >= 20
+        ):  # that of the twentieth may have been heard without a wait
             interrupt()
         waited(watcher, *what, cut_short=cut_short)
 
