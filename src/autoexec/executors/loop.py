@@ -57,7 +57,7 @@ class TasksExecutor:
         self._sink = sink
         self._inbox: deque[Chunk] = deque()
         self._outbox: list[Ended] = []
-        self._tasks: dict[tuple[Chunk, int], asyncio.Task[None]] = {}
+        self._tasks: dict[Chunk, list[asyncio.Task[None]]] = {}
         self._late: dict[Chunk, BaseException] = {}
         """Calls that are to be given up: if they end before that, as they do where they hold up the loop, this is
         what they came to. Entered by the thread that asks for it; all else is done on that of the loop, which
@@ -89,15 +89,17 @@ class TasksExecutor:
             self._cpu_ns = time.thread_time_ns()
         while self._inbox:
             chunk = self._inbox.popleft()
-            for position, item in enumerate(chunk.items):
-                call = self._call(chunk, position, item)
-                # Also because the loop itself holds tasks only weakly.
-                self._tasks[chunk, position] = self._context.run(self._loop.create_task, call)
+            # Also because the loop itself holds tasks only weakly.
+            self._tasks[chunk] = self._context.run(self._tasks_of, chunk)
 
-    def _forget(self, chunk: Chunk, position: int) -> None:
-        self._tasks.pop((chunk, position), None)
-        if self._stopped:
-            self._stopped.pop(chunk, None)
+    def _tasks_of(self, chunk: Chunk) -> list[asyncio.Task[None]]:
+        assert self._loop is not None
+        create, call = self._loop.create_task, self._call
+        return [create(call(chunk, position, item)) for position, item in enumerate(chunk.items)]
+
+    def _forget(self, chunk: Chunk) -> None:
+        self._tasks.pop(chunk, None)
+        self._stopped.pop(chunk, None)
 
     def stop(self, chunk: Chunk, error: BaseException) -> None:
         """Cancel the task that runs the call of a chunk of one; if it refuses, what comes of it is dropped."""
@@ -108,7 +110,7 @@ class TasksExecutor:
 
     def _cancel(self, chunk: Chunk, error: BaseException) -> None:
         self._late.pop(chunk, None)
-        task = self._tasks.get((chunk, 0))
+        (task,) = self._tasks.get(chunk, [None])
         if task is None or task.done() or chunk in self._stopped:
             return
         self._stopped[chunk] = error
@@ -117,7 +119,7 @@ class TasksExecutor:
         self._sink([Block.untimed(chunk, [], error), Block.end_of(chunk)])
         task.cancel()
         if chunk.partial is None:  # it had not begun, so nothing of it ever runs
-            self._forget(chunk, 0)
+            self._forget(chunk)
 
     async def _call(self, chunk: Chunk, position: int, item: Any) -> None:
         """Call the function with an item, and announce what comes of it, if somebody waits."""
@@ -135,8 +137,9 @@ class TasksExecutor:
             if isinstance(exc, self.passed_on):
                 raise
             self._announce(chunk, position, [], without_this_frame(exc), started)
-        finally:  # not by a callback of the task, which took a tenth of what it costs
-            self._forget(chunk, position)
+        finally:
+            if self._stopped and chunk in self._stopped:
+                self._forget(chunk)
 
     def _announce(
         self,
@@ -167,7 +170,11 @@ class TasksExecutor:
         # Tasks share the thread, so its CPU time is shared out among those that ended.
         cpu_s = (now_ns - self._cpu_ns) * 1e-9 / len(ended)
         self._cpu_ns = now_ns
-        self._sink(blocks_of(ended, cpu_s))
+        blocks = blocks_of(ended, cpu_s)
+        for block in blocks:
+            if block.last:
+                self._tasks.pop(block.chunk, None)
+        self._sink(blocks)
 
     def close(self, *, abandon: bool) -> None:
         """Cancel what is still running, and wait for its end for a moment."""
@@ -185,7 +192,7 @@ class TasksExecutor:
         """Cancel everything; done when all of it has ended."""
         self._over = True
         self._inbox.clear()
-        tasks = list(self._tasks.values())
+        tasks = [task for tasks in self._tasks.values() for task in tasks]
         for task in tasks:
             task.cancel()
         return asyncio.gather(*tasks, return_exceptions=True)
