@@ -60,6 +60,10 @@ def block_size(wall_s: float, blocks: int, remaining: int | None) -> int:
     return max(1, remaining) if remaining <= 2 * size and size > 1 else size
 
 
+TRIPS = 50
+"""A chunk takes so many times as long as its dispatch, which then is 2 % of it."""
+
+
 def chunk_size(
     wall_s: float, trip_s: float, spread: float, remaining: int, workers: int, item_bytes: int
 ) -> int:
@@ -78,7 +82,7 @@ def chunk_size(
         item_bytes: Pickled size of an item and its result.
     """
     share = share_of(spread)
-    by_cost = math.ceil(50 * trip_s / max(wall_s, 1e-9))
+    by_cost = math.ceil(TRIPS * trip_s / max(wall_s, 1e-9))
     by_rest = remaining // (share * workers)
     by_size = (1 << 20) // max(1, item_bytes)
     return max(1, min(by_cost, by_rest, by_size))

@@ -232,6 +232,12 @@ class Dealer:
         return name == "processes" and bool(self._settings.max_tasks_per_child)
 
     def _shared_size(self, name: Lane, plan: Plan, wall_s: float) -> int:
+        if (
+            plan.waiting
+            and name == "threads"
+            and wall_s >= _control.TRIPS * self._host.costs.thread_trip_s
+        ):
+            return 1  # before the figures are asked for, which would be worked out anew after each outcome
         profile = self._profile()
         rest = self._intake.remaining
         if name in REMOTE:
@@ -259,9 +265,9 @@ class Dealer:
         as many before items leave for another process as it takes; begun alone, since what changes
         meanwhile could be the work of any call."""
         leaving = plan.route in PROCESSES or not self._profiler.known
-        leaving = leaving or self._profiler.effect_is_old
+        leaving = leaving or self._profiler.travel.effect_is_old
         by_itself = name in ("threads", "asyncio") and not self._lanes.here
-        return self.may_leave and by_itself and leaving and self._profiler.checks <= CHECKS
+        return self.may_leave and by_itself and leaving and self._profiler.travel.checks <= CHECKS
 
     def watching(self) -> bool:
         """Whether the heartbeat still has something to tell."""
