@@ -22,6 +22,7 @@ TOUCHING = (
     "_calls",
     "_futures",
     "_run",
+    "_account",
     "_arun",
     "_stream",
     "_source",

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import PAYLOAD, durations, examples, magnitudes, profile
 
+from autoexec._call_times import BELOW
 from autoexec._chunk import Block, Chunk
 from autoexec._classify import USED
 from autoexec._evidence import BEAT_S, SPINNING_S
 from autoexec._means import MEMORY_BLOCKS
 from autoexec._profile import (
-    BELOW,
     FIRST_BEATS,
     FIRST_BLOCKS,
     SHORT_S,
@@ -991,7 +991,8 @@ def test_a_child_that_appeared_is_passed_on(watch: Watch, new_child: bool) -> No
 
 def test_what_others_found_is_passed_on() -> None:
     profiler = Profiler(is_async=True)
-    profiler.payload, profiler.effect, profiler.checks = PAYLOAD, "it changes", 2
+    travel = profiler.travel
+    travel.payload, travel.effect, travel.checks = PAYLOAD, "it changes", 2
     profile = profiler.profile(remaining=7, processes_ready=True)
     assert (profile.is_async, profile.remaining, profile.processes_ready) == (True, 7, True)
     assert (profile.payload, profile.effect, profile.checks) == (PAYLOAD, "it changes", 2)

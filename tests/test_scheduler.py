@@ -36,6 +36,7 @@ from autoexec._actions import (
 from autoexec._agenda import FAMILIAR_S
 from autoexec._checks import validate
 from autoexec._chunk import Block, Chunk, Clocks
+from autoexec._control import TRIPS
 from autoexec._errors import DeadlineExceeded, ItemTimeout, NotPicklable, NotSent
 from autoexec._evidence import Overlap
 from autoexec._failure import Failure
@@ -877,10 +878,50 @@ def test_calls_run_alone_here_until_those_for_processes_are_known_to_change_noth
     assert dealer.room("hybrid", plan) == 0
     scheduler._lanes.remove(chunk)
     assert dealer.checking("threads", plan)
-    scheduler.profiler.checks = 2
+    scheduler.profiler.travel.checks = 2
     scheduler.planner.forget()
     assert dealer.room("threads", plan) == 8
     assert dealer.room("hybrid", plan) > 0
+
+
+@pytest.mark.parametrize(
+    ("wall_s", "here", "waiting", "pauses"),
+    [
+        (0.001, 40, True, True),
+        (0.001, 40, False, False),  # who computes has the GIL meanwhile, or a core
+        (0.05, 40, True, False),  # none other is about to end
+        (0.0, 3, True, False),
+    ],
+)
+def test_outcomes_that_are_about_to_come_are_awaited(
+    wall_s: float, here: int, waiting: bool, pauses: bool
+) -> None:
+    scheduler = Play([Call(wait_s=0.02)] * 100).scheduler
+    scheduler.took(list(range(100)), True)
+    scheduler.profiler.expects = True
+    scheduler.profiler._times.wall.add(wall_s)
+    plan = scheduler.plan._replace(
+        route="threads", capacities={"threads": 100}, waiting=waiting, workers=100
+    )
+    scheduler.planner.plan = plan
+    for _ in range(here):
+        scheduler._dealer.cut("threads", 1, plan, 0.0)
+    assert (scheduler.pause_s > 0) == pauses
+
+
+def test_waiting_calls_that_outweigh_their_dispatch_go_one_by_one_whatever_the_figures() -> None:
+    scheduler = Play([Call(wait_s=0.02)] * 10_000).scheduler
+    scheduler.took(list(range(10_000)), True)
+    scheduler.profiler.expects = True
+    plan = scheduler.plan._replace(
+        route="threads", capacities={"threads": 2}, waiting=True, workers=2
+    )
+    scheduler.profiler._times.wall.add(COSTS.thread_trip_s)
+    assert scheduler._dealer.size("threads", plan) > 1
+    scheduler.profiler._times.forget()
+    scheduler.profiler._times.wall.add(TRIPS * COSTS.thread_trip_s)
+    scheduler.planner.forget()
+    assert scheduler._dealer.size("threads", plan) == 1
 
 
 def test_what_calls_side_by_side_have_computed_is_nothing_to_those_that_run_alone() -> None:
@@ -922,7 +963,7 @@ def test_calls_are_not_held_back_where_there_are_none() -> None:
     scheduler.took(list(range(4)), False)
     scheduler.planner.plan = scheduler.plan._replace(waiting=True)
     scheduler.profiler.expects = True
-    scheduler.profiler._wall.add(1.0)
+    scheduler.profiler._times.wall.add(1.0)
     scheduler.feed.taking = True  # from a slow input
     while not isinstance(action := scheduler.next_action(0.0), Wait):
         play.do(action)
@@ -942,7 +983,7 @@ def test_calls_of_a_function_that_is_known_to_wait_are_watched_once_they_take_lo
         chunk.began = Clocks(1, 0, 0)
     assert scheduler._agenda.wait(0.001).watch  # nobody knows what they do
     scheduler.profiler.expects = True
-    scheduler.profiler._wall.add(0.002)
+    scheduler.profiler._times.wall.add(0.002)
     wait = scheduler._agenda.wait(0.001)
     assert not wait.watch
     assert wait.seconds == pytest.approx(FAMILIAR_S - 0.001)
@@ -956,9 +997,9 @@ def test_of_calls_of_which_many_go_in_a_beat_nothing_but_the_gil_is_watched(
     scheduler = Play([Call()] * 10).scheduler
     assert scheduler._dealer.watching(), "nobody knows how long they take"
     scheduler.profiler.expects = True
-    scheduler.profiler._wall.add(wall_s)
+    scheduler.profiler._times.wall.add(wall_s)
     assert scheduler._dealer.watching() == watched
-    scheduler.profiler._cpu.add(wall_s)
+    scheduler.profiler._times.cpu.add(wall_s)
     assert scheduler._dealer.watching(), "whether they hold the GIL is not clear"
 
 

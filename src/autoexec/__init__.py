@@ -18,7 +18,9 @@ The map of the package, from the top down; each module imports only from those b
     _arun          a run for an event loop, driven by a helper thread
     _stream        results one by one, driven by each `next` of the caller
     _collect       a run to its end, results in a list
+    _account       what a run has done so far, as a report
     _run           one run, driven by the caller's thread; composes everything below
+    _crew          the executors of a run
     _callee        the function that it calls, what its calls change here, what it takes to call it elsewhere
     _variables     variables of modules that a function reads, which a worker may not have as they are here
     _watching      what is seen of calls while it waits
@@ -47,6 +49,8 @@ The map of the package, from the top down; each module imports only from those b
     _alternatives  the routes, each with its predicted time; pure
     _obstacles     what forbids a route, in words; pure
     _profile       outcomes and looks -> Profile
+    _travel        what was seen of whether calls may run in other processes
+    _call_times    how long calls take and compute: which are believed, and means of these
     _watched       the call that is watched by itself
     _side_by_side  what calls do beside others: what that gains, whether they wait for each other, or for cores
     _start_cost    what a worker process costs, and which calls are the first in one

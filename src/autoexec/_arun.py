@@ -24,11 +24,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from . import _thread_cache
+from ._account import report_of
 from ._actions import Done
 from ._collect import complete
 from ._errors import for_iterators
 from ._options import Settings
-from ._run import Run, refuse_second_import, report_of
+from ._run import Run, refuse_second_import
 from ._source import Source
 from ._stream import report_before
 

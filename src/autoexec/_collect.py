@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ._account import report_of
 from ._errors import DeadlineExceeded, RunAborted, annotate
 from ._options import Settings
 from ._report import Results
-from ._run import Run, refuse_second_import, report_of
+from ._run import Run, refuse_second_import
 from ._source import Source
 
 

@@ -248,7 +248,7 @@ class Planner:
         # What its code says is read anew: it may depend on what a closure holds. And that threads gain
         # nothing is tried again in the run after the next, if that was not on threads.
         profile = self.figures()._replace(
-            effect=self._profiler.effect,
+            effect=self._profiler.travel.effect,
             takes_turns=bool(self._profiler.takes_turns),
             used=self._profiler.beside.later,
         )

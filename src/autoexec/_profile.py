@@ -8,13 +8,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from ._call_times import CallTimes
 from ._chunk import Block, Chunk
 from ._classify import COMPUTES
 from ._evidence import BEAT_S, OVERLAPS, Beats, Children, Inner, Overlap
-from ._means import MEMORY_BLOCKS, MIXTURE_BLOCKS, RunningMean
-from ._side_by_side import OTHER, Beside, CoreWait, OwnWaits, Spent
+from ._means import MEMORY_BLOCKS, MIXTURE_BLOCKS
+from ._side_by_side import Beside, CoreWait, OwnWaits, Spent
 from ._start_cost import StartCost
-from ._types import Look, Payload, Profile, Running
+from ._travel import Travel
+from ._types import Look, Profile, Running
 from ._watched import Watched
 
 SLOW_BEAT_S = 0.005
@@ -29,14 +31,9 @@ SHORT_S = 2.5e-5
 """Calls of which forty go in a beat: it tells of the GIL only, not of any of them. They are shorter than what it
 takes to hand one to a thread. (With calls twice as long among these, those that compute without the GIL, a tenth
 of them for 2 ms, were told too late in simulation.)"""
-BELOW = 8
-"""Calls in a row: of very uneven ones (log-normal, sigma 1.4) four in ten are below a quarter of the
-mean, so that many in a row happen once in two thousand."""
 IDLE = 0.5
 """Share of the time without computing from which calls that overlap are believed to wait: less may be a
 neighbour on the machine."""
-UNEVEN_BLOCKS = 3
-"""What was known weighs as so many blocks beside one that took much longer."""
 BUSY_MACHINE = 0.1
 """Share of the time of calls without computing that was for want of a core, from which the machine is
 busy with others. On a calm one it is next to 0, even where 32 calls share the GIL."""
@@ -64,18 +61,8 @@ class Profiler:
 
     def __init__(self, is_async: bool, prior: Profile | None = None) -> None:
         self.is_async = is_async
-        self.payload: Payload | None = None
-        self.inspected = False
-        """The code of the function was looked at."""
-        self.tie: str | None = None
-        """What that says to tie it to this process."""
-        self.effect: str | None = None
-        """What its calls were seen to change."""
-        self.effect_is_old = False
-        """It was seen in an earlier run; the next call that is compared says whether it still holds."""
-        self.may_change = True
-        self.checks = 0
-        self.untouched = False
+        self.travel = Travel(prior)
+        """Whether they may run in other processes."""
         self.blocks = 0
         self.done = 0
         self.succeeded = 0
@@ -88,9 +75,9 @@ class Profiler:
         """Calls since the last whose wall time could be believed."""
         self._quickest_s = math.inf
         """The quickest of these."""
-        self._least = math.inf
         self._measured = 0
         self._last_block_s = 0.0
+        self._times = CallTimes()
         self._beats = Beats(prior.gil_share if prior else None)
         self._inner = Inner(prior.inner if prior else 0.0)
         self._overlap = Overlap(prior.overlap if prior else None)
@@ -107,10 +94,6 @@ class Profiler:
         self.takes_turns: bool | None = None
         """Whether calls that compute get no more done on threads than one alone; None if this run has not
         tried."""
-        self._provisional = True
-        self._below = 0
-        self._uneven = False
-        self._forget()
         self.expects = prior is not None
         """An earlier run has shown what calls are like."""
         if prior is not None:
@@ -120,14 +103,8 @@ class Profiler:
         """Begin with what an earlier run has shown; the first calls of this one replace it."""
         self._measured = 1
         self.local_s = prior.elapsed_s
-        self._least = prior.least_s
-        self._believe(prior.wall_s, prior.cpu_s)
-        self._cpu.add(prior.cpu_s)
+        self._times.expect(prior.wall_s, prior.cpu_s, prior.least_s)
         self._children.expect(prior.child_s)
-        self.effect = prior.effect
-        self.effect_is_old = prior.effect is not None
-        self.untouched = prior.untouched
-        self.checks = min(1, prior.checks)  # so that one call is compared in this run as well
 
     @property
     def known(self) -> bool:
@@ -135,17 +112,8 @@ class Profiler:
         return self.expects or self.done > 0
 
     def _forget(self) -> None:
-        if self.some_wait:
-            return  # of such a mixture no call stands for those after it
-        self._below = 0
-        self._wall = RunningMean()
-        self._cpu = RunningMean()
-        self._cpu_of_wall = RunningMean()  # of those calls whose wall time was believed
-
-    def _believe(self, wall_s: float, cpu_s: float) -> None:
-        memory = self._memory
-        self._wall.add(wall_s, memory)
-        self._cpu_of_wall.add(cpu_s, memory)
+        if not self.some_wait:  # of such a mixture no call stands for those after it
+            self._times.forget()
 
     def are_others(self) -> None:
         """Calls that waited compute now, or those that computed wait: what they did beside others tells nothing."""
@@ -162,21 +130,16 @@ class Profiler:
     def restart(self) -> None:
         """The work has changed: the next calls replace what was known of how long they take. What
         they did to the GIL is kept until it is seen anew."""
-        self._provisional = True
+        self._times.provisional = True
         self.blocks = 0
 
     def overran(self) -> None:
-        """A block took much longer than expected. The first time, the work has changed; calls that do
-        so again are of two kinds that come mixed, so that what was known counts as well."""
-        if not self._uneven:
-            self._uneven = True
+        """A block took much longer than expected, which may be as the work has changed."""
+        if self._times.overran():
             self.takes_turns, self._took_turns = None, False
             # For how long they want cores is kept: beside a busy core many overrun, and the first dispatch after that
             # would say by itself that they take turns.
             self.restart()
-            return
-        for mean in (self._wall, self._cpu, self._cpu_of_wall):
-            mean.n = min(mean.n, UNEVEN_BLOCKS)
 
     def add(self, block: Block, *, local: bool, crowd: int) -> None:
         """Account for calls that have returned.
@@ -197,7 +160,7 @@ class Profiler:
         if not block.wall_s:
             return  # nobody saw how long it took: a worker died, or could not be sent it
         if self.expects and not self.blocks:
-            self._measured, self._least = 0, math.inf
+            self._measured, self._times.least_s = 0, math.inf
         self.blocks += 1
         self._measured += calls
         if local:
@@ -207,7 +170,7 @@ class Profiler:
             self._measured_task(block, crowd)
             return
         cold = not local and self._start.add(block, calls, crowd)
-        if cold and self._wall.n:  # else they are better than nothing
+        if cold and self._times.wall.n:  # else they are better than nothing
             return
         if crowd <= 1 and block.last:
             # Not in a crowd: the others had no core either, so it would count many times.
@@ -219,17 +182,15 @@ class Profiler:
         self._cores.add(block, calls, beside=beside)
         watched = self._watched.is_in(block)
         clear = own or crowd <= 1 or not self._crowded(block, calls, crowd)
-        if clear and self._provisional and self._wall.n:
-            # The first call pays for imports and empty caches; the second replaces it.
+        if clear and self._times.provisional and self._times.wall.n:
             self._forget()
-            self._provisional = False
+            self._times.provisional = False
             self._beats.weaken()
         self._learn(block, calls, crowd, local=local, clear=clear)
         if watched or crowd <= 1:
             self._watched.reset()
         self.unclear = 0 if clear else self.unclear + calls
-        self._least = min(self._least, block.wall_s / calls)
-        self._cpu.add(block.cpu_s / calls, self._memory)
+        self._times.lasted(block.wall_s / calls, block.cpu_s / calls, self._memory)
         self._quickest_s = math.inf if clear else min(self._quickest_s, block.wall_s / calls)
 
     def _seen_beside(self, block: Block, crowd: int) -> bool:
@@ -241,7 +202,9 @@ class Profiler:
         waited = believed = False
         if self._let_go:
             overlap = self._overlap.busy >= OVERLAPS
-            waited, believed = self._own_waits.add(block, crowd, self._cpu.mean, overlap=overlap)
+            waited, believed = self._own_waits.add(
+                block, crowd, self._times.cpu.mean, overlap=overlap
+            )
         if not waited:
             self.beside.add(
                 block.wall_s, block.cpu_s, block.queued_s, calls=block.calls, crowd=crowd
@@ -267,15 +230,16 @@ class Profiler:
     def _learn(self, block: Block, calls: int, crowd: int, *, local: bool, clear: bool) -> None:
         """Believe as much of the time of a block's calls as others were not in the way of."""
         cpu_s, clear_s = block.cpu_s / calls, self._watched.clear_s(block) / calls
+        times, memory = self._times, self._memory
         if clear:
-            self._believe(clear_s, cpu_s)
-        elif (least_s := self._takes_at_least(block, calls, crowd, local)) > self._wall.mean > 0.0:
-            self._believe(least_s, cpu_s)
-        elif self._far_below(clear_s):
+            times.believe(clear_s, cpu_s, memory)
+        elif (least_s := self._takes_at_least(block, calls, crowd, local)) > times.wall.mean > 0.0:
+            times.believe(least_s, cpu_s, memory)
+        elif times.far_below(clear_s):
             self._forget()
-            self._believe(clear_s, cpu_s)
-        elif not self._wall.n and (self._watched.is_in(block) or not self._watched.began):
-            self._believe(self._watched.own_s(block, self._overlap) / calls, cpu_s)
+            times.believe(clear_s, cpu_s, memory)
+        elif not times.wall.n and (self._watched.is_in(block) or not self._watched.began):
+            times.believe(self._watched.own_s(block, self._overlap) / calls, cpu_s, memory)
 
     def started(self, seconds: float) -> None:
         """A worker process, which was started for this run, has the function."""
@@ -284,25 +248,26 @@ class Profiler:
     @property
     def _worker_s(self) -> float | None:
         # The first call of all paid as well for what it imports or warms up: by it alone nothing is told.
-        return self._start.worker_s(None if self._provisional else self._wall.mean)
+        return self._start.worker_s(None if self._times.provisional else self._times.wall.mean)
 
     @property
     def confirmed(self) -> bool:
         """Whether more than one call of this run was seen that nobody was in the way of."""
-        return not self._provisional
+        return not self._times.provisional
 
     @property
     def waits_plainly(self) -> bool:
         """Whether calls side by side show that they wait as long as was believed: who computes for so
         little runs through, so the quickest of those that only take turns would be far quicker."""
-        return self.cpu_s < THROUGH_S and STILL * self._wall.mean <= self._quickest_s < math.inf
+        return (
+            self.cpu_s < THROUGH_S and STILL * self._times.wall.mean <= self._quickest_s < math.inf
+        )
 
     def _measured_task(self, block: Block, crowd: int) -> None:
         """A task waits for the others of its loop as well: for each of them once, at most."""
-        wall_s = block.wall_s / block.calls
-        self._cpu.add(block.cpu_s / block.calls)
-        self._least = min(self._least, wall_s)
-        self._wall.add(max(self._least, wall_s - crowd * self._cpu.mean))
+        wall_s, times = block.wall_s / block.calls, self._times
+        times.lasted(wall_s, block.cpu_s / block.calls)
+        times.wall.add(max(times.least_s, wall_s - crowd * times.cpu.mean))
 
     def _takes_at_least(self, block: Block, calls: int, crowd: int, local: bool) -> float:
         """Seconds of a call in a crowd that its neighbours are no excuse for: while nobody computed,
@@ -327,12 +292,6 @@ class Profiler:
         idle = 1 - self._overlap.busy if self._overlap.was_seen else 0.0
         return idle * (1 - self._cores.of_gap)
 
-    def _far_below(self, wall_s: float) -> bool:
-        """Whether calls under contention, which can only be longer for it, keep being far shorter
-        than what was believed: then that came of an accident, such as a late first call."""
-        self._below = self._below + 1 if wall_s < self._wall.mean / 4 else 0
-        return self._below >= BELOW
-
     def _crowded(self, block: Block, calls: int, crowd: int) -> bool:
         """Whether so many calls at once must wait for each other, for the GIL or for cores.
 
@@ -340,7 +299,9 @@ class Profiler:
         each look as if they waited (k-1)/k of the time. The last clear view is kept then.
         """
         own_s = (
-            self._wall.mean if self._wall.n else self._watched.own_s(block, self._overlap) / calls
+            self._times.wall.mean
+            if self._times.wall.n
+            else self._watched.own_s(block, self._overlap) / calls
         )
         busy_s = block.cpu_s / calls + self._children.call_s
         return crowd * busy_s > CONTENDED * own_s or self._overlap.busy >= CONTENDED
@@ -368,8 +329,8 @@ class Profiler:
         before = max(0, now.chunk.started() - 1 - now.chunk.arrived)
         if not before:
             return now
-        elapsed_s = max(0.0, now.elapsed_s - before * self._wall.mean)
-        cpu_s = max(0.0, min(elapsed_s, now.cpu_s - before * self._cpu.mean))
+        elapsed_s = max(0.0, now.elapsed_s - before * self._times.wall.mean)
+        cpu_s = max(0.0, min(elapsed_s, now.cpu_s - before * self._times.cpu.mean))
         return now._replace(elapsed_s=elapsed_s, cpu_s=cpu_s)
 
     @property
@@ -393,37 +354,26 @@ class Profiler:
     @property
     def wall_s(self) -> float:
         """Mean seconds of a call, counting in one that runs longer than those before it."""
-        if self._wall.n == 0:
-            return self._watched.running_s
-        return self._wall.mean + self._longer(self._watched.running_s, self._wall)
+        return self._times.wall_s(self._watched.running_s)
 
     @property
     def least_s(self) -> float:
         """Seconds of the quickest call; infinite before there is one."""
-        return self._least
+        return self._times.least_s
 
     @property
     def cpu_s(self) -> float:
         """Mean CPU seconds of a call, counting in one that has computed for longer than those before it."""
-        if self._cpu.n == 0:
-            return self._watched.cpu_s
-        # In a crowd a call computes for longer, up to twice: beside a wall time that leaves the others out,
-        # a download with a bit of counting would seem to do nothing but compute.
-        alone, mean = self._cpu_of_wall, self._cpu
-        if alone.n and alone.mean / OTHER <= mean.mean <= OTHER * alone.mean:
-            mean = alone
-        cpu_s = mean.mean + self._longer(self._watched.cpu_s, mean)
+        cpu_s = self._times.cpu_s(self._watched.cpu_s)
+        if not self._times.cpu.n:
+            return cpu_s
         # A hundred that compute for 8 ms after others that waited end one second later, all at once.
         return max(cpu_s, self.spent.mean_s) if self.spent.are_others(cpu_s) else cpu_s
 
     @property
     def others_compute(self) -> bool:
         """Whether one of the calls that were begun last computes for longer than those before them."""
-        return self.spent.one_is_other(self._cpu.mean)
-
-    @staticmethod
-    def _longer(running: float, mean: RunningMean) -> float:
-        return max(0.0, running - mean.mean) / (mean.n + 1)
+        return self.spent.one_is_other(self._times.cpu.mean)
 
     def gained(self, gain: float) -> None:
         """Calls on several threads are done this many times as fast as one after another.
@@ -434,7 +384,7 @@ class Profiler:
         wanted = self._cores.beside
         if gain < TURNS and wanted is None:
             return  # none was beside another, so that nothing could be gained
-        computing = self._cpu.mean >= COMPUTES * self._wall.mean > 0.0
+        computing = self._times.cpu.mean >= COMPUTES * self._times.wall.mean > 0.0
         free = (wanted or 1.0) > WANTED
         if self._overlap.was_seen:
             # With the cores that they wanted they would have overlapped so much.
@@ -448,7 +398,7 @@ class Profiler:
         idle = self.idle
         if idle < IDLE:
             return 0.0
-        mean, n = self._wall.mean, min(self._wall.n, self._memory)
+        mean, n = self._times.wall.mean, min(self._times.wall.n, self._memory)
         return sum(max(0.0, idle * one - mean) for one in elapsed) / (n + 1)
 
     def profile(
@@ -460,12 +410,12 @@ class Profiler:
         cluster_threads: int = 0,
     ) -> Profile:
         """The figures so far."""
-        mean, wall_s = self._wall.mean, self.wall_s
+        wall_s, travel = self.wall_s, self.travel
         return Profile(
             calls=self._measured,
             elapsed_s=self.local_s + self._watched.running_s,
             wall_s=wall_s,
-            least_s=min(self._least, wall_s),
+            least_s=min(self.least_s, wall_s),
             cpu_s=min(self.cpu_s, wall_s),
             child_s=self._children.call_s,
             gil_share=self._beats.share,
@@ -474,16 +424,16 @@ class Profiler:
             busy=self._overlap.busy,
             inner=self._inner.share,
             takes_turns=self._took_turns if self.takes_turns is None else self.takes_turns,
-            spread=math.sqrt(self._wall.variance) / mean if mean else 0.0,
+            spread=self._times.spread,
             remaining=remaining,
             done=self.done,
             is_async=self.is_async,
             new_child=self._children.is_new,
-            checks=self.checks,
-            untouched=self.untouched,
-            effect=self.tie or self.effect,
-            may_change=self.may_change,
-            payload=self.payload,
+            checks=travel.checks,
+            untouched=travel.untouched,
+            effect=travel.tie or travel.effect,
+            may_change=travel.may_change,
+            payload=travel.payload,
             processes_ready=processes_ready,
             hybrid_ready=hybrid_ready,
             cluster_threads=cluster_threads,

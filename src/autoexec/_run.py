@@ -29,16 +29,15 @@ from ._actions import (
 )
 from ._callee import Callee
 from ._chunk import Block, Chunk
-from ._classify import classify
+from ._crew import Crew
 from ._errors import AutoexecError, DeadlineExceeded, RunAborted
 from ._options import Settings
 from ._progress import meter
 from ._recorder import Recorder
-from ._report import Report, Results
-from ._routes import REMOTE
+from ._report import Results
 from ._scheduler import Scheduler
 from ._source import Pulled, Source
-from ._types import Broken, Event, Executor, Lane, Ready
+from ._types import Broken, Event, Ready
 from ._watching import Watcher
 
 if TYPE_CHECKING:
@@ -72,7 +71,6 @@ class Run:
         """Nobody waits for the results any more."""
         self.closing = False
         """It is letting go of everything, or has."""
-        self._loop: AbstractEventLoop | None = None
         self._stream = stream
         warm = 0 if settings.own_workers else executors.warm_workers()
         # Between results the caller of an iterator has work of its own.
@@ -82,7 +80,7 @@ class Run:
         # Of a single item nothing is seen.
         self._learns = settings.route == "auto" and source.length != 1
         self._inbox: SimpleQueue[Event | Pulled] = SimpleQueue()
-        self._executors: dict[Lane, Executor] = {}
+        self._crew = Crew(callee, self._inbox.put, settings)
         self.started = time.perf_counter()
         self.scheduler = Scheduler(
             host,
@@ -103,7 +101,7 @@ class Run:
     def belong_to(self, loop: AbstractEventLoop) -> None:
         """Coroutines run on this loop, which another thread than the one that drives the run is in;
         else on one of their own."""
-        self._loop = loop
+        self._crew.loop = loop
         self.scheduler.planner.main_goes_on()
         if self.callee.awaited:
             self.scheduler.planner.stay_here("coroutines run on the event loop of the caller")
@@ -197,11 +195,12 @@ class Run:
         scheduler = self.scheduler
         match action:
             case Open(lane, workers):
-                self._open(lane, workers)
+                if (broken := self._crew.open(lane, workers)) is not None:
+                    scheduler.broken(broken)
             case Send(lane, chunks, check):
                 if check:
                     self.callee.note_before(chunks[0])
-                self._executor(lane).submit(chunks)
+                self._crew.submit(lane, chunks)
             case Recall(chunk):
                 chunk.recall()
             case Poll(chunks):
@@ -213,7 +212,7 @@ class Run:
                 cpu_s = _clocks.process_cpu_s()
                 scheduler.peeked(_clocks.glance(chunks), time.perf_counter(), cpu_s)
             case Stop(chunk, error):
-                self._executor(chunk.lane).stop(chunk, error)
+                self._crew.stop(chunk, error)
             case Inspect(loop_bound):
                 tie = self.callee.tie(loop_bound=loop_bound)
                 scheduler.inspected(tie, may_change=self.callee.may_change())
@@ -273,14 +272,14 @@ class Run:
         has opened and sent since is let go of by its own close."""
         if self.closing:
             if self.left:
-                self._let_go(abandon=True)
+                self._crew.let_go(abandon=True)
             return
         try:
             self.closing = True
             self._close(abandon=abandon)
         except BaseException:
             # A Ctrl-C, perhaps, before it had let go of them, or just then.
-            self._let_go(abandon=True)
+            self._crew.let_go(abandon=True)
             raise
         if self._learns:
             _priors.learn(self.callee.fn, self.scheduler.planner.prior())
@@ -292,34 +291,11 @@ class Run:
                 self._write_down()
         finally:
             self._source.close()
-            self._let_go(abandon=abandon)
+            self._crew.let_go(abandon=abandon)
             if self._meter is not None:
                 self._meter.close()
             with contextlib.suppress(RunAborted):  # it was said, or something else ended the run
                 self.recorder.close()
-
-    def _let_go(self, *, abandon: bool) -> None:
-        with contextlib.ExitStack() as closing:  # one that fails keeps none of the others
-            for executor in list(self._executors.values()):
-                closing.callback(executor.close, abandon=abandon)
-
-    def _open(self, lane: Lane, workers: int) -> None:
-        try:
-            self._executor(lane).open(workers)
-        except (OSError, ImportError) as error:
-            if lane in REMOTE:
-                raise  # what was meant for a cluster does not run here instead
-            # No descriptors left, not even to import what is needed; or this is a signal handler
-            # that has interrupted that very import.
-            why = f"{lane} cannot be started ({error})"
-            self.scheduler.broken(Broken(lane, why, error, harmless=True))
-
-    def _executor(self, lane: Lane) -> Executor:
-        if lane not in self._executors:
-            self._executors[lane] = executors.make(
-                lane, self.callee.packed, self._inbox.put, self._settings, self._loop
-            )
-        return self._executors[lane]
 
     # --- Waiting ------------------------------------------------------------------------------------
 
@@ -332,6 +308,8 @@ class Run:
         beat = _clocks.Beat(seconds) if watched else None
         event = self._next_event(seconds)
         try:
+            if isinstance(event, list) and (pause_s := self.scheduler.pause_s):
+                time.sleep(pause_s)  # what else comes meanwhile is heard right after this
             # Before what has happened is told: how busy the process was says how to take a call's time.
             if event is not None:
                 self._watcher.heard(event)
@@ -414,33 +392,3 @@ def refuse_second_import() -> None:
             "This call ran again while a worker process imported the script: put the call under"
             " if __name__ == '__main__': so that only the script itself makes it."
         )
-
-
-def report_of(run: Run) -> Report:
-    """What a run has done so far, and why."""
-    scheduler = run.scheduler
-    profile, plan = scheduler.planner.figures(), scheduler.planner.history[-1][1]
-    return Report(
-        function=run.callee.name,
-        items=scheduler.done,
-        seconds=time.perf_counter() - run.started,
-        calls_s=scheduler.calls_s,
-        ran=dict(scheduler.ran),
-        at_once=scheduler.at_once,
-        failures=scheduler.window.failures,
-        skipped=scheduler.window.skipped,
-        kind=classify(profile, scheduler.planner.host),
-        profile=profile,
-        plan=plan,
-        history=tuple(scheduler.planner.history),
-        host=scheduler.planner.host,
-        decided_s=scheduler.planner.decided_s,
-        slowest=scheduler.ledger.slowest(),
-        deaths=len(scheduler.ledger.dead),
-        recording=scheduler.ledger.recorded(),
-        retries=scheduler.retries.count,
-        resumed=scheduler.resumed,
-        journal=run.recorder.told(),
-        options=run.scheduler.planner.settings.given,
-        memory=scheduler.memory.use(),
-    )

@@ -17,10 +17,11 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from ._account import report_of
 from ._actions import Done, Wait
 from ._errors import for_iterators
 from ._options import Settings
-from ._run import Run, refuse_second_import, report_of
+from ._run import Run, refuse_second_import
 from ._source import Source
 
 if TYPE_CHECKING:
