@@ -744,9 +744,9 @@ def test_a_block_that_was_begun_inline_does_not_hide_the_want_of_a_core_of_those
     watch.watched.route = "inline"
     watch.ran(1.9 * MS, 1.9 * MS)
     watch.ran(1.9 * MS, 1.9 * MS)
-    watch.ran(20 * MS, 20 * MS, crowd=2, watched=True)  # threads begin while it runs
+    watch.ran(20 * MS, 20 * MS, calls=10, crowd=2, watched=True)  # threads begin while it runs
     for _ in range(3):
-        watch.ran(20 * MS, 10 * MS, queued_s=10 * MS, crowd=3)
+        watch.ran(20 * MS, 10 * MS, calls=5, queued_s=10 * MS, crowd=3)
     watch.overlapped(100 * MS, 0.86)
     watch.profiler.gained(0.8)
     assert watch.profiler.takes_turns is False
@@ -779,6 +779,20 @@ def test_a_moment_without_a_core_does_not_hide_that_calls_take_turns(watch: Watc
     watch.overlapped(100 * MS, 0.95)
     watch.profiler.gained(0.9)
     assert watch.profiler.takes_turns
+
+
+@pytest.mark.parametrize(("cpu_s", "turns"), [(5.8 * MS, True), (3.1 * MS, False)])
+def test_what_calls_compute_as_they_are_in_each_others_way_is_no_overlap(
+    watch: Watch, cpu_s: float, turns: bool
+) -> None:
+    # Two threads in SQLite: 1.45 cores are busy, and the calls compute for twice as long.
+    watch.ran(3.1 * MS, 3.1 * MS)
+    watch.ran(3.1 * MS, 3.1 * MS)
+    for _ in range(20):
+        watch.ran(8.0 * MS, cpu_s, queued_s=0.1 * MS, crowd=2)
+    watch.overlapped(100 * MS, 1.45)
+    watch.profiler.gained(0.75)
+    assert watch.profiler.takes_turns == turns
 
 
 def test_that_calls_took_turns_is_believed_for_one_run() -> None:
