@@ -27,7 +27,13 @@ from strategies import (
     profiles,
 )
 
-from autoexec._alternatives import HAND_CORES, HAND_SHARE, THREAD_CEILING, process_trip_s
+from autoexec._alternatives import (
+    HAND_CORES,
+    HAND_SHARE,
+    TASK_CEILING,
+    THREAD_CEILING,
+    process_trip_s,
+)
 from autoexec._checks import validate
 from autoexec._classify import CHILD_SHARE, HOLDS, USED, WAITS, classify, wait_for_each_other
 from autoexec._decide import TIE, decide, may_leave, opening
@@ -897,3 +903,10 @@ def test_long_times_are_not_told_in_powers_of_ten() -> None:
 def test_an_explicit_pool_is_as_wide_as_the_machine(backend: BackendName) -> None:
     plan = decide(profile(20 * MS, 20 * MS, gil_share=1.0), HOST, Settings(backend=backend), None)
     assert plan.capacities == {backend: HOST.cores}
+
+
+@pytest.mark.parametrize(("cpu_s", "bounded"), [(1e-5, False), (1e-3, True)])
+def test_what_a_task_costs_the_loop_bounds_no_tasks(cpu_s: float, bounded: bool) -> None:
+    plan = decide(profile(0.02, cpu_s, is_async=True, remaining=5000), HOST, AUTO)
+    assert plan.route == "asyncio"
+    assert (plan.workers < TASK_CEILING) == bounded

@@ -57,7 +57,8 @@ class TasksExecutor:
         self._sink = sink
         self._inbox: deque[Chunk] = deque()
         self._outbox: list[Ended] = []
-        self._tasks: dict[Chunk, list[asyncio.Task[None]]] = {}
+        self._tasks: dict[Chunk, list[asyncio.Task[None] | None]] = {}
+        """By chunk, until the last of it is announced; None for those that have ended."""
         self._late: dict[Chunk, BaseException] = {}
         """Calls that are to be given up: if they end before that, as they do where they hold up the loop, this is
         what they came to. Entered by the thread that asks for it; all else is done on that of the loop, which
@@ -92,7 +93,7 @@ class TasksExecutor:
             # Also because the loop itself holds tasks only weakly.
             self._tasks[chunk] = self._context.run(self._tasks_of, chunk)
 
-    def _tasks_of(self, chunk: Chunk) -> list[asyncio.Task[None]]:
+    def _tasks_of(self, chunk: Chunk) -> list[asyncio.Task[None] | None]:
         assert self._loop is not None
         create, call = self._loop.create_task, self._call
         return [create(call(chunk, position, item)) for position, item in enumerate(chunk.items)]
@@ -137,9 +138,11 @@ class TasksExecutor:
             if isinstance(exc, self.passed_on):
                 raise
             self._announce(chunk, position, [], without_this_frame(exc), started)
-        finally:
+        finally:  # not by a callback of the task, which took a tenth of what it costs
             if self._stopped and chunk in self._stopped:
                 self._forget(chunk)
+            elif (tasks := self._tasks.get(chunk)) is not None:
+                tasks[position] = None
 
     def _announce(
         self,
@@ -192,7 +195,7 @@ class TasksExecutor:
         """Cancel everything; done when all of it has ended."""
         self._over = True
         self._inbox.clear()
-        tasks = [task for tasks in self._tasks.values() for task in tasks]
+        tasks = [task for tasks in self._tasks.values() for task in tasks if task is not None]
         for task in tasks:
             task.cancel()
         return asyncio.gather(*tasks, return_exceptions=True)
