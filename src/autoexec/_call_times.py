@@ -68,9 +68,8 @@ class CallTimes:
 
     def wall_s(self, running_s: float) -> float:
         """Mean seconds of a call, counting in one that has run for so long."""
-        if self.wall.n == 0:
-            return running_s
-        return self.wall.mean + _longer(running_s, self.wall)
+        wall = self.wall
+        return wall.mean + _longer(running_s, wall) if wall.n else running_s
 
     def cpu_s(self, running_s: float) -> float:
         """Mean CPU seconds of a call, counting in one that has computed for so long."""
@@ -86,7 +85,8 @@ class CallTimes:
     @property
     def spread(self) -> float:
         """Standard deviation over mean."""
-        return math.sqrt(self.wall.variance) / self.wall.mean if self.wall.mean else 0.0
+        wall = self.wall  # a report may be asked for while another thread forgets it
+        return math.sqrt(wall.variance) / wall.mean if wall.mean else 0.0
 
 
 def _longer(running_s: float, mean: RunningMean) -> float:

@@ -308,8 +308,9 @@ class Run:
         beat = _clocks.Beat(seconds) if watched else None
         event = self._next_event(seconds)
         try:
-            if isinstance(event, list) and (pause_s := self.scheduler.pause_s):
-                time.sleep(pause_s)  # what else comes meanwhile is heard right after this
+            # What else comes meanwhile is heard right after this, unless results leave one by one.
+            if isinstance(event, list) and not self._stream and (pause := self.scheduler.pause_s):
+                time.sleep(pause)
             # Before what has happened is told: how busy the process was says how to take a call's time.
             if event is not None:
                 self._watcher.heard(event)

@@ -61,7 +61,7 @@ for pid in started:
 
 AT_EACH_LINE = """
 NAMES = set(sys.argv[1].split(","))
-FILES = ("_collect.py", "_run.py", "pool.py", "processes.py", "_thread_cache.py")
+FILES = ("_collect.py", "_run.py", "_crew.py", "pool.py", "processes.py", "_thread_cache.py")
 
 def trace(frame, event, _):
     code = frame.f_code
@@ -112,7 +112,7 @@ def test_a_worker_that_is_just_being_started_does_not_stay(nth: str) -> None:
     assert said(AT_THE_FORK, nth) == "interrupted\n"
 
 
-@pytest.mark.parametrize("names", ["begin,open,shield", "close,_close,_let_go,finish,shield"])
+@pytest.mark.parametrize("names", ["begin,open,shield", "close,_close,let_go,finish,shield"])
 def test_nothing_stays_of_a_run_that_is_interrupted_as_it_begins_or_ends(names: str) -> None:
     word, lines = said(AT_EACH_LINE, names).split()
     assert word == "interrupted"
