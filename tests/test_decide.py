@@ -907,6 +907,7 @@ def test_an_explicit_pool_is_as_wide_as_the_machine(backend: BackendName) -> Non
 
 @pytest.mark.parametrize(("cpu_s", "bounded"), [(1e-5, False), (1e-3, True)])
 def test_what_a_task_costs_the_loop_bounds_no_tasks(cpu_s: float, bounded: bool) -> None:
-    plan = decide(profile(0.02, cpu_s, is_async=True, remaining=5000), HOST, AUTO)
+    figures = profile(20 * MS, cpu_s, is_async=True, remaining=5000)
+    plan = decide(figures, HOST._replace(processes_barred=BARRED), AUTO, None)
     assert plan.route == "asyncio"
     assert (plan.workers < TASK_CEILING) == bounded
