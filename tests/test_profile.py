@@ -781,15 +781,22 @@ def test_a_moment_without_a_core_does_not_hide_that_calls_take_turns(watch: Watc
     assert watch.profiler.takes_turns
 
 
-@pytest.mark.parametrize(("cpu_s", "turns"), [(5.8 * MS, True), (3.1 * MS, False)])
+@pytest.mark.parametrize(
+    ("cpu_s", "queued_s", "turns"),
+    [
+        (5.8 * MS, 0.1 * MS, True),
+        (3.1 * MS, 0.1 * MS, False),
+        (5.8 * MS, 2 * MS, False),  # the machine is busy with others, who slow them down as well
+    ],
+)
 def test_what_calls_compute_as_they_are_in_each_others_way_is_no_overlap(
-    watch: Watch, cpu_s: float, turns: bool
+    watch: Watch, cpu_s: float, queued_s: float, turns: bool
 ) -> None:
     # Two threads in SQLite: 1.45 cores are busy, and the calls compute for twice as long.
     watch.ran(3.1 * MS, 3.1 * MS)
     watch.ran(3.1 * MS, 3.1 * MS)
     for _ in range(20):
-        watch.ran(8.0 * MS, cpu_s, queued_s=0.1 * MS, crowd=2)
+        watch.ran(8.0 * MS, cpu_s, queued_s=queued_s, crowd=2)
     watch.overlapped(100 * MS, 1.45)
     watch.profiler.gained(0.75)
     assert watch.profiler.takes_turns == turns

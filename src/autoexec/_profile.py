@@ -42,6 +42,8 @@ WANTED = 1.1
 nothing only for lack of cores. Used where it was not seen how much they overlapped. Two threads of NumPy on short
 arrays, which wait for the GIL: 1.01 to 1.03; 1.3 while workers start beside them; of compression and checksums
 beside another program on two cores: 1.4 to 1.8, and 1.5 to 2.1 with what they overlapped."""
+CALM = 1.2
+"""The same below which the machine has a core for each: 1.08 to 1.15 for two threads in SQLite on a calm one."""
 THROUGH_S = 0.0025
 """Who computes for less has done so before another gets the GIL, for which that waits 5 ms."""
 TURNS = 1.1
@@ -390,7 +392,9 @@ class Profiler:
             # With the cores that they wanted they would have overlapped so much, without what they only compute as
             # they are in each other's way: two threads in SQLite, which has locks of its own, keep 1.45 cores busy,
             # compute for twice as long a call, and get less done than one.
-            more = max(1.0, self._times.cpu.mean / self._times.wall.mean) if computing else 1.0
+            # Not on a busy machine, whose other programs slow them down, too.
+            calm = computing and (wanted or 1.0) < CALM
+            more = max(1.0, self._times.cpu.mean / self._times.wall.mean) if calm else 1.0
             free = self._overlap.busy * (wanted or 1.0) >= OVERLAPS * more
         self.takes_turns = gain < TURNS and computing and not free
 
