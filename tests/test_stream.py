@@ -362,10 +362,16 @@ def test_what_is_meant_for_the_program_ends_all_at_once(kind: Any) -> None:
         yield from range(3)
         raise kind
 
-    results = iter_parallel(double, source(), backend="threads", max_workers=4, chunksize=4)
+    later, ended = threading.Event(), []
+
+    def call(x: int) -> int:  # else the first may be there before the input ends
+        ended.append(later.wait(timeout=20))
+        return x
+
     with pytest.raises(kind):
-        for _ in results:  # the first may be there before the second is taken
-            pass
+        next(iter_parallel(call, source(), backend="threads", max_workers=4, chunksize=4))
+    assert not ended
+    later.set()
 
 
 class Mishap(Exception):
