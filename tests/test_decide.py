@@ -411,8 +411,8 @@ def test_an_async_function_opens_on_an_event_loop(length: int | None) -> None:
         ),
         pytest.param(
             profile(50 * MS, 50 * MS, gil_share=0.0, takes_turns=True),
-            Kind.CPU_HELD,
-            id="lets go of the GIL for moments",
+            Kind.CPU_FREE,
+            id="releases the GIL, and threads gain nothing",
         ),
         pytest.param(profile(50 * MS, 20 * MS), Kind.MIXED, id="waits and computes"),
         pytest.param(profile(50 * MS, 1 * MS, child_s=45 * MS), Kind.CHILDREN, id="children"),
@@ -452,6 +452,23 @@ def test_calls_that_were_seen_to_take_turns_go_to_processes_whatever_the_heartbe
     assert plan.reason.startswith(
         "the calls compute, and threads get no more of them done than one"
     )
+
+
+def test_threads_that_gain_nothing_are_left_however_busy_they_keep_the_cores() -> None:
+    # As in SQLite, where two threads compute for twice as long a call.
+    figures = profile(3 * MS, 3 * MS, gil_share=0.0, overlap=1.9, remaining=200, elapsed_s=1.0)
+    assert decide(figures, HOST, AUTO, "threads").route == "threads"
+    turns = figures._replace(takes_turns=True)
+    for host in (HOST, HOST._replace(gil=False)):
+        plan = decide(turns, host, AUTO, "threads")
+        assert (plan.route, plan.kind) == ("processes", Kind.CPU_FREE)
+        up = turns._replace(processes_ready=2)
+        assert decide(up, host, AUTO, "processes").route == "processes"
+    barred = HOST._replace(processes_barred="this is a test")
+    plan = decide(turns, barred, AUTO, "threads")
+    assert plan.route == "inline"
+    assert plan.reason == "the calls wait for each other, and processes are out: this is a test"
+    assert decide(turns, HOST, Settings(backend="threads"), None).workers == HOST.cores
 
 
 def test_a_little_cpu_of_children_is_not_work_of_children() -> None:

@@ -135,6 +135,8 @@ def _rate(profile: Profile, host: Host, workers: int, trip_s: float, held_s: flo
 def _thread_count(profile: Profile, host: Host, settings: Settings, kind: Kind) -> int:
     """The fewest threads that reach what the cores and the GIL allow."""
     ceiling = settings.max_workers or THREAD_CEILING
+    if kind is Kind.CPU_FREE and profile.takes_turns and settings.route != "threads":
+        return 1
     if kind is Kind.CPU_FREE:
         return max(1, min(ceiling, math.floor(host.cores / max(1.0, computing(profile)) + 0.3)))
     if kind is Kind.CHILDREN:

@@ -61,10 +61,12 @@ def computing(profile: Profile) -> float:
 
 
 def wait_for_each_other(profile: Profile) -> bool:
-    """Whether calls that compute when alone do so for less of their time beside others in one process, as they wait
-    for a lock that all of them need."""
-    if profile.used is None or computing(profile) < COMPUTES:
+    """Whether calls that compute when alone get no more done beside others in one process, or compute for less of
+    their time there: they need something of which there is one, as a lock, or let go of the GIL for moments only."""
+    if computing(profile) < COMPUTES:
         return False
+    if profile.takes_turns or profile.used is None:
+        return profile.takes_turns
     alone = min(1.0, profile.cpu_s / profile.wall_s) if profile.wall_s else 1.0
     return profile.used < USED * alone
 
@@ -73,5 +75,4 @@ def holds(profile: Profile, host: Host) -> bool:
     """Whether calls that compute keep others from it."""
     if not host.gil or (profile.overlap or 0.0) >= OVERLAPS:
         return False
-    # Those that let go of it for moments have the heartbeat on time, and threads that gain nothing.
-    return profile.takes_turns or profile.gil_share is None or profile.gil_share >= HOLDS
+    return profile.gil_share is None or profile.gil_share >= HOLDS

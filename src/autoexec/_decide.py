@@ -217,14 +217,14 @@ def _reason(
     chosen: Alternative, kind: Kind, profile: Profile, options: dict[Route, Alternative]
 ) -> str:
     """One reason, in words, for a choice made by measurement."""
-    if chosen.route == "processes" and kind is Kind.CPU_FREE and wait_for_each_other(profile):
-        return "the calls compute without the GIL, but wait for each other in one process"
-    if chosen.route == "processes" and kind is Kind.CPU_FREE:
-        return "the calls compute, and workers are there that take them"
     if chosen.route == "processes" and profile.takes_turns:
         return (
             "the calls compute, and threads get no more of them done than one, so processes do them"
         )
+    if chosen.route == "processes" and kind is Kind.CPU_FREE and wait_for_each_other(profile):
+        return "the calls compute without the GIL, but wait for each other in one process"
+    if chosen.route == "processes" and kind is Kind.CPU_FREE:
+        return "the calls compute, and workers are there that take them"
     if chosen.route == "processes":
         return "the calls compute and hold the GIL, so only processes use more than one core"
     if chosen.route == "hybrid":
@@ -240,7 +240,8 @@ def _reason(
             Kind.CHILDREN: "the work is done by child processes, as many as there are cores",
             Kind.CPU_FREE: "the calls compute without the GIL, so threads use every core",
         }.get(kind, "the calls wait for part of their time, so others can run meanwhile")
-    if profile.effect and kind in (Kind.CPU_HELD, Kind.MIXED):
+    alone = wait_for_each_other(profile)
+    if profile.effect and (alone or kind in (Kind.CPU_HELD, Kind.MIXED)):
         return f"the function is tied to this process ({profile.effect}), so no other can run it"
     if kind is Kind.UNSEEN:
         return "the first call is being watched"
@@ -248,6 +249,7 @@ def _reason(
         return f"a call takes {seconds(profile.wall_s)}, less than handing it to a thread"
     if kind is Kind.CPU_FREE and computing(profile) > OVERLAPS:
         return "a call keeps the cores busy with threads of its own"
-    if options["processes"].predicted_s is None and kind in (Kind.CPU_HELD, Kind.MIXED):
-        return f"the calls hold the GIL, and processes are out: {options['processes'].reason}"
+    if options["processes"].predicted_s is None and (alone or kind in (Kind.CPU_HELD, Kind.MIXED)):
+        why = "wait for each other" if alone else "hold the GIL"
+        return f"the calls {why}, and processes are out: {options['processes'].reason}"
     return "what is left is too little to be worth a pool"

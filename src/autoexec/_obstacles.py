@@ -33,6 +33,8 @@ def to_threads(profile: Profile, host: Host, settings: Settings) -> str:
         return "max_workers is 1"
     if kind is Kind.CPU_HELD:
         return "the calls hold the GIL, so threads would take turns"
+    if kind is Kind.CPU_FREE and profile.takes_turns:
+        return "threads got no more of the calls done than one"
     if kind is Kind.TINY:
         return (
             f"handing a call to a thread costs {seconds(host.costs.thread_trip_s)},"
