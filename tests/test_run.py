@@ -778,8 +778,8 @@ def test_ctrl_c_carries_what_was_done() -> None:
 
 
 class LastOnes:
-    """Four calls that end one after the other. When the first has, the others begin, and the run has
-    nothing to do but to wait for them."""
+    """Four calls that end one after the other, at most three at once. When the first has, the last begins, and
+    the run has nothing to do but to wait for these three."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, interrupt_at: int | None = None) -> None:
         self.waits = 0
@@ -811,7 +811,7 @@ class LastOnes:
             assert self.turns[item].wait(timeout=60)
             return fn(item)  # type: ignore[no-any-return]
 
-        return run_parallel(call, range(4), backend="threads", max_workers=4, **options)
+        return run_parallel(call, range(4), backend="threads", max_workers=3, **options)
 
 
 def test_the_last_outcomes_are_taken_together(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Collection, Iterator
 from itertools import chain
 
-from autoexec._source import PULL_S, Source
+import pytest
+
+from autoexec._source import AT_ONCE, PULL_S, Source
 
 
 def pages(count: int, size: int) -> Iterator[int]:
@@ -43,15 +46,39 @@ def test_an_input_that_does_not_pause_is_taken_in_ever_larger_pieces() -> None:
     assert max(map(len, taken)) > 100
 
 
-def test_a_collection_is_taken_as_asked_for() -> None:
+def test_a_collection_whose_results_leave_one_by_one_is_taken_as_asked_for() -> None:
     items = range(1000)
-    first = next(takes(Source(items, iter(items)), 1000))
-    assert len(first) > 1
+    first = next(takes(Source(items, iter(items), whole=False), 100))
+    assert len(first) == 100
 
 
-def test_a_list_is_copied_whole() -> None:
+def test_of_a_range_that_no_memory_would_hold_a_part_is_taken() -> None:
+    items = range(AT_ONCE + 1)
+    first = next(takes(Source(items, iter(items)), 100))
+    assert len(first) == 100
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        [1, 2, 3],
+        (1, 2, 3),
+        {1, 2, 3},
+        frozenset([1, 2, 3]),
+        {1: "a", 2: "b", 3: "c"},
+        {1: "a", 2: "b", 3: "c"}.keys(),
+        {"a": 1, "b": 2, "c": 3}.values(),
+        deque([1, 2, 3]),
+        range(1, 4),
+    ],
+    ids=lambda items: type(items).__name__,
+)
+def test_a_collection_is_copied_whole(items: Collection[int]) -> None:
+    assert Source(items, iter(items)).take(1) == ([1, 2, 3], True, None)
+
+
+def test_what_is_changed_meanwhile_was_copied_before() -> None:
     items = [1, 2, 3]
-    source = Source(items, iter(items))
-    taken = source.take(1)
+    taken = Source(items, iter(items)).take(1)
     items.clear()
     assert taken == ([1, 2, 3], True, None)
