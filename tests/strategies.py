@@ -14,7 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from autoexec._options import BackendName, Settings
-from autoexec._types import Costs, Host, Payload, Profile, Route
+from autoexec._types import Costs, Host, Most, Payload, Profile, Route
 
 ROUTES: tuple[Route, ...] = get_args(Route)
 BARRED = "this is a worker process already"
@@ -127,6 +127,7 @@ def profiles(draw: st.DrawFn) -> Profile:
         used=draw(perhaps(0.4, shares())),
         beside_s=draw(durations()),
         worker_s=draw(perhaps(0.4, durations())),
+        most=draw(perhaps(0.2, st.builds(Most, durations(), st.floats(1, 1e6)))),
         new_child=draw(st.booleans()),
         checks=2,
         takes_turns=draw(st.booleans()),

@@ -60,6 +60,35 @@ def test_only_many_far_below_in_a_row_say_that_what_was_known_came_of_an_acciden
     assert times.far_below(0.1)
 
 
+def test_where_a_few_take_far_longer_again_and_again_that_was_no_accident() -> None:
+    times = CallTimes()
+    times.believe(1.0, 0.1)
+    for i in range(200):
+        wall_s = 10.0 if i % 20 == 19 else 0.1
+        times.seen(wall_s)
+        assert not times.far_below(wall_s) or i < 19
+    late = CallTimes()  # its first call
+    late.believe(1.0, 0.1)
+    late.seen(1.0)
+    for _ in range(BELOW):
+        late.seen(0.1)
+        forgotten = late.far_below(0.1)
+    assert forgotten
+
+
+def test_the_first_calls_of_a_mixture_stand_for_none_of_the_others() -> None:
+    times = CallTimes()
+    times.expect(0.005, 0.0001, 0.0001, mixed=True)
+    assert not times.provisional
+    for _ in range(4):
+        times.seen(0.0001)
+        times.believe(0.0001, 0.0001)
+    assert times.wall_s(0.0) > 0.001
+    plain = CallTimes()
+    plain.expect(0.005, 0.0001, 0.0001, mixed=False)
+    assert plain.provisional
+
+
 def test_that_the_work_has_changed_is_said_once_then_what_was_known_weighs_less() -> None:
     times = CallTimes()
     for _ in range(10):
@@ -70,10 +99,12 @@ def test_that_the_work_has_changed_is_said_once_then_what_was_known_weighs_less(
     assert times.wall.n == UNEVEN_BLOCKS
 
 
-@given(durations(), durations(), durations())
-def test_an_earlier_run_is_where_it_begins(wall_s: float, cpu_s: float, least_s: float) -> None:
+@given(durations(), durations(), durations(), st.booleans())
+def test_an_earlier_run_is_where_it_begins(
+    wall_s: float, cpu_s: float, least_s: float, mixed: bool
+) -> None:
     times = CallTimes()
-    times.expect(wall_s, cpu_s, least_s)
+    times.expect(wall_s, cpu_s, least_s, mixed=mixed)
     assert times.wall_s(0.0) == pytest.approx(wall_s)
     assert times.cpu_s(0.0) == pytest.approx(cpu_s)
     assert times.least_s == least_s

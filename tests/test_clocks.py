@@ -9,7 +9,7 @@ import pytest
 
 from autoexec import _clocks
 from autoexec._chunk import Chunk, Clocks
-from autoexec._clocks import Beat, look, thread_cpu_ns
+from autoexec._clocks import Beat, glance, look, thread_cpu_ns
 from autoexec._types import Running
 
 
@@ -31,6 +31,22 @@ def test_a_clock_that_is_none_shows_nothing() -> None:
 def test_without_such_clocks_nothing_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(time, "clock_gettime_ns", raising=False)
     assert thread_cpu_ns(0) is None
+
+
+@pytest.mark.skipif(not hasattr(time, "pthread_getcpuclockid"), reason="no clocks of threads")
+def test_of_a_longer_chunk_the_call_that_takes_longer_than_expected_is_glanced_at() -> None:
+    now_ns, cpu_ns = time.perf_counter_ns(), time.thread_time_ns()
+    single, longer, later = (Chunk(0, [0] * n, "threads", "threads") for n in (1, 8, 8))
+    for chunk in (single, longer, later):
+        chunk.clock_id = time.pthread_getcpuclockid(threading.get_ident())
+        chunk.began = Clocks(now_ns - 50_000_000, cpu_ns - 2_000_000, 0)
+    assert glance([longer]) == [], "nobody has said how long it should take"
+    longer.expected_s, later.expected_s = 0.001, 60.0
+    seen = glance([single, longer, later])
+    assert [one.chunk for one in seen] == [single, longer]
+    for one, before_s in zip(seen, (0.0, 0.001), strict=True):
+        assert one.elapsed_s >= 0.05 - before_s
+        assert one.cpu_s >= 0.002 - before_s
 
 
 @pytest.mark.parametrize("stolen_s", [0.0, 0.01, 60.0])

@@ -55,6 +55,17 @@ def test_chunks_of_several_on_threads_are_known() -> None:
     assert not lanes.longer
 
 
+def test_the_oldest_has_had_those_beside_it_that_were_there_when_it_was_sent() -> None:
+    lanes = Lanes()
+    assert lanes.oldest_crowd == 0
+    chunks = sent(lanes, "threads", 3)
+    for chunk in chunks[:2]:
+        lanes.remove(chunk)
+    assert (lanes.here, lanes.oldest_crowd) == (1, 3)
+    sent(lanes, "threads", 4)
+    assert lanes.oldest_crowd == 5
+
+
 def test_the_first_call_that_a_worker_was_sent_is_not_alone_in_it() -> None:
     lanes = Lanes()
     lanes["hybrid"].workers, lanes["hybrid"].width = 2, 8

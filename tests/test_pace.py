@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import pytest
 from strategies import profile
 
 from autoexec._pace import LONGEST_ROUND, Pace
@@ -111,7 +112,7 @@ def test_a_trial_of_fewer_ends_though_no_call_returns() -> None:
 def stalls_at(pace: Pace, in_flight: int, cpu_s: float = 1e-4) -> float:
     if not pace.full(plan(256), in_flight):
         return math.inf
-    return pace.stalls_at(wall_s=1e-4, cpu_s=cpu_s)
+    return pace.stalls_at(0.0, wall_s=1e-4, cpu_s=cpu_s)
 
 
 def test_while_as_many_wait_as_may_and_none_comes_back_more_are_let_in() -> None:
@@ -127,6 +128,25 @@ def test_while_as_many_wait_as_may_and_none_comes_back_more_are_let_in() -> None
     pace.stalled(plan(256), at)
     assert limit(pace) == 2 * FIRST_THREADS
     assert stalls_at(pace, 2 * FIRST_THREADS) > at
+
+
+def test_where_no_more_may_run_that_is_tried_ever_more_seldom() -> None:
+    pace, most = Pace(0.0), plan(FIRST_THREADS)
+    pace.begin_ramp(most, 0.0, 0)
+    pace.heard(0.02)
+    count(pace, 0.02, 20)
+    now, pauses = 0.02, []
+    for _ in range(5):
+        assert pace.full(most, FIRST_THREADS)
+        at = pace.stalls_at(0.0, wall_s=1e-4, cpu_s=1e-4)
+        pauses.append(at - now)
+        now = at
+        pace.stalled(most, now)
+        assert limit(pace) == FIRST_THREADS
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == pytest.approx(16 * pauses[0])
+    pace.heard(now)
+    assert pace.stalls_at(0.0, wall_s=1e-4, cpu_s=1e-4) - now < pauses[-1]
 
 
 def probes(pace: Pace, *, plain: bool = False, aged: bool = False) -> bool:

@@ -1117,3 +1117,34 @@ def test_the_first_beats_are_not_slower() -> None:
     watch = Watch()
     watch.ran(50 * SHORT_S, 50 * SHORT_S, calls=100)
     assert (watch.profiler.known, watch.profiler.beat_s) == (True, BEAT_S)
+
+
+def test_what_far_ones_have_taken_so_far_counts_as_often_as_there_is_one() -> None:
+    watch = Watch()
+    for _ in range(10):
+        watch.ran(1 * MS, 1 * MS)
+        watch.profiler.mixture.add(1 * MS, 10, known=False)
+    assert watch.profiler.far_s([0.5]) == 0.0, "nobody knows how many there are"
+    for _ in range(5):
+        watch.profiler.mixture.takes_far_longer()
+    most = watch.profiler.mixture.most
+    assert most is not None
+    assert watch.profiler.far_s([0.1, 0.5, 0.2]) == pytest.approx(0.5 / most.calls, rel=0.1)
+    assert watch.profiler.far_s([]) == 0.0
+
+
+def test_after_a_run_of_such_a_mixture_that_waits_its_mean_is_kept_longer() -> None:
+    first = Watch()
+    for number in range(60):
+        far = number % 20 == 19
+        first.ran(100 * MS if far else 1 * MS, 0.5 * MS)
+        first.profiler.mixture.add(100 * MS if far else 1 * MS, 1, known=False)
+    prior = first.profile
+    assert prior.most is not None
+    later = Watch(prior)
+    assert not later.profiler.confirmed, "none of its own calls was seen"
+    later.ran(1 * MS, 0.5 * MS)
+    assert later.profile.wall_s > prior.wall_s / 2
+    computes = Watch(prior._replace(cpu_s=prior.wall_s))
+    computes.ran(1 * MS, 1 * MS)
+    assert computes.profile.wall_s == pytest.approx(1 * MS)

@@ -160,6 +160,10 @@ def test_where_none_comes_back_more_are_let_in_and_stay() -> None:
     assert stalled(Ramp(200), 256).limit == 256
 
 
+def test_fewer_are_not_let_in_where_the_plan_has_just_come_to_allow_that() -> None:
+    assert stalled(Ramp(40, "settled", 40, 100.0), 10).limit == 40
+
+
 def test_a_search_that_was_stalled_goes_on_from_there() -> None:
     more = stalled(Ramp(32), 256)
     assert (more.phase, more.limit) == ("up", 64)

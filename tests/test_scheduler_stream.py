@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import examples
-from test_scheduler import ACTIONS, COSTS, Call, Play
+from test_scheduler import ACTIONS, COSTS, Call, Play, cache
 
 from autoexec._actions import Action, Done, Gauge, Send, Take, Wait
 from autoexec._buffer import AHEAD
@@ -60,6 +60,14 @@ def act(scheduler: Scheduler, now: float) -> Action:
     """The next action but looks at memory, which tell nothing here."""
     action = scheduler.next_action(now)
     return scheduler.next_action(now) if isinstance(action, Gauge) else action
+
+
+def test_no_result_of_a_stream_waits_for_a_call_behind_it_that_takes_far_longer() -> None:
+    play = Stream(cache(600, 1e-4)).run()
+    assert play.called == [1] * 600
+    assert play.scheduler.profiler.mixture.most is not None
+    on_threads = play.sizes[-300:]
+    assert max(on_threads) == 1
 
 
 calls = st.lists(

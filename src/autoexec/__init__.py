@@ -63,6 +63,7 @@ The map of the package, from the top down; each module imports only from those b
     _limits        what a call and a run may take; pure
     _actions       what the scheduler tells its driver to do
     _evidence      what looks show, added up: the GIL heartbeat, overlap, inner threads, children
+    _mixture       whether a few calls take far longer than most
     _means         averages of what was measured
     _control       policies: sizes of chunks and blocks, when one has overrun, when to look again; pure
     _intake        items that were not sent yet; pure

@@ -105,7 +105,7 @@ class Agenda:
         # Chunks of several, and what holds up several.
         for chunk in running if self._planner.plan.route == "inline" else self._lanes.longer:
             if chunk.expected_s is not None and not chunk.recalled:
-                overran = chunk.sent_s + _control.overrun_s(chunk.expected_s)
+                overran = chunk.began_s(now) + _control.overrun_s(chunk.expected_s)
                 until = min(until, overran) if overran > now else until
         return until
 

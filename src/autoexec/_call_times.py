@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ._means import MEMORY_BLOCKS, RunningMean
+from ._means import MEMORY_BLOCKS, MIXTURE_BLOCKS, RunningMean
 from ._side_by_side import OTHER
 
 BELOW = 8
@@ -23,6 +23,7 @@ class CallTimes:
         self.provisional = True
         """The first call alone is known, which pays for imports and empty caches; the next replaces it."""
         self._uneven = False
+        self._all = RunningMean()
         self.forget()
 
     def forget(self) -> None:
@@ -34,11 +35,16 @@ class CallTimes:
         """Of all."""
         self._believed_cpu = RunningMean()
 
-    def expect(self, wall_s: float, cpu_s: float, least_s: float) -> None:
-        """An earlier run has shown this."""
+    def expect(self, wall_s: float, cpu_s: float, least_s: float, *, mixed: bool) -> None:
+        """An earlier run has shown this, and whether a few calls take far longer than most."""
         self.least_s = least_s
         self.believe(wall_s, cpu_s)
         self.cpu.add(cpu_s)
+        if mixed:  # the first calls, which may be of one kind, stand for none of the others
+            self.provisional = False
+            for mean in (self.wall, self.cpu, self._believed_cpu):
+                mean.n = UNEVEN_BLOCKS
+            self._all.mean, self._all.n = wall_s, MIXTURE_BLOCKS
 
     def believe(self, wall_s: float, cpu_s: float, memory: int = MEMORY_BLOCKS) -> None:
         """A call takes so long by itself, and computes for so long of that."""
@@ -60,11 +66,18 @@ class CallTimes:
             mean.n = min(mean.n, UNEVEN_BLOCKS)
         return False
 
+    def seen(self, wall_s: float) -> None:
+        """A call took so long, without the time for want of a core, whether that is believed or not."""
+        self._all.add(wall_s, MIXTURE_BLOCKS)
+
     def far_below(self, wall_s: float) -> bool:
         """Whether calls under contention, which can only be longer for it, keep being far shorter
-        than what was believed: then that came of an accident, such as a late first call."""
-        self._below = self._below + 1 if wall_s < self.wall.mean / 4 else 0
-        return self._below >= BELOW
+        than what was believed: then that came of an accident, such as a late first call. Not where a few take far
+        longer again and again, of which none need be among those in a row: one in twenty that missed a cache was
+        forgotten every other moment, and what computes 0.5 ms and waits for 100 took 1.7 times as long."""
+        far_s = self.wall.mean / 4
+        self._below = self._below + 1 if wall_s < far_s else 0
+        return self._below >= BELOW and self._all.mean < far_s
 
     def wall_s(self, running_s: float) -> float:
         """Mean seconds of a call, counting in one that has run for so long."""

@@ -39,7 +39,7 @@ class Chunk:
 
     __slots__ = (
         "alone", "arrived", "away_s", "began", "budget_s", "clock_id", "count", "crowd", "done",
-        "expected_s", "finished", "first", "lane", "made_of", "native_id", "noted", "overdue",
+        "expected_s", "far", "finished", "first", "lane", "made_of", "native_id", "noted", "overdue",
         "partial", "pid", "process_cpu_s", "queued_ns", "recalled", "route", "sent_s", "source",
         "start", "todo", "watched", "width",
     )  # fmt: skip
@@ -73,6 +73,8 @@ class Chunk:
         self.alone: bool = False
         """No other is to run beside it in its worker of a cluster."""
         self.recalled: bool = False
+        self.far: bool = False
+        """One of its calls was seen to take far longer than most."""
         self.finished: bool = False
         self.done: int = 0
         """Outcomes that the scheduler has heard of."""
@@ -120,6 +122,10 @@ class Chunk:
         if self.partial is None:
             return 0
         return min(self.count, self.arrived + len(self.partial) + 1)
+
+    def began_s(self, now: float) -> float:
+        """When its run began; now, if that has not."""
+        return now if self.began is None else 1e-9 * self.began.wall_ns
 
     def recall(self) -> None:
         """Ask for the items that have not started; they come back with the last block."""

@@ -20,7 +20,7 @@ from ._profile import FIRST_BLOCKS, SHORT_S, Profiler
 from ._report import Results
 from ._routes import PROCESSES, REMOTE
 from ._seed import NumberedChunk
-from ._types import Host, Kind, Lane, Plan, Profile, Route
+from ._types import Host, Kind, Lane, Most, Plan, Profile, Route
 
 WATCHED = 4
 """Calls watched at a time: to look at one costs 10 µs a beat, and more tell nothing new."""
@@ -56,6 +56,7 @@ class Dealer:
         host: What dispatch costs.
         profile: The figures as of the last event.
         may_leave: Items may go to other processes, if the calls are such.
+        stream: Results leave one by one.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Dealer:
         pace: Pace,
         profile: Callable[[], Profile],
         may_leave: bool,
+        stream: bool,
     ) -> None:
         self.may_leave = may_leave
         self._settings = settings
@@ -78,6 +80,7 @@ class Dealer:
         self._profiler = profiler
         self._pace = pace
         self._profile = profile
+        self._stream = stream
 
     def room(self, name: Lane, plan: Plan) -> int:
         """Chunks that a lane can take now; on an event loop, calls."""
@@ -177,7 +180,8 @@ class Dealer:
             chunk.alone = alone(self._profile(), plan.kind)
         chunk.watched = name == "threads" and self._clocked(plan)
         if name != "asyncio" and self._profiler.known:  # nobody waits for a task to overrun
-            chunk.expected_s = self._profiler.wall_s * chunk.count
+            most = self._most(name, plan) if chunk.count > 1 else None
+            chunk.expected_s = chunk.count * (most.wall_s if most else self._profiler.wall_s)
             if name == "processes" and chunk.count > 1:
                 chunk.budget_s = _control.overrun_s(chunk.expected_s)
         self._lanes.add(chunk)
@@ -232,11 +236,11 @@ class Dealer:
         return name == "processes" and bool(self._settings.max_tasks_per_child)
 
     def _shared_size(self, name: Lane, plan: Plan, wall_s: float) -> int:
-        if (
-            plan.waiting
-            and name == "threads"
-            and wall_s >= _control.TRIPS * self._host.costs.thread_trip_s
-        ):
+        workers, most = sum(plan.capacities.values()), self._most(name, plan)
+        if most is not None:  # those behind one that takes far longer are called back
+            wall_s, workers = most.wall_s, self._host.cores
+        trips_s = _control.TRIPS * self._host.costs.thread_trip_s
+        if plan.waiting and name == "threads" and wall_s >= trips_s:
             return 1  # before the figures are asked for, which would be worked out anew after each outcome
         profile = self._profile()
         rest = self._intake.remaining
@@ -249,14 +253,27 @@ class Dealer:
         elif name == "threads" and plan.kind is Kind.CPU_FREE:
             even = profile.spread < _control.EVEN and profile.done >= EVEN_CALLS
             trip_s = max(trip_s, EVEN_TRIP_S if even else CROWDED_TRIP_S)
-        return _control.chunk_size(
+        size = _control.chunk_size(
             wall_s,
             trip_s,
             profile.spread,
             profile.done if rest is None else rest,
-            sum(plan.capacities.values()),
+            workers,
             payload.item_bytes + payload.result_bytes if payload and name != "threads" else 0,
         )
+        return size if most is None else max(1, min(size, int(most.calls)))
+
+    def _most(self, name: Lane, plan: Plan) -> Most | None:
+        """What most calls take that wait on threads, if a few take far longer: chunks are as long as suits these,
+        but hold no more calls than come to one of the few. One by one, 5,000 calls of 10 µs of which one in twenty
+        waits for 50 ms took 0.43 s; so 0.17, as on 128 bare threads.
+
+        Not where results leave one by one, as those of a chunk come together, nor without a GIL, as without one
+        nothing can be taken from a chunk that runs.
+        """
+        if self._stream or not self._host.gil or self._settings.chunksize != "auto":
+            return None
+        return self._profiler.mixture.most if plan.waiting and name == "threads" else None
 
     # --- What is looked at ------------------------------------------------------------------------
 

@@ -182,15 +182,24 @@ class Feed:
         for chunk in self._lanes.longer:
             if chunk.recalled or chunk.count == 1 or chunk.expected_s is None:
                 continue
-            began_s = chunk.began.wall_ns * 1e-9 if chunk.began is not None else now
-            overran = now - began_s > _control.overrun_s(chunk.expected_s)
+            overran = now - chunk.began_s(now) > _control.overrun_s(chunk.expected_s)
             # One after another is over: these items can run side by side, or elsewhere.
             over = plan.route == "threads" or "threads" not in plan.capacities
             if overran or (over and chunk.route == "inline"):
-                self.overran = self.overran or overran
+                new = overran and not self._is_one_of_few(plan, chunk)
+                self.overran = self.overran or new
+                del self._lanes.longer[chunk]  # which is asked for each time
                 self._recalled.append(chunk)
                 return Recall(chunk)
         return None
+
+    def _is_one_of_few(self, plan: Plan, chunk: Chunk) -> bool:
+        """Account for a call that takes far longer than those before it; whether one does so now and then."""
+        mixture = self._profiler.mixture
+        if plan.waiting and not chunk.far:
+            chunk.far = True
+            mixture.takes_far_longer()
+        return plan.waiting and mixture.most is not None
 
     def regain(self) -> None:
         """Have the items again of chunks that were called back, as far as they were not started: the call

@@ -49,6 +49,8 @@ class Lanes(dict[Lane, LaneState]):
         """Calls at once on all lanes."""
         self.longer: dict[Chunk, None] = {}
         """Those on threads with more than one item."""
+        self.busy_from = 0.0
+        """Since when there are always some on threads of this process."""
         self._last_local: Chunk | None = None
         self.local_peak = 1
         """The most chunks that were in flight in this process at once."""
@@ -67,6 +69,8 @@ class Lanes(dict[Lane, LaneState]):
         self._counts(chunk, chunk.count if chunk.lane == "asyncio" else 1)
         self.peak = max(self.peak, self.at_once)
         if chunk.lane in LOCAL:
+            if not self.local:
+                self.busy_from = chunk.sent_s
             self.local += 1
             if chunk.count > 1 and chunk.lane == "threads":
                 self.longer[chunk] = None
@@ -122,6 +126,17 @@ class Lanes(dict[Lane, LaneState]):
             (now - next(iter(lane.in_flight)).sent_s for lane in here if lane.in_flight),
             default=0.0,
         )
+
+    @property
+    def oldest_crowd(self) -> int:
+        """How many calls, itself included, have been under way beside that, at the most: as it was sent, or now."""
+        here = (self[name] for name in HERE if name in self)
+        oldest = min(
+            (next(iter(lane.in_flight)) for lane in here if lane.in_flight),
+            key=lambda chunk: chunk.sent_s,
+            default=None,
+        )
+        return max(self.here, oldest.crowd if oldest else 0)
 
     def chunks(self) -> Sequence[Chunk]:
         """All chunks in flight."""

@@ -56,6 +56,9 @@ class Pace:
         self._idle_s, self._idle_places, self._idle_from = 0.0, 0, now
         self._begin_round(now, 0)
         self._heard_at = now
+        self._quiet_from, self._stalls = now, 0
+        self._rate = 0.0
+        """Calls a second when they last stalled."""
 
     # --- Reviews ------------------------------------------------------------------------------------
 
@@ -67,7 +70,8 @@ class Pace:
     def heard(self, now: float) -> None:
         """Calls have returned."""
         self.fresh = True
-        self._heard_at = now
+        self._heard_at = self._quiet_from = now
+        self._stalls = 0
 
     def reviewed(self, now: float) -> None:
         """The plan was looked at."""
@@ -180,16 +184,17 @@ class Pace:
         return self._round_from + patience_s(self._ramp, self._trial_calls)
 
     def full(self, plan: Plan, in_flight: int) -> bool:
-        """Whether as many calls run in this process as may now, though the plan allows more."""
+        """Whether as many calls run in this process as may now."""
         state = self._ramp
-        if state is None or in_flight < state.limit or state.limit >= plan.workers:
+        if state is None or in_flight < min(state.limit, plan.workers):
             return False
         return self.ramping(plan) and not self.probing
 
-    def stalls_at(self, wall_s: float, cpu_s: float) -> float:
+    def stalls_at(self, busy_from: float, wall_s: float, cpu_s: float) -> float:
         """When it has been too long that no call came back, though as many run as may.
 
         Args:
+            busy_from: Since when there are always some.
             wall_s: Seconds of the quickest call so far.
             cpu_s: What a call computes: as many more of what is begun here are done here.
         """
@@ -197,14 +202,20 @@ class Pace:
         if state is None or cpu_s * state.limit > STUCK_S:
             return math.inf
         elapsed_s = max(1e-9, self._heard_at - self._round_from)
-        seen = Round(self._trial_calls / elapsed_s, wall_s, wall_s, 0.0)
-        return self._heard_at + stall_s(state, seen)
+        # At the begin of a round: as before it.
+        before = (state.rate or self._rate) if self._trial_calls < LEAST_ROUND else 0.0
+        seen = Round(before or self._trial_calls / elapsed_s, wall_s, wall_s, 0.0)
+        return max(self._quiet_from, busy_from) + (1 << self._stalls) * stall_s(state, seen)
 
     def stalled(self, plan: Plan, now: float) -> None:
         """That is now."""
         assert self._ramp is not None
-        self._ramp = stalled(self._ramp, plan.workers)
-        self._heard_at = now
+        more, self._quiet_from = stalled(self._ramp, plan.workers), now
+        if more.limit <= self._ramp.limit:
+            self._stalls += 1  # ever more seldom, where no more may run
+            return
+        self._rate = self._ramp.rate or self._rate
+        self._ramp, self._stalls = more, 0
 
     # --- Calls alone ----------------------------------------------------------------------------------
 

@@ -134,7 +134,7 @@ class Planner:
             unclear=profiler.unclear,
             busy=profiler.busy,
             plain=profiler.waits_plainly,
-            aged=profiler.some_wait or now >= self.aged_at(now),
+            aged=profiler.is_mixture or now >= self.aged_at(now),
             wall_s=profiler.wall_s,
         ):
             profiler.restart()
@@ -146,8 +146,11 @@ class Planner:
                 self.forget()
         profile = self.profile()
         if self.plan.route == "threads":
-            in_flight = [now - chunk.sent_s for chunk in self._lanes.on("threads")]
-            overdue_s = profiler.overdue_s(in_flight)
+            in_flight = self._lanes.on("threads")
+            overdue_s = max(
+                profiler.overdue_s(now - chunk.sent_s for chunk in in_flight),
+                profiler.far_s(now - chunk.sent_s for chunk in in_flight if chunk.far),
+            )
             profile = profile._replace(wall_s=profile.wall_s + overdue_s)
         plan = self._decide(profile)
         if plan.route != self.plan.route and self.holding_up(now)[1] is None:
@@ -191,14 +194,17 @@ class Planner:
         if not (self._lanes.here and self._profiler.wall_s):
             return math.inf
         began = now - self._lanes.oldest_s(now)
-        return began + AGED * self._lanes.here * self._profiler.wall_s
+        return began + AGED * self._lanes.oldest_crowd * self._profiler.wall_s
 
     def stalls_at(self) -> float:
-        """When more waiting calls are let in, as none has come back for so long."""
+        """When the plan is looked at again, and more waiting calls are let in if it allows that, as none has come
+        back for so long."""
         # Of an input that is asked for each item, none is in hand while all places are taken.
         if self._intake.over or not self._pace.full(self.plan, self._lanes.here):
             return math.inf
-        return self._pace.stalls_at(self._profiler.least_s, self._profiler.cpu_s)
+        return self._pace.stalls_at(
+            self._lanes.busy_from, self._profiler.least_s, self._profiler.cpu_s
+        )
 
     def _compare_threads(self, now: float) -> None:
         """See from here on what threads gain for calls that compute, as far as that is their route."""

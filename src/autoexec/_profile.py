@@ -13,6 +13,7 @@ from ._chunk import Block, Chunk
 from ._classify import COMPUTES
 from ._evidence import BEAT_S, OVERLAPS, Beats, Children, Inner, Overlap
 from ._means import MEMORY_BLOCKS, MIXTURE_BLOCKS
+from ._mixture import Mixture
 from ._side_by_side import Beside, CoreWait, OwnWaits, Spent
 from ._start_cost import StartCost
 from ._travel import Travel
@@ -80,6 +81,8 @@ class Profiler:
         self._measured = 0
         self._last_block_s = 0.0
         self._times = CallTimes()
+        self.mixture = Mixture(prior.most if prior else None)
+        """Whether a few calls take far longer than most."""
         self._beats = Beats(prior.gil_share if prior else None)
         self._inner = Inner(prior.inner if prior else 0.0)
         self._overlap = Overlap(prior.overlap if prior else None)
@@ -105,7 +108,8 @@ class Profiler:
         """Begin with what an earlier run has shown; the first calls of this one replace it."""
         self._measured = 1
         self.local_s = prior.elapsed_s
-        self._times.expect(prior.wall_s, prior.cpu_s, prior.least_s)
+        mixed = prior.most is not None and prior.cpu_s < COMPUTES * prior.wall_s
+        self._times.expect(prior.wall_s, prior.cpu_s, prior.least_s, mixed=mixed)
         self._children.expect(prior.child_s)
 
     @property
@@ -229,10 +233,16 @@ class Profiler:
         """Whether some calls wait, and the others compute without the GIL."""
         return self._own_waits.certain and self._let_go
 
+    @property
+    def is_mixture(self) -> bool:
+        """Whether a few calls are far from the others, again and again."""
+        return self.some_wait or self.mixture.most is not None
+
     def _learn(self, block: Block, calls: int, crowd: int, *, local: bool, clear: bool) -> None:
         """Believe as much of the time of a block's calls as others were not in the way of."""
         cpu_s, clear_s = block.cpu_s / calls, self._watched.clear_s(block) / calls
         times, memory = self._times, self._memory
+        times.seen(clear_s)
         if clear:
             times.believe(clear_s, cpu_s, memory)
         elif (least_s := self._takes_at_least(block, calls, crowd, local)) > times.wall.mean > 0.0:
@@ -255,7 +265,7 @@ class Profiler:
     @property
     def confirmed(self) -> bool:
         """Whether more than one call of this run was seen that nobody was in the way of."""
-        return not self._times.provisional
+        return self.blocks > 0 and not self._times.provisional
 
     @property
     def waits_plainly(self) -> bool:
@@ -408,6 +418,15 @@ class Profiler:
         mean, n = self._times.wall.mean, min(self._times.wall.n, self._memory)
         return sum(max(0.0, idle * one - mean) for one in elapsed) / (n + 1)
 
+    def far_s(self, elapsed: Iterable[float]) -> float:
+        """The same of those that were seen to take far longer than most: one in so many takes as long as the
+        longest of them so far, at the least."""
+        most = self.mixture.most
+        if most is None:
+            return 0.0
+        least_s = most.wall_s + max(elapsed, default=0.0) / most.calls
+        return max(0.0, least_s - self._times.wall.mean)
+
     def profile(
         self,
         *,
@@ -432,6 +451,7 @@ class Profiler:
             inner=self._inner.share,
             takes_turns=self._took_turns if self.takes_turns is None else self.takes_turns,
             spread=self._times.spread,
+            most=self.mixture.most,
             remaining=remaining,
             done=self.done,
             is_async=self.is_async,

@@ -126,7 +126,10 @@ def stall_s(state: Ramp, seen: Round) -> float:
 def stalled(state: Ramp, ceiling: int) -> Ramp:
     """The search where that has happened: twice as many, and no fewer than that from now on. What comes of
     them a second is no measure, as it depends on how many of the quick ones are among them."""
-    limit = min(2 * max(state.limit, state.best), ceiling)
+    most = max(state.limit, state.best)
+    limit = max(
+        most, min(2 * most, ceiling)
+    )  # not fewer, where the plan has just come to allow that
     found = state._replace(limit=limit, floor=limit, rounds=0)
     return found if state.phase == "up" else found._replace(phase="settled", best=limit, rate=0.0)
 

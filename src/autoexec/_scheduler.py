@@ -106,6 +106,7 @@ class Scheduler:
             pace=self._pace,
             profile=self.planner.profile,
             may_leave=settings.route == "auto" and not host.processes_barred,
+            stream=stream,
         )
         self.feed = Feed(
             settings,
@@ -262,6 +263,9 @@ class Scheduler:
         local, crowd = chunk.lane in LOCAL, self._lanes.crowd(chunk)
         self.memory.ended(chunk, calls, self._lanes.here if self.memory.bounds else 0)
         self.profiler.add(block, local=local, crowd=crowd)
+        # Of those here, for whose sake it is asked; and not once all are sent, when those come that took longest.
+        if local and block.wall_s and calls and not self._intake.over:
+            self.profiler.mixture.add(block.wall_s / calls, calls, known=chunk.far)
         self.profiler.done -= again  # it was a call, but the item has no outcome yet
         if local and crowd == 1 and self._pace.probing:
             self._pace.probed()
@@ -297,9 +301,12 @@ class Scheduler:
         if now > self._pace.trial_until(self.plan):
             self._count_round(now)
         if now >= self.planner.stalls_at():
-            self._pace.stalled(self.plan, now)
-        # Of calls of which some wait by themselves, all are believed, and those under way may take very long.
-        if self._pace.probing and (self.profiler.some_wait or now >= self.planner.aged_at(now)):
+            self._see_far(now)
+            self.planner.review(now)  # how long those take that wait may allow more
+            if self._pace.full(self.plan, self._lanes.here):
+                self._pace.stalled(self.plan, now)
+        # Of a mixture no call alone stands for the others, and those under way may take very long.
+        if self._pace.probing and (self.profiler.is_mixture or now >= self.planner.aged_at(now)):
             self._pace.probe_in_vain()
         keep_gil = self.plan.kind in (Kind.CPU_HELD, Kind.TINY) and self._lanes.local > 0
         if self.memory.due(now, self._lanes, costly=keep_gil):
@@ -319,6 +326,14 @@ class Scheduler:
         )
         self._pace.idle(now, self._empty_places(now))
         return action
+
+    def _see_far(self, now: float) -> None:
+        """See which of those that all wait take far longer than most, before one has come back."""
+        for chunk in self._lanes.on("threads"):  # longer ones are called back
+            far = chunk.count == 1 and self.profiler.mixture.is_far(now - chunk.began_s(now))
+            if far and not chunk.far:
+                chunk.far = True
+                self.profiler.mixture.takes_far_longer()
 
     def _empty_places(self, now: float) -> int:
         """Places for waiting calls that are empty as there is nothing to send: the input is slow, or items are to

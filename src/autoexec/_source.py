@@ -42,8 +42,8 @@ class Source:
 
     Args:
         items: What `iterator` goes over.
-        whole: A collection is copied at once, since all of it will be held anyway. Else items are taken
-            later, and an input that is empty now need not be so by then.
+        whole: What is one of `COLLECTIONS` is copied at once, since all of it will be held anyway. Else items are
+            taken later, and an input that is empty now need not be so by then.
     """
 
     def __init__(

@@ -146,6 +146,15 @@ class Payload(NamedTuple):
     """Why a process cannot run it at all."""
 
 
+class Most(NamedTuple):
+    """What most calls take, where a few take far longer again and again."""
+
+    wall_s: float
+    """Seconds of one of them."""
+    calls: float
+    """Calls to one that takes far longer, itself included."""
+
+
 class Profile(NamedTuple):
     """What was measured of the function's calls so far."""
 
@@ -204,6 +213,8 @@ class Profile(NamedTuple):
     Those that compute when alone, and do not beside others, wait for each other."""
     beside_s: float = 0.0
     """Seconds that they take then, without those for want of a core; 0: not seen."""
+    most: Most | None = None
+    """What most calls take, where a few take far longer."""
     worker_s: float | None = None
     """Seconds that one more worker process costs: until it has the function, and by how much longer its first
     calls take. None: that was not seen yet."""
