@@ -70,10 +70,11 @@ def test_where_a_few_take_far_longer_again_and_again_that_was_no_accident() -> N
     late = CallTimes()  # its first call
     late.believe(1.0, 0.1)
     late.seen(1.0)
+    forgotten = []
     for _ in range(BELOW):
         late.seen(0.1)
-        forgotten = late.far_below(0.1)
-    assert forgotten
+        forgotten.append(late.far_below(0.1))
+    assert forgotten == [False] * (BELOW - 1) + [True]
 
 
 def test_the_first_calls_of_a_mixture_stand_for_none_of_the_others() -> None:
