@@ -24,7 +24,9 @@ from autoexec._pool import pool as pools
 from autoexec._pool.job import TRIES, Job
 from autoexec._pool.pool import Initializer, Pool
 from autoexec._pool.surroundings import surroundings
+from autoexec._pool.worker import Worker
 from autoexec._types import Broken, Event, Ready
+from autoexec._worker.notes import SLOTS
 from autoexec.executors.threads import ThreadsExecutor
 
 from .calls import (
@@ -461,6 +463,35 @@ def test_workers_are_let_go_in_time_where_that_was_said() -> None:
         Given(pool, process_of).begin(1).end()
         wait_until(lambda: not pool.ready())
     pool.shutdown()
+
+
+class FreedFirst(dict[int, Any]):
+    """The chunks of a worker: sees to it that a slot is free before its load says so."""
+
+    def __init__(self, worker: Worker, seen: list[int]) -> None:
+        super().__init__()
+        self.worker, self.seen = worker, seen
+
+    def pop(self, *number: Any) -> Any:
+        given = super().pop(*number)
+        self.seen.append(self.worker.load() + len(self.worker._slots))
+        return given
+
+
+def test_a_worker_that_has_room_by_its_load_has_a_slot(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    init = Worker.__init__
+
+    def made(worker: Worker, *arguments: Any) -> None:
+        init(worker, *arguments)
+        worker._given = FreedFirst(worker, seen)
+
+    monkeypatch.setattr(Worker, "__init__", made)
+    given = Given(pool, process_of).begin(1)
+    given.finish(*given.submit([1, 2, 3], [4]))
+    assert seen == [SLOTS, SLOTS]
 
 
 @posix_only

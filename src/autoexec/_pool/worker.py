@@ -229,8 +229,10 @@ class Worker:
         if blocks[-1].error is not None:
             blocks[-1].error = self._reason(number, chunk.arrived - 1) or blocks[-1].error
         if blocks[-1].last:
-            self._given.pop(number, None)
+            # In this order: by the first alone another worker's thread would take it to have room for a chunk, of which
+            # it was given one more than there are slots, now and then, where 1,024 at once were asked for in each.
             self._slots.append(slot)
+            self._given.pop(number, None)
             if self.retired and not self._given:
                 self.tell("end")
             try:  # first, as there may be callbacks that hear of them
