@@ -16,7 +16,7 @@ from autoexec._ledger import Recording, Slow
 from autoexec._memory import MemoryUse
 from autoexec._options import Settings
 from autoexec._report import Report, Results
-from autoexec._types import Host, Kind, Profile
+from autoexec._types import Host, Kind, Most, Profile
 from autoexec._wording import seconds
 
 MS = 1e-3
@@ -150,6 +150,14 @@ def test_a_single_worker_is_not_counted() -> None:
         (profile(20 * MS, 20 * MS), "the GIL was not watched for long enough"),
         (profile(20 * MS, 10 * MS), "50% of it computing"),
         (profile(50 * MS, child_s=45 * MS), "45 ms of CPU in child processes"),
+        (
+            profile(20 * MS, 20 * MS, gil_share=0.0, takes_turns=True),
+            "but threads got no more done than one",
+        ),
+        (
+            profile(5 * MS, most=Most(0.05 * MS, 19.6)),
+            "5 ms a call (most take 50 µs, one in 20 far longer), 0% of it computing",
+        ),
     ],
 )
 def test_the_figures_behind_the_class_are_named(figures: Profile, words: str) -> None:
@@ -162,6 +170,7 @@ def test_the_figures_behind_the_class_are_named(figures: Profile, words: str) ->
         (profile(1e-6, 1e-6), "computing"),
         (profile(20 * MS, is_async=True, gil_share=0.0), "GIL"),
         (profile(50 * MS), "child"),
+        (profile(50 * MS, most=Most(50 * MS, 19.6)), "far longer"),
     ],
 )
 def test_figures_that_say_nothing_are_left_out(figures: Profile, words: str) -> None:

@@ -58,12 +58,10 @@ def figures(profile: Profile, kind: Kind) -> str:
     if not profile.calls:
         return "no call was measured"
     parts = [f"{seconds(profile.wall_s)} a call"]
+    if (most := profile.most) is not None and profile.wall_s > 2 * most.wall_s:
+        parts[0] += f" (most take {seconds(most.wall_s)}, one in {most.calls:.0f} far longer)"
     if profile.wall_s and kind is not Kind.TINY:
         parts.append(f"{profile.cpu_s / profile.wall_s:.0%} of it computing")
-    if profile.most is not None and profile.wall_s > 2 * profile.most.wall_s:
-        parts.append(
-            f"most of them {seconds(profile.most.wall_s)}, and one in {profile.most.calls:.0f} far longer"
-        )
     if profile.child_s > 0.01 * profile.wall_s:
         parts.append(f"{seconds(profile.child_s)} of CPU in child processes")
     if profile.gil_share is not None and kind not in (Kind.TINY, Kind.ASYNC):
