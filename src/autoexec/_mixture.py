@@ -20,11 +20,11 @@ LONG_SINCE = 8
 """Times as many calls as come to one of the few without any, after which there are none any more: by chance that
 happens once in three thousand times."""
 MEMORY_CALLS = 256
-"""Calls over which it is counted how many take far longer: those come back in waves, as they were begun together, and
-with 16 of them a wave seemed to be all there is."""
+"""Calls over which it is counted how many take far longer: those come back in waves, as they were begun together, so
+that by the last 16 of them one in twenty was taken for one in four."""
 FEW = 0.25
-"""Share of the calls from which these are not a few: the work has changed, or calls wait for each other. With 0.5,
-native calls that came to hold the GIL were taken for such a mixture, and stayed on threads."""
+"""Share of the calls from which these are no few: the work has changed, or calls wait for each other. What most took
+before is forgotten then, else native calls that came to hold the GIL stayed on threads, for 8.6 s instead of 4."""
 
 
 class Mixture:
