@@ -268,8 +268,8 @@ class Dealer:
         but hold no more calls than come to one of the few. One by one, 5,000 calls of 10 µs of which one in twenty
         waits for 50 ms took 0.43 s; so 0.17, as on 128 bare threads.
 
-        Not where results leave one by one, as those of a chunk come together, nor without a GIL, as without one
-        nothing can be taken from a chunk that runs.
+        Not where results leave one by one, as those of a chunk come together, nor without a GIL, as nothing can be
+        taken then from a chunk that runs.
         """
         if self._stream or not self._host.gil or self._settings.chunksize != "auto":
             return None

@@ -195,11 +195,17 @@ class Feed:
 
     def _is_one_of_few(self, plan: Plan, chunk: Chunk) -> bool:
         """Account for a call that takes far longer than those before it; whether one does so now and then."""
+        if not plan.waiting:
+            return False
+        self._profiler.mixture.mark(chunk)
+        return self._profiler.mixture.most is not None
+
+    def see_far(self, now: float) -> None:
+        """See which of those that all wait take far longer than most, before one has come back."""
         mixture = self._profiler.mixture
-        if plan.waiting and not chunk.far:
-            chunk.far = True
-            mixture.takes_far_longer()
-        return plan.waiting and mixture.most is not None
+        for chunk in self._lanes.on("threads"):  # longer ones are called back
+            if chunk.count == 1 and mixture.is_far(now - chunk.began_s(now)):
+                mixture.mark(chunk)
 
     def regain(self) -> None:
         """Have the items again of chunks that were called back, as far as they were not started: the call

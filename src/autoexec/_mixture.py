@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
+from ._chunk import Chunk
 from ._means import median
 from ._types import Most
 
@@ -66,9 +67,15 @@ class Mixture:
         self._recent.append(wall_s)
 
     def takes_far_longer(self) -> None:
-        """A call does, which may not have ended."""
+        """A call does."""
         self._far += 1
         self._since = 0
+
+    def mark(self, chunk: Chunk) -> None:
+        """A call of this chunk does, which has not ended: it counts once, however often that is seen."""
+        if not chunk.far:
+            chunk.far = True
+            self.takes_far_longer()
 
     def is_far(self, wall_s: float) -> bool:
         """Whether that is far longer than most take."""

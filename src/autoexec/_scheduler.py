@@ -301,7 +301,7 @@ class Scheduler:
         if now > self._pace.trial_until(self.plan):
             self._count_round(now)
         if now >= self.planner.stalls_at():
-            self._see_far(now)
+            self.feed.see_far(now)
             self.planner.review(now)  # how long those take that wait may allow more
             if self._pace.full(self.plan, self._lanes.here):
                 self._pace.stalled(self.plan, now)
@@ -326,14 +326,6 @@ class Scheduler:
         )
         self._pace.idle(now, self._empty_places(now))
         return action
-
-    def _see_far(self, now: float) -> None:
-        """See which of those that all wait take far longer than most, before one has come back."""
-        for chunk in self._lanes.on("threads"):  # longer ones are called back
-            far = chunk.count == 1 and self.profiler.mixture.is_far(now - chunk.began_s(now))
-            if far and not chunk.far:
-                chunk.far = True
-                self.profiler.mixture.takes_far_longer()
 
     def _empty_places(self, now: float) -> int:
         """Places for waiting calls that are empty as there is nothing to send: the input is slow, or items are to
