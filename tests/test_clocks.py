@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 
@@ -67,6 +68,36 @@ def test_a_beat_that_was_computed_through_was_not(monkeypatch: pytest.MonkeyPatc
         pass
     late_s, away_s = beat.ended()
     assert away_s <= max(0.0, late_s - 0.02) + 0.001
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="nobody tells how often a thread was blocked")
+def test_a_beat_tells_whether_the_gil_was_taken_as_it_ended() -> None:
+    assert False in [_taken_after_a_beat() for _ in range(5)], "nobody else runs here"
+    done = threading.Event()
+    thread = threading.Thread(target=_compute_until, args=[done])
+    thread.start()
+    try:
+        assert [_taken_after_a_beat() for _ in range(5)] == [True] * 5
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_where_no_system_tells_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_clocks, "times_blocked", lambda: -1)
+    assert _taken_after_a_beat() is None
+
+
+def _taken_after_a_beat() -> bool | None:
+    beat = Beat(0.001)
+    time.sleep(0.001)
+    beat.ended()
+    return beat.gil_taken
+
+
+def _compute_until(done: threading.Event) -> None:
+    while not done.is_set():
+        sum(range(100))
 
 
 def test_a_wait_that_was_cut_short_was_not_late() -> None:

@@ -456,6 +456,16 @@ def test_calls_that_were_seen_to_take_turns_go_to_processes_whatever_the_heartbe
     )
 
 
+@pytest.mark.parametrize(("share", "route"), [(0.0, "threads"), (0.5, "processes")])
+def test_workers_that_are_up_are_left_for_threads_only_if_the_calls_plainly_let_go_of_the_gil(
+    share: float, route: Route
+) -> None:
+    figures = profile(5 * MS, 5 * MS, gil_share=share, remaining=400, checks=2, elapsed_s=1.0)
+    up = figures._replace(processes_ready=2)
+    assert decide(up, HOST._replace(cores=2), AUTO, "processes").route == route
+    assert decide(figures, HOST._replace(cores=2), AUTO, "inline").route == "threads"
+
+
 def test_threads_that_gain_nothing_are_left_however_busy_they_keep_the_cores() -> None:
     # As in SQLite, where two threads compute for twice as long a call.
     figures = profile(3 * MS, 3 * MS, gil_share=0.0, overlap=1.9, remaining=200, elapsed_s=1.0)

@@ -21,10 +21,9 @@ from autoexec._profile import (
     FIRST_BLOCKS,
     SHORT_S,
     SLOW_BEAT_S,
-    TURNS,
     Profiler,
 )
-from autoexec._side_by_side import BESIDE, TURNS_CALLS, TURNS_S, Gain
+from autoexec._side_by_side import BESIDE, TURNS, TURNS_CALLS, TURNS_S, Gain
 from autoexec._start_cost import COLD
 from autoexec._types import Look, Profile, Running
 
@@ -88,6 +87,7 @@ class Watch:
         returned: int = 0,
         new_child: bool = False,
         spent_s: float = 0.0,
+        gil_taken: bool | None = None,
     ) -> None:
         """A look at what runs, by the clocks as they are."""
         seen = Look(
@@ -99,6 +99,7 @@ class Watch:
             new_child,
             returned,
             spent_s,
+            gil_taken=gil_taken,
         )
         self.profiler.look(seen, chunks)
 
@@ -817,13 +818,31 @@ def test_the_gain_of_threads_is_calls_in_a_time_against_one_after_another(
     done: int, alone_s: float, gain: float
 ) -> None:
     seen, before_s = Gain(7.0, done, 3.0, alone_s), 3.0
-    assert seen.seen(7.0 + 2 * TURNS_S, done + TURNS_CALLS - 1, before_s + 1.0) is None
+    early_s = min(2 * TURNS_S, (TURNS_CALLS - 1) * alone_s / TURNS)
+    assert seen.seen(7.0 + early_s, done + TURNS_CALLS - 1, before_s + 1.0) is None
     assert seen.seen(7.0 + TURNS_S / 2, done + 1000, before_s + 1.0) is None
     calls = max(TURNS_CALLS, math.ceil(TURNS_S * gain / alone_s) + 1)
     elapsed_s = calls * alone_s / gain
     now, done = 7.0 + elapsed_s, done + calls
     assert seen.seen(now, done, before_s + 1.51 * elapsed_s) == pytest.approx(gain)
     assert seen.seen(now, done, before_s + 1.49 * elapsed_s) is None, "too few were side by side"
+
+
+@pytest.mark.parametrize("ended", [0, 3])
+def test_that_threads_gain_nothing_is_seen_before_many_calls_have_ended(ended: int) -> None:
+    seen, under_way = Gain(7.0, 0, 0.0, 2 * MS), [chunk_of(1), chunk_of(3), chunk_of(2)]
+    for chunk in under_way:
+        chunk.sent_s = 7.0
+    now = 7.0 + 1.01 * TURNS_S
+    assert seen.seen(now, ended, ended * MS, under_way) is None, "nobody knows that they run"
+    for chunk in under_way[:2]:
+        chunk.partial = []
+    under_way[1].partial = [None]
+    # As if the three that were begun had come to their end by now.
+    gain = (ended + 3) * 2 * MS / (now - 7.0)
+    assert seen.seen(now, ended, ended * MS, under_way) == pytest.approx(gain)
+    assert seen.seen(now, ended, ended * MS, under_way[:1]) is None, "one alone can gain nothing"
+    assert Gain(7.0, 0, 0.0, 9 * MS).seen(now, ended, ended * MS, under_way) is None
 
 
 def test_overlap_of_a_moment_is_no_evidence(watch: Watch) -> None:
@@ -944,6 +963,36 @@ def test_the_second_call_does_not_undo_what_the_first_did_to_the_gil(
     watch.ran(1.0, 1.0)
     watch.ran(1.0, 1.0)
     assert watch.profile.gil_share == 1.0
+
+
+@pytest.mark.parametrize(
+    ("taken", "late_s"),
+    [
+        (True, 0.25 * MS),  # beside calls that let go of the GIL for moments, and take it back
+        (False, 4 * MS),  # by accident: nobody had it
+    ],
+)
+def test_whether_the_gil_was_taken_counts_for_more_than_how_late_a_beat_is(
+    watch: Watch, taken: bool, late_s: float
+) -> None:
+    chunk = chunk_of(1)
+    for beat in range(1, 9):
+        cpu_s = beat * (BEAT_S + late_s)
+        running = [Running(chunk, cpu_s, cpu_s, 0.0, runnable=True)]
+        watch.look(running, late_s=late_s, gil_taken=taken)
+    assert watch.profile.gil_share == float(taken)
+
+
+def test_a_beat_that_is_known_to_have_waited_for_the_gil_counts_for_as_long_as_it_took(
+    watch: Watch,
+) -> None:
+    # It was let go of for three beats, and then kept for 30 ms.
+    chunk, cpu_s = chunk_of(1), 0.0
+    for late_s in (0.1 * MS, 0.1 * MS, 0.1 * MS, 30 * MS):
+        cpu_s += BEAT_S + late_s
+        running = [Running(chunk, cpu_s, cpu_s, 0.0, runnable=True)]
+        watch.look(running, late_s=late_s, gil_taken=late_s > MS)
+    assert watch.profile.gil_share == pytest.approx(31 / 34.3)
 
 
 def test_the_second_call_soon_outvotes_the_first(watch: Watch) -> None:

@@ -45,7 +45,7 @@ from autoexec._intake import Intake
 from autoexec._launch import WAVE, WAVE_S
 from autoexec._options import DEFAULT, Settings
 from autoexec._outcomes import Outcomes
-from autoexec._planner import AGED
+from autoexec._planner import AGED, MOST_RUNS, RUNS
 from autoexec._priors import Prior
 from autoexec._profile import SHORT_S
 from autoexec._ramp import FIRST_THREADS
@@ -772,6 +772,21 @@ def test_threads_that_wait_for_items_are_not_taken_for_threads_that_take_turns(
     play = Trickle([Call(cpu_s=0.006, held=0.0)] * 200, times=times).run()
     assert play.scheduler.plan.kind is Kind.CPU_FREE
     assert not play.scheduler.planner.prior().profile.takes_turns
+
+
+def test_that_calls_take_turns_is_believed_for_some_runs_and_for_more_once_it_was_seen_again() -> (
+    None
+):
+    planner, tried = Play([Call(cpu_s=0.01)] * 3).run().scheduler.planner, list[int]()
+    for run in range(30):
+        prior = planner.prior()
+        planner = Play([Call(cpu_s=0.01)] * 3, prior=prior).run().scheduler.planner
+        if not prior.profile.takes_turns:
+            tried.append(run)
+            planner._profiler.takes_turns = True
+    assert tried == [0, 1 + RUNS, 2 + RUNS + MOST_RUNS]
+    planner._profiler.takes_turns = False
+    assert (planner.prior().turns, planner.prior().times) == (0, 0)
 
 
 def test_calls_that_failed_before_the_search_began_are_none_of_its_rounds() -> None:

@@ -13,6 +13,9 @@ COMPUTES = 0.7
 HOLDS = 0.7
 """Share of the CPU time under the GIL from which a call counts as holding it. Measured shares lie
 near 0 (hashlib, zlib, large arrays) or near 1 (Python code)."""
+LETS_GO = 0.15
+"""Share of the computing under the GIL below which calls beside each other do not wait for it: near 0 or near 1 is
+what is measured."""
 FULL = 0.8
 """Share of all cores that calls and their child processes keep busy from which more at once only wait
 for each other."""
@@ -76,3 +79,10 @@ def holds(profile: Profile, host: Host) -> bool:
     if not host.gil or (profile.overlap or 0.0) >= OVERLAPS:
         return False
     return profile.gil_share is None or profile.gil_share >= HOLDS
+
+
+def lets_go(profile: Profile, host: Host) -> bool:
+    """Whether calls that compute plainly keep nobody from it. Between that and `holds`, threads may gain, or not."""
+    if not host.gil or (profile.overlap or 0.0) >= OVERLAPS:
+        return True
+    return profile.gil_share is not None and profile.gil_share < LETS_GO

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from ._call import is_runnable, queued_ns, queued_ns_of
+from ._call import is_runnable, queued_ns, queued_ns_of, times_blocked
 from ._children import child_cpu_s
 from ._chunk import Chunk
 from ._host import has_gil, newly_stolen_s
@@ -48,8 +48,11 @@ class Beat:
     """
 
     def __init__(self, seconds: float) -> None:
+        self.gil_taken: bool | None = None
+        """Whether the GIL was somebody's when the wait ended, once it has; None where the system does not tell."""
         self._queued_ns = queued_ns()
         self._computed_s = time.process_time()
+        self._blocked = times_blocked()  # after what lets go of the GIL
         self._until = time.perf_counter() + seconds
 
     def ended(self) -> tuple[float, float]:
@@ -61,6 +64,11 @@ class Beat:
         is asked as well.
         """
         late_s = time.perf_counter() - self._until
+        if self._blocked >= 0:
+            # The wait itself blocks once. It blocks again if the GIL is not free by then, however soon it is: beside
+            # NumPy on short arrays, which lets go of it for some nanoseconds every 2 µs, a beat is 0.25 ms late, or
+            # many seconds.
+            self.gil_taken = times_blocked() > self._blocked + 1
         if late_s <= 0.0:
             return 0.0, 0.0
         late_s = max(0.0, late_s - (queued_ns() - self._queued_ns) * 1e-9)
@@ -74,6 +82,7 @@ def look(
     returned: int,
     new_child: bool = False,
     here: Sequence[Chunk] = (),
+    gil_taken: bool | None = None,
 ) -> Look:
     """A look with the clocks of this moment filled in; call it on the driver's thread."""
     return Look(
@@ -86,6 +95,7 @@ def look(
         returned=returned,
         spent_s=mean_spent_s(glance(here[:: 1 + len(here) // SAMPLED])),
         gil=has_gil(),
+        gil_taken=gil_taken,
     )
 
 

@@ -11,7 +11,15 @@ from collections.abc import Mapping
 
 from . import _cluster
 from ._alternatives import weigh_up
-from ._classify import COMPUTES, WAITING, classify, computing, holds, wait_for_each_other
+from ._classify import (
+    COMPUTES,
+    WAITING,
+    classify,
+    computing,
+    holds,
+    lets_go,
+    wait_for_each_other,
+)
 from ._evidence import OVERLAPS
 from ._options import Settings
 from ._routes import REMOTE
@@ -96,7 +104,7 @@ def decide(profile: Profile, host: Host, settings: Settings, current: Route | No
     else:
         # Workers of calls that let go of the GIL are there by mistake: a busy machine may look so.
         free = kind is Kind.CPU_FREE and not wait_for_each_other(profile)
-        mistaken = free and current == "processes"
+        mistaken = current == "processes" and free and lets_go(profile, host)
         chosen = _best(options, None if mistaken else current)
         if settings.timeout is not None and kind is Kind.CPU_HELD:
             # Where a call that never ends can be ended, though here it might be a bit quicker.

@@ -16,6 +16,9 @@ releases the GIL, 5.2 ms beside Python code, one whole call beside a C function 
 GIL_EVIDENCE_S = 0.003
 """CPU time that must have passed under the heartbeat before it says anything: three beats that
 were on time, or one that was late. Six times that where the beats disagree."""
+WEAK = 0.34
+"""Share of that for which older beats stand in once others are to outvote them: with as much as that itself, calls
+that let go of the GIL, after a first one that imported NumPy, counted as holding it for 200 ms."""
 OVERLAPS = 1.4
 """CPU seconds per second of overlapping calls that are proof of computing without the GIL, whatever
 the heartbeat says: under the GIL it is 1.0, and 1.05 with the rest of the process."""
@@ -41,18 +44,28 @@ class Beats:
         self.count = 0
         self._held_s = self._free_s = 0.0
         if share is not None:
-            self._held_s, self._free_s = share, 1 - share
-            self.weaken()
+            known_s = 1.01 * GIL_EVIDENCE_S
+            self._held_s, self._free_s = share * known_s, (1 - share) * known_s
         self._clear_share = share  # the last that the beats agreed on
         self._late: deque[float] = deque(maxlen=15)
 
-    def add(self, late_s: float, computing_s: float) -> None:
-        """A wait ended so late while calls computed for so long."""
+    def add(self, late_s: float, computing_s: float, *, taken: bool | None = None) -> None:
+        """A wait ended so late while calls computed for so long.
+
+        Args:
+            late_s: How late.
+            computing_s: For how long they did, at most as long as the wait took.
+            taken: Whether somebody had the GIL when it ended; None if that is told by how late it was.
+        """
         self.count += 1
+        if taken is None:
+            taken = late_s > LATE_S
+            # No more than three beats' worth: one that is late by accident must not outvote many.
+            computing_s = min(computing_s, 3 * BEAT_S)
         if self._held_s + self._free_s > 20 * GIL_EVIDENCE_S:  # let what is new weigh more
             self._held_s /= 2
             self._free_s /= 2
-        if late_s > LATE_S:
+        if taken:
             self._held_s += computing_s
         else:
             self._free_s += computing_s
@@ -60,11 +73,11 @@ class Beats:
 
     def weaken(self) -> None:
         """Keep what is known, but let the next beats outvote it soon."""
+        self._clear_share = self.share
         seen = self._held_s + self._free_s
-        if seen > GIL_EVIDENCE_S:
-            enough = 1.01 * GIL_EVIDENCE_S
-            self._held_s *= enough / seen
-            self._free_s *= enough / seen
+        if seen > WEAK * GIL_EVIDENCE_S:
+            self._held_s *= WEAK * GIL_EVIDENCE_S / seen
+            self._free_s *= WEAK * GIL_EVIDENCE_S / seen
 
     @property
     def late_s(self) -> float:
@@ -75,17 +88,17 @@ class Beats:
     def agree(self) -> bool:
         """Whether the beats say clearly what they say, or there were enough of them."""
         seen = self._held_s + self._free_s
-        if seen < GIL_EVIDENCE_S:
+        share = self._clear_share if seen < GIL_EVIDENCE_S else self._held_s / seen
+        if share is None:
             return False
-        return not 0.15 <= self._held_s / seen <= 0.85 or seen >= 6 * GIL_EVIDENCE_S
+        return not 0.15 <= share <= 0.85 or seen >= 6 * GIL_EVIDENCE_S
 
     @property
     def share(self) -> float | None:
-        """Share of the computing that held the GIL, or None before there is evidence."""
+        """Share of the computing that held the GIL, as the beats have it that agreed last; None before there is
+        evidence."""
         seen = self._held_s + self._free_s
-        if seen < GIL_EVIDENCE_S:
-            return None
-        if self.agree:
+        if seen >= GIL_EVIDENCE_S and self.agree:
             self._clear_share = self._held_s / seen
         return self._clear_share
 

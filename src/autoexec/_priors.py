@@ -26,6 +26,10 @@ class Prior(NamedTuple):
     """Waiting calls at once that did best, if that was looked for."""
     route: Route | None = None
     """Where it was at its end."""
+    turns: int = 0
+    """Runs that may go by what was seen of calls which take turns on threads, before that is tried again."""
+    times: int = 0
+    """How often it was tried, and seen, in a row."""
 
 
 _learned: dict[object, Prior] = {}

@@ -10,11 +10,11 @@ from collections.abc import Iterable
 
 from ._call_times import CallTimes
 from ._chunk import Block, Chunk
-from ._classify import COMPUTES
+from ._classify import COMPUTES, LETS_GO
 from ._evidence import BEAT_S, OVERLAPS, Beats, Children, Inner, Overlap
 from ._means import MEMORY_BLOCKS, MIXTURE_BLOCKS
 from ._mixture import Mixture
-from ._side_by_side import Beside, CoreWait, OwnWaits, Spent
+from ._side_by_side import TURNS, Beside, CoreWait, OwnWaits, Spent
 from ._start_cost import StartCost
 from ._travel import Travel
 from ._types import Look, Profile, Running
@@ -47,12 +47,6 @@ CALM = 1.2
 """The same below which the machine has a core for each: 1.08 to 1.15 for two threads in SQLite on a calm one."""
 THROUGH_S = 0.0025
 """Who computes for less has done so before another gets the GIL, for which that waits 5 ms."""
-TURNS = 1.1
-"""Multiple of what one call after another comes to up to which threads gain nothing. Reading 10,000 files
-of 20 kB, which lets go of the GIL for some microseconds at a time, took two threads twice as long as one."""
-LETS_GO = 0.15
-"""Share of the computing under the GIL below which calls beside each other do not wait for it: near 0 or near 1 is
-what is measured."""
 STILL = 0.5
 """Share of the wall time believed from which the quickest of many such calls has waited as ever."""
 CONTENDED = 0.8
@@ -329,8 +323,8 @@ class Profiler:
             computing_s += max(0.0, running.cpu_s - (last.cpu_s if last else 0.0))
             self._seen[running.chunk] = running
         if look.late_s is not None and computing_s > 0:
-            # No more than three beats' worth: one that is late by accident must not outvote many.
-            self._beats.add(look.late_s, min(computing_s, BEAT_S + look.late_s, 3 * BEAT_S))
+            seen_s = min(computing_s, BEAT_S + look.late_s)
+            self._beats.add(look.late_s, seen_s, taken=look.gil_taken)
         self._inner.look(look, local_chunks, self.done)
         self._overlap.look(look, local_chunks)
         self.spent.look(look, local_chunks)

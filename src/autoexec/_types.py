@@ -132,6 +132,8 @@ class Look(NamedTuple):
     """CPU seconds so far of calls that run side by side here, in the mean; 0 where nobody looked."""
     gil: bool = False
     """There is a GIL now; False where nobody looked."""
+    gil_taken: bool | None = None
+    """Whether somebody had it when the wait ended; None where the system does not tell."""
 
 
 class Payload(NamedTuple):

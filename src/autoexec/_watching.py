@@ -66,7 +66,7 @@ class Watcher:
             self._look(watched, None, here)
             return
         looking = _clocks.Beat(_clocks.LOOKING_S)
-        self._look(watched, late_s, here)
+        self._look(watched, late_s, here, gil_taken=beat.gil_taken)
         _ended(looking, watched)
 
     def look_now_and_then(self) -> None:
@@ -79,7 +79,12 @@ class Watcher:
         self._look((), None)
 
     def _look(
-        self, chunks: Sequence[Chunk], late_s: float | None, here: Sequence[Chunk] = ()
+        self,
+        chunks: Sequence[Chunk],
+        late_s: float | None,
+        here: Sequence[Chunk] = (),
+        *,
+        gil_taken: bool | None = None,
     ) -> None:
         on_time = late_s is not None and late_s <= LATE_S
         watched = [chunk for chunk in chunks if not chunk.finished]
@@ -87,7 +92,8 @@ class Watcher:
         # While the first call waits: for a child process, perhaps, which is not like waiting.
         first = bool(running) and not self._scheduler.profiler.done and not self._had_children
         new_child = first and _children.has_child_since(self._boot_s)
-        self._scheduler.looked(_clocks.look(running, late_s, self._returned, new_child, here))
+        look = _clocks.look(running, late_s, self._returned, new_child, here, gil_taken)
+        self._scheduler.looked(look)
         self._returned = 0
         self._looked = time.perf_counter()
 
