@@ -23,13 +23,16 @@ from strategies import (
     hosts,
     magnitudes,
     payloads,
+    perhaps,
     profile,
     profiles,
 )
 
 from autoexec._alternatives import (
+    AT_MOST,
     HAND_CORES,
     HAND_SHARE,
+    SHARE_OF_CORES,
     TASK_CEILING,
     THREAD_CEILING,
     process_trip_s,
@@ -464,6 +467,29 @@ def test_workers_that_are_up_are_left_for_threads_only_if_the_calls_plainly_let_
     up = figures._replace(processes_ready=2)
     assert decide(up, HOST._replace(cores=2), AUTO, "processes").route == route
     assert decide(figures, HOST._replace(cores=2), AUTO, "inline").route == "threads"
+
+
+@given(st.integers(1, 64), st.floats(0.0, 1000.0), perhaps(0.5, st.integers(1, 300)))
+def test_threads_have_their_share_of_the_cores_beside_other_programs_and_are_not_too_many(
+    cores: int, rivals: float, max_workers: int | None
+) -> None:
+    figures = profile(9 * MS, 9 * MS, gil_share=0.0, remaining=900, elapsed_s=1.0, rivals=rivals)
+    settings = Settings(backend="threads", max_workers=max_workers)
+    workers = decide(figures, HOST._replace(cores=cores), settings, "threads").workers
+    most = min(max_workers or THREAD_CEILING, THREAD_CEILING)
+    assert workers <= min(most, AT_MOST * cores)
+    assert workers >= min(most, cores)
+    if workers < min(most, AT_MOST * cores):
+        assert workers >= (workers + rivals) * SHARE_OF_CORES * (1 - 1e-9)
+    if not rivals:
+        assert workers == min(most, cores)
+
+
+def test_calls_with_threads_of_their_own_have_no_more_beside_other_programs() -> None:
+    figures = profile(9 * MS, 9 * MS, gil_share=0.0, remaining=900, elapsed_s=1.0, inner=1.0)
+    for rivals in (0.0, 3.0):
+        seen = figures._replace(rivals=rivals)
+        assert decide(seen, HOST._replace(cores=4), AUTO, "threads").workers == 2
 
 
 def test_threads_that_gain_nothing_are_left_however_busy_they_keep_the_cores() -> None:

@@ -803,6 +803,22 @@ def test_what_calls_compute_as_they_are_in_each_others_way_is_no_overlap(
     assert watch.profiler.takes_turns == turns
 
 
+@pytest.mark.parametrize(("queued_ms", "rivals"), [(1, 0.0), (5, 1.0), (20, 4.0)])
+def test_how_many_compete_for_the_cores_is_told_by_how_long_calls_want_one(
+    watch: Watch, queued_ms: float, rivals: float
+) -> None:
+    for _ in range(20):
+        watch.ran((10 + queued_ms) * MS, 10 * MS, queued_s=queued_ms * MS, crowd=2)
+    watch.profiler.see_rivals(2)
+    assert watch.profile.rivals == pytest.approx(rivals)
+
+
+def test_before_calls_ran_beside_others_none_is_seen_to_compete(watch: Watch) -> None:
+    watch.ran(30 * MS, 10 * MS, queued_s=20 * MS)
+    watch.profiler.see_rivals(2)
+    assert watch.profile.rivals == 0.0
+
+
 def test_that_calls_took_turns_is_believed_for_one_run() -> None:
     known = Watch()
     known.profiler = Profiler(False, Watch().profile._replace(takes_turns=True))

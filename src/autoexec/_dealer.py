@@ -182,6 +182,11 @@ class Dealer:
         if name != "asyncio" and self._profiler.known:  # nobody waits for a task to overrun
             most = self._most(name, plan) if chunk.count > 1 else None
             chunk.expected_s = chunk.count * (most.wall_s if most else self._profiler.wall_s)
+            if (
+                name == plan.route == "threads" and self._profiler.rivals
+            ):  # which take their share of the cores
+                share = self._host.cores / (plan.workers + self._profiler.rivals)
+                chunk.expected_s /= min(1.0, share)
             if name == "processes" and chunk.count > 1:
                 chunk.budget_s = _control.overrun_s(chunk.expected_s)
         self._lanes.add(chunk)

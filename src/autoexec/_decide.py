@@ -242,6 +242,11 @@ def _reason(
         )
     if chosen.route == "asyncio":
         return "the function is async def, so its calls run as tasks on an event loop"
+    if chosen.route == "threads" and kind is Kind.CPU_FREE and profile.rivals:
+        return (
+            "the calls compute without the GIL, so threads use every core, and more of them since other programs"
+            " want these, too"
+        )
     if chosen.route == "threads":
         return {
             Kind.IO: "the calls wait, so many can wait at once",

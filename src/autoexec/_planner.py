@@ -149,6 +149,7 @@ class Planner:
             gain = self._gain.seen(now, profiler.done_here, profiler.local_s, here)
             if gain is not None:
                 profiler.gained(gain)
+                self._see_rivals()
                 self.forget()
         profile = self.profile()
         if self.plan.route == "threads":
@@ -211,6 +212,12 @@ class Planner:
         return self._pace.stalls_at(
             self._lanes.busy_from, self._profiler.least_s, self._profiler.cpu_s
         )
+
+    def _see_rivals(self) -> None:
+        # What more calls than cores wait for, they have of each other; and so it is with workers that start.
+        few = self.plan.workers <= self.host.cores
+        if few and not any(self._lanes[name].opened for name in PROCESSES if name in self._lanes):
+            self._profiler.see_rivals(self.host.cores)
 
     def _compare_threads(self, now: float) -> None:
         """See from here on what threads gain for calls that compute, as far as that is their route."""

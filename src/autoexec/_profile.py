@@ -43,6 +43,9 @@ WANTED = 1.1
 nothing only for lack of cores. Used where it was not seen how much they overlapped. Two threads of NumPy on short
 arrays, which wait for the GIL: 1.01 to 1.03; 1.3 while workers start beside them; of compression and checksums
 beside another program on two cores: 1.4 to 1.8, and 1.5 to 2.1 with what they overlapped."""
+RIVALS = 1.25
+"""The same from which other programs compete for the cores, seen over `Gain`: 1.02 to 1.15 on a calm machine, 1.5
+beside one program on two cores."""
 CALM = 1.2
 """The same below which the machine has a core for each: 1.08 to 1.15 for two threads in SQLite on a calm one."""
 THROUGH_S = 0.0025
@@ -93,6 +96,8 @@ class Profiler:
         self.takes_turns: bool | None = None
         """Whether calls that compute get no more done on threads than one alone; None if this run has not
         tried."""
+        self.rivals = 0.0
+        """Threads of other programs that compete with calls for the cores, as it was last seen."""
         self.expects = prior is not None
         """An earlier run has shown what calls are like."""
         if prior is not None:
@@ -205,7 +210,8 @@ class Profiler:
             waited, believed = self._own_waits.add(
                 block, crowd, self._times.cpu.mean, overlap=overlap
             )
-        if not waited:
+        # Not beside others who may take the core away from one that has the GIL, or another lock.
+        if not waited and not self.rivals:
             self.beside.add(
                 block.wall_s, block.cpu_s, block.queued_s, calls=block.calls, crowd=crowd
             )
@@ -402,6 +408,15 @@ class Profiler:
             free = self._overlap.busy * (wanted or 1.0) >= OVERLAPS * more
         self.takes_turns = gain < TURNS and computing and not free
 
+    def see_rivals(self, cores: int) -> None:
+        """See whether other programs compete for the cores, while as many calls as there are of these compute.
+
+        Each of so many calls and m threads of others has a core for `cores / (cores + m)` of the time.
+        """
+        wanted = self._cores.beside
+        if wanted is not None and wanted > RIVALS and not self.takes_turns:
+            self.rivals = cores * (wanted - 1)
+
     def overdue_s(self, elapsed: Iterable[float]) -> float:
         """What calls in flight, of which each has taken so many seconds so far, add to the mean: the
         quick ones of a mixture have returned long before. 0 where the process is busy, since then they
@@ -461,5 +476,6 @@ class Profiler:
             running_s=self._watched.running_s,
             used=self.beside.share,
             beside_s=self.beside.call_s,
+            rivals=self.rivals,
             worker_s=self._worker_s,
         )
