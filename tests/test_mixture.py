@@ -80,6 +80,17 @@ def test_a_wave_of_those_that_were_begun_together_is_not_what_most_take() -> Non
         assert mixture.most.wall_s == 1.0
 
 
+def test_what_was_far_longer_counts_no_more_once_it_is_what_most_take() -> None:
+    mixture = Mixture()
+    for _ in range(40):
+        for wall_s in (1.0,) * 9 + (9.0,):
+            mixture.add(wall_s, 1, known=False)
+    assert mixture.most is not None
+    for step in range(2 * RECENT_BLOCKS):  # none is far longer than those before it
+        mixture.add(1.0 + 9.0 * step / RECENT_BLOCKS, 1, known=False)
+    assert mixture.most is None
+
+
 def test_one_that_was_called_back_counts_once_and_before_it_ends() -> None:
     mixture = Mixture()
     for _ in range(LEAST_BLOCKS):

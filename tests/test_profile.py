@@ -13,7 +13,7 @@ from strategies import PAYLOAD, durations, examples, magnitudes, profile
 
 from autoexec._call_times import BELOW
 from autoexec._chunk import Block, Chunk
-from autoexec._classify import USED
+from autoexec._classify import HOLDS, LETS_GO, USED
 from autoexec._evidence import BEAT_S, SPINNING_S
 from autoexec._means import MEMORY_BLOCKS
 from autoexec._profile import (
@@ -809,8 +809,45 @@ def test_how_many_compete_for_the_cores_is_told_by_how_long_calls_want_one(
 ) -> None:
     for _ in range(20):
         watch.ran((10 + queued_ms) * MS, 10 * MS, queued_s=queued_ms * MS, crowd=2)
+    watch.overlapped(100 * MS, 1.3)
     watch.profiler.see_rivals(2)
     assert watch.profile.rivals == pytest.approx(rivals)
+
+
+def test_nobody_competes_with_calls_that_have_all_cores(watch: Watch) -> None:
+    for _ in range(20):
+        watch.ran(15 * MS, 10 * MS, queued_s=5 * MS, crowd=2)
+    watch.overlapped(100 * MS, 1.95)
+    watch.profiler.see_rivals(2)
+    assert watch.profile.rivals == 0.0
+
+
+def test_calls_that_have_the_gil_for_a_part_are_not_run_on_more_threads_than_cores(
+    watch: Watch,
+) -> None:
+    watch.beats(2, LATE_S)
+    watch.beats(16)
+    assert LETS_GO < (watch.profile.gil_share or 0.0) < HOLDS
+    for _ in range(20):
+        watch.ran(15 * MS, 10 * MS, queued_s=5 * MS, crowd=2)
+    watch.overlapped(100 * MS, 1.3)
+    watch.profiler.see_rivals(2)
+    assert watch.profile.rivals == 0.0
+
+
+@pytest.mark.parametrize("held", [0, 2])
+def test_that_calls_compute_for_longer_beside_each_other_is_no_want_of_cores_if_they_have_the_gil_for_a_part(
+    watch: Watch, held: int
+) -> None:
+    watch.beats(held, LATE_S)
+    watch.beats(16)
+    watch.ran(2 * MS, 2 * MS)
+    watch.ran(2 * MS, 2 * MS)
+    for _ in range(20):
+        watch.ran(7 * MS, 4 * MS, queued_s=2 * MS, crowd=2)
+    watch.overlapped(100 * MS, 1.1)
+    watch.profiler.gained(0.7)
+    assert watch.profiler.takes_turns is (held > 0)
 
 
 def test_before_calls_ran_beside_others_none_is_seen_to_compete(watch: Watch) -> None:

@@ -39,10 +39,12 @@ class Mixture:
         self._recent: deque[float] = deque(maxlen=RECENT_BLOCKS)
         self._calls = self._far = 0.0
         self._since = 0  # calls since the last that took far longer
+        self._than_s = 0.0  # what most took then
         if known is not None:
             self._recent.extend([known.wall_s] * LEAST_BLOCKS)
             self._calls = float(MEMORY_CALLS)
             self._far = self._calls / known.calls
+            self._than_s = known.wall_s
 
     def add(self, wall_s: float, calls: int, *, known: bool) -> None:
         """Account for so many calls that took so long each.
@@ -65,11 +67,16 @@ class Mixture:
             self._recent.clear()  # of what most took before none is far
             self._calls = self._far = 0.0
         self._recent.append(wall_s)
+        if (
+            self._far and median(self._recent) > FAR * self._than_s
+        ):  # what was far longer is what most take
+            self._calls = self._far = 0.0
 
     def takes_far_longer(self) -> None:
         """A call does."""
         self._far += 1
         self._since = 0
+        self._than_s = median(self._recent)
 
     def mark(self, chunk: Chunk) -> None:
         """A call of this chunk does, which has not ended: it counts once, however often that is seen."""

@@ -215,8 +215,8 @@ class Planner:
 
     def _see_rivals(self) -> None:
         # What more calls than cores wait for, they have of each other; and so it is with workers that start.
-        few = self.plan.workers <= self.host.cores
-        if few and not any(self._lanes[name].opened for name in PROCESSES if name in self._lanes):
+        starting = any(self._lanes[name].opened for name in PROCESSES if name in self._lanes)
+        if self.plan.workers <= self.host.cores and not starting:
             self._profiler.see_rivals(self.host.cores)
 
     def _compare_threads(self, now: float) -> None:

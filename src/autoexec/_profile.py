@@ -46,6 +46,9 @@ beside another program on two cores: 1.4 to 1.8, and 1.5 to 2.1 with what they o
 RIVALS = 1.25
 """The same from which other programs compete for the cores, seen over `Gain`: 1.02 to 1.15 on a calm machine, 1.5
 beside one program on two cores."""
+ALL = 0.9
+"""Share of the cores from which the calls have all of them, so that nobody competes. On a calm machine two threads
+keep 1.85 to 1.97 of two cores busy, beside one program 1.0 to 1.35."""
 CALM = 1.2
 """The same below which the machine has a core for each: 1.08 to 1.15 for two threads in SQLite on a calm one."""
 THROUGH_S = 0.0025
@@ -138,10 +141,12 @@ class Profiler:
         self._times.provisional = True
         self.blocks = 0
 
-    def overran(self) -> None:
-        """A block took much longer than expected, which may be as the work has changed."""
+    def overran(self, *, beside: bool = False) -> None:
+        """A block took much longer than expected, which may be as the work has changed; or, for calls that take
+        turns, as it ran `beside` others of its kind."""
         if self._times.overran():
-            self.takes_turns, self._took_turns = None, False
+            if not (beside and self.takes_turns):
+                self.takes_turns, self._took_turns = None, False
             # For how long they want cores is kept: beside a busy core many overrun, and the first dispatch after that
             # would say by itself that they take turns.
             self.restart()
@@ -227,6 +232,12 @@ class Profiler:
         """Whether calls compute without the GIL, as far as the heartbeat shows."""
         share = self._beats.share
         return share is not None and share < LETS_GO
+
+    @property
+    def _keep_it_partly(self) -> bool:
+        """Whether they are known not to."""
+        share = self._beats.share
+        return share is not None and share >= LETS_GO
 
     @property
     def some_wait(self) -> bool:
@@ -323,7 +334,8 @@ class Profiler:
         computing_s = 0.0
         if len(look.running) == 1:
             last_call = self._last_call(look.running[0])
-            self._watched.look(last_call, look.late_s, crowded=local_chunks > 1)
+            taken = bool(look.gil_taken)
+            self._watched.look(last_call, look.late_s, crowded=local_chunks > 1, gil_taken=taken)
         for running in look.running:
             last = self._seen.get(running.chunk)
             computing_s += max(0.0, running.cpu_s - (last.cpu_s if last else 0.0))
@@ -402,8 +414,9 @@ class Profiler:
             # With the cores that they wanted they would have overlapped so much, without what they only compute as
             # they are in each other's way: two threads in SQLite, which has locks of its own, keep 1.45 cores busy,
             # compute for twice as long a call, and get less done than one.
-            # Not on a busy machine, whose other programs slow them down, too.
-            calm = computing and (wanted or 1.0) < CALM
+            # Not on a busy machine, whose other programs slow them down, too; but of calls that have the GIL for a
+            # part of the time also there, since one that has it, and no core, keeps it from all others.
+            calm = computing and ((wanted or 1.0) < CALM or self._keep_it_partly)
             more = max(1.0, self._times.cpu.mean / self._times.wall.mean) if calm else 1.0
             free = self._overlap.busy * (wanted or 1.0) >= OVERLAPS * more
         self.takes_turns = gain < TURNS and computing and not free
@@ -414,7 +427,9 @@ class Profiler:
         Each of so many calls and m threads of others has a core for `cores / (cores + m)` of the time.
         """
         wanted = self._cores.beside
-        if wanted is not None and wanted > RIVALS and not self.takes_turns:
+        if wanted is None or wanted <= RIVALS or self._overlap.busy >= ALL * cores:
+            return
+        if not (self._keep_it_partly or self.takes_turns):
             self.rivals = cores * (wanted - 1)
 
     def overdue_s(self, elapsed: Iterable[float]) -> float:

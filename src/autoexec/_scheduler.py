@@ -277,7 +277,7 @@ class Scheduler:
                 self._intake.give_back(chunk.first + chunk.done, rest)
             if chunk.recalled and self.feed.overran:
                 self.feed.overran = False
-                self.profiler.overran()
+                self.profiler.overran(beside=local and crowd > 1)
 
     # --- What to do -------------------------------------------------------------------------------
 

@@ -47,7 +47,7 @@ class Watched:
         """It has ended, and counts no more as one that runs. Which it was is kept until there is another."""
         self.cpu_s = self._wait_s = self._seen_s = 0.0
 
-    def look(self, now: Running, late_s: float | None, *, crowded: bool) -> None:
+    def look(self, now: Running, late_s: float | None, *, crowded: bool, gil_taken: bool) -> None:
         """See how much of its time it has been waiting.
 
         A beat that is on time found the GIL free, so a thread that is blocked then waits for
@@ -61,6 +61,7 @@ class Watched:
             now: What the clocks show of it.
             late_s: How late the beat ended; None if an outcome has cut it short.
             crowded: Others run beside it.
+            gil_taken: Somebody was seen to have the GIL then.
         """
         self.cpu_s = now.cpu_s
         if late_s is None:
@@ -72,7 +73,7 @@ class Watched:
         before = last or Running(now.chunk, 0.0, 0.0, 0.0, False)
         own_s = (now.cpu_s - before.cpu_s) + (now.queued_s - before.queued_s)
         gap_s = (now.elapsed_s - before.elapsed_s) - own_s
-        on_time = late_s <= LATE_S
+        on_time = late_s <= LATE_S and not gil_taken
         if not now.runnable and (on_time or not crowded or had_its_turn(now, late_s)):
             if before.runnable or not on_time:
                 gap_s = min(gap_s, BEAT_S + max(0.0, late_s - own_s))

@@ -86,7 +86,7 @@ class Watcher:
         *,
         gil_taken: bool | None = None,
     ) -> None:
-        on_time = late_s is not None and late_s <= LATE_S
+        on_time = late_s is not None and late_s <= LATE_S and not gil_taken
         watched = [chunk for chunk in chunks if not chunk.finished]
         running = _clocks.running(watched, on_time=on_time)
         # While the first call waits: for a child process, perhaps, which is not like waiting.
