@@ -145,8 +145,8 @@ class Planner:
             profiler.restart()
             self.forget()
         if self._gain is not None:
-            here = self._lanes.on("threads")
-            gain = self._gain.seen(now, profiler.done_here, profiler.local_s, here)
+            few = self._lanes.on("threads") if profiler.keep_gil_partly else ()
+            gain = self._gain.seen(now, profiler.done_here, profiler.local_s, few)
             if gain is not None:
                 profiler.gained(gain)
                 self._see_rivals()

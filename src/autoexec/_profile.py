@@ -234,8 +234,8 @@ class Profiler:
         return share is not None and share < LETS_GO
 
     @property
-    def _keep_it_partly(self) -> bool:
-        """Whether they are known not to."""
+    def keep_gil_partly(self) -> bool:
+        """Whether they are known to have it for a part of that time, or all of it."""
         share = self._beats.share
         return share is not None and share >= LETS_GO
 
@@ -416,7 +416,7 @@ class Profiler:
             # compute for twice as long a call, and get less done than one.
             # Not on a busy machine, whose other programs slow them down, too; but of calls that have the GIL for a
             # part of the time also there, since one that has it, and no core, keeps it from all others.
-            calm = computing and ((wanted or 1.0) < CALM or self._keep_it_partly)
+            calm = computing and ((wanted or 1.0) < CALM or self.keep_gil_partly)
             more = max(1.0, self._times.cpu.mean / self._times.wall.mean) if calm else 1.0
             free = self._overlap.busy * (wanted or 1.0) >= OVERLAPS * more
         self.takes_turns = gain < TURNS and computing and not free
@@ -429,7 +429,7 @@ class Profiler:
         wanted = self._cores.beside
         if wanted is None or wanted <= RIVALS or self._overlap.busy >= ALL * cores:
             return
-        if not (self._keep_it_partly or self.takes_turns):
+        if not (self.keep_gil_partly or self.takes_turns):
             self.rivals = cores * (wanted - 1)
 
     def overdue_s(self, elapsed: Iterable[float]) -> float:
