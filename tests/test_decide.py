@@ -492,6 +492,16 @@ def test_calls_with_threads_of_their_own_have_no_more_beside_other_programs() ->
         assert decide(seen, HOST._replace(cores=4), AUTO, "threads").workers == 2
 
 
+@pytest.mark.parametrize("ready", [0, 2])
+def test_calls_that_keep_all_cores_busy_with_threads_of_their_own_gain_nothing_from_processes(
+    ready: int,
+) -> None:
+    # Products of matrices, of which the beats find the GIL taken one time in eight.
+    figures = profile(3 * MS, 3 * MS, gil_share=0.13, remaining=200, checks=2, elapsed_s=1.0)
+    figures = figures._replace(processes_ready=ready, inner=1.0)
+    assert decide(figures, HOST._replace(cores=2), AUTO, "inline").route == "inline"
+
+
 def test_threads_that_gain_nothing_are_left_however_busy_they_keep_the_cores() -> None:
     # As in SQLite, where two threads compute for twice as long a call.
     figures = profile(3 * MS, 3 * MS, gil_share=0.0, overlap=1.9, remaining=200, elapsed_s=1.0)

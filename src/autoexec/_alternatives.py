@@ -131,9 +131,12 @@ def _threads(profile: Profile, host: Host, settings: Settings, running: bool) ->
 
 def _rate(profile: Profile, host: Host, workers: int, trip_s: float, held_s: float) -> float:
     """Calls a second of `workers` at once: bounded by their number, the cores and the GIL."""
+    # With what threads of a call's own compute: such calls keep the cores busy one by one, and are no quicker in
+    # processes.
+    cores_s = computing(profile) * profile.wall_s + profile.child_s
     return min(
         workers / max(1e-9, profile.wall_s + trip_s),
-        host.cores / max(1e-9, profile.cpu_s + profile.child_s + trip_s),
+        host.cores / max(1e-9, cores_s + trip_s),
         1 / max(1e-9, (held_s if host.gil else 0.0) + trip_s),
     )
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from ._call_times import CallTimes
 from ._chunk import Block, Chunk
 from ._classify import COMPUTES, LETS_GO
-from ._evidence import BEAT_S, OVERLAPS, Beats, Children, Inner, Overlap
+from ._evidence import BEAT_S, OVERLAPS, SPINNING, Beats, Children, Inner, Overlap
 from ._means import MEMORY_BLOCKS, MIXTURE_BLOCKS
 from ._mixture import Mixture
 from ._side_by_side import TURNS, Beside, CoreWait, OwnWaits, Spent
@@ -46,9 +46,6 @@ beside another program on two cores: 1.4 to 1.8, and 1.5 to 2.1 with what they o
 RIVALS = 1.25
 """The same from which other programs compete for the cores, seen over `Gain`: 1.02 to 1.15 on a calm machine, 1.5
 beside one program on two cores."""
-ALL = 0.9
-"""Share of the cores from which the calls have all of them, so that nobody competes. On a calm machine two threads
-keep 1.85 to 1.97 of two cores busy, beside one program 1.0 to 1.35."""
 CALM = 1.2
 """The same below which the machine has a core for each: 1.08 to 1.15 for two threads in SQLite on a calm one."""
 THROUGH_S = 0.0025
@@ -424,12 +421,13 @@ class Profiler:
     def see_rivals(self, cores: int) -> None:
         """See whether other programs compete for the cores, while as many calls as there are of these compute.
 
-        Each of so many calls and m threads of others has a core for `cores / (cores + m)` of the time.
+        Each of so many calls and m threads of others has a core for `cores / (cores + m)` of the time. Then
+        they have so much less of the cores; who has all of them, and wants more, competes with threads of his own.
         """
         wanted = self._cores.beside
-        if wanted is None or wanted <= RIVALS or self._overlap.busy >= ALL * cores:
+        if wanted is None or wanted <= RIVALS or self._overlap.busy * RIVALS >= cores:
             return
-        if not (self.keep_gil_partly or self.takes_turns):
+        if self._inner.share < SPINNING and not (self.keep_gil_partly or self.takes_turns):
             self.rivals = cores * (wanted - 1)
 
     def overdue_s(self, elapsed: Iterable[float]) -> float:
