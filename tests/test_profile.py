@@ -809,7 +809,7 @@ def test_how_many_compete_for_the_cores_is_told_by_how_long_calls_want_one(
 ) -> None:
     for _ in range(20):
         watch.ran((10 + queued_ms) * MS, 10 * MS, queued_s=queued_ms * MS, crowd=2)
-    watch.overlapped(100 * MS, 1.3)
+    watch.overlapped(100 * MS, 2 * 10 / (10 + queued_ms))
     watch.profiler.see_rivals(2)
     assert watch.profile.rivals == pytest.approx(rivals)
 

@@ -774,6 +774,37 @@ def test_threads_that_wait_for_items_are_not_taken_for_threads_that_take_turns(
     assert not play.scheduler.planner.prior().profile.takes_turns
 
 
+@pytest.mark.parametrize(("busy", "waiting"), [(1.6, False), (1.2, True)])
+def test_calls_that_keep_all_cores_busy_with_as_many_threads_do_not_wait_but_for_threads_of_their_own(
+    busy: float, waiting: bool
+) -> None:
+    scheduler = Play([Call(cpu_s=0.005, held=0.0)] * 900).scheduler
+    planner, profiler = scheduler.planner, scheduler.profiler
+    scheduler.took([0] * 900, ended=True)
+    alone = chunk_of(0.005, 0.005)
+    for _ in range(3):
+        profiler.add(alone, local=True, crowd=1)
+        alone = chunk_of(0.005, 0.005)
+    chunk = alone.chunk
+    for beat in range(1, 9):  # it lets go of the GIL
+        running = [Running(chunk, 0.001 * beat, 0.001 * beat, 0.0, True)]
+        profiler.look(Look(0.001 * beat, 1e-4, running, 0.0, 0.0, False, 0, gil=True), 1)
+    planner.review(0.02)
+    assert (planner.plan.route, planner.plan.kind) == ("threads", Kind.CPU_FREE)
+    for step in range(5):
+        profiler.look(Look(0.02 + 0.02 * step, None, [], 0.02 * busy * step, 0.0, False, 0), 2)
+    for _ in range(20):
+        profiler.add(chunk_of(0.02, 0.005), local=True, crowd=1)
+    planner.forget()
+    planner.review(0.2)
+    assert planner.plan.waiting == waiting
+
+
+def chunk_of(wall_s: float, cpu_s: float) -> Block:
+    """The outcome of one call on a thread."""
+    return Block(Chunk(0, [0], "threads", "threads"), [0], None, wall_s, cpu_s, 0.0, last=True)
+
+
 def test_that_calls_take_turns_is_believed_for_some_runs_and_for_more_once_it_was_seen_again() -> (
     None
 ):

@@ -7,7 +7,7 @@ from operator import itemgetter
 
 from . import _control
 from ._chunk import Chunk
-from ._classify import WAITING
+from ._classify import COMPUTES, WAITING
 from ._decide import FIRST_LOOK_S, decide, opening
 from ._intake import Intake
 from ._lanes import Lanes
@@ -160,6 +160,8 @@ class Planner:
             )
             profile = profile._replace(wall_s=profile.wall_s + overdue_s)
         plan = self._decide(profile)
+        if plan.waiting and self._few_take_all():
+            return
         if plan.route != self.plan.route and self.holding_up(now)[1] is None:
             if not self._pace.may_change_route(now):
                 return
@@ -211,6 +213,17 @@ class Planner:
             return math.inf
         return self._pace.stalls_at(
             self._lanes.busy_from, self._profiler.least_s, self._profiler.cpu_s
+        )
+
+    def _few_take_all(self) -> bool:
+        """Whether no more calls than there are cores keep these busy, though they seem to wait. If each computed
+        for less than `COMPUTES` of its time, they could not: it is threads of their own that do, and they wait for
+        those. Products of matrices, 200 of 3 ms, took 0.5 s one after another, 0.65 on two threads, and 0.9 on 32."""
+        few = self.plan.kind is Kind.CPU_FREE and self.plan.workers <= self.host.cores
+        return (
+            few
+            and self.plan.route == "threads"
+            and self._profiler.busy >= COMPUTES * self.host.cores
         )
 
     def _see_rivals(self) -> None:

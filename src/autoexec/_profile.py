@@ -46,6 +46,9 @@ beside another program on two cores: 1.4 to 1.8, and 1.5 to 2.1 with what they o
 RIVALS = 1.25
 """The same from which other programs compete for the cores, seen over `Gain`: 1.02 to 1.15 on a calm machine, 1.5
 beside one program on two cores."""
+SURPLUS = 1.15
+"""Times that for which the process keeps cores busy beside other programs: 0.88 to 1.05. With threads of a BLAS, which
+compete with calls for the cores: 1.45."""
 CALM = 1.2
 """The same below which the machine has a core for each: 1.08 to 1.15 for two threads in SQLite on a calm one."""
 THROUGH_S = 0.0025
@@ -421,11 +424,11 @@ class Profiler:
     def see_rivals(self, cores: int) -> None:
         """See whether other programs compete for the cores, while as many calls as there are of these compute.
 
-        Each of so many calls and m threads of others has a core for `cores / (cores + m)` of the time. Then
-        they have so much less of the cores; who has all of them, and wants more, competes with threads of his own.
+        Each of so many calls and m threads of others has a core for `cores / (cores + m)` of the time, and all of
+        the calls keep so many cores busy less. If the process keeps more of them busy, threads of its own compete.
         """
         wanted = self._cores.beside
-        if wanted is None or wanted <= RIVALS or self._overlap.busy * RIVALS >= cores:
+        if wanted is None or wanted <= RIVALS or self._overlap.busy * wanted > SURPLUS * cores:
             return
         if self._inner.share < SPINNING and not (self.keep_gil_partly or self.takes_turns):
             self.rivals = cores * (wanted - 1)
