@@ -182,9 +182,8 @@ class Dealer:
         if name != "asyncio" and self._profiler.known:  # nobody waits for a task to overrun
             most = self._most(name, plan) if chunk.count > 1 else None
             chunk.expected_s = chunk.count * (most.wall_s if most else self._profiler.wall_s)
-            if (
-                name == plan.route == "threads" and self._profiler.rivals
-            ):  # which take their share of the cores
+            if name == plan.route == "threads" and self._profiler.rivals:
+                # Each has a core for its share of the time.
                 share = self._host.cores / (plan.workers + self._profiler.rivals)
                 chunk.expected_s /= min(1.0, share)
             if name == "processes" and chunk.count > 1:

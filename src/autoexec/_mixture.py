@@ -67,9 +67,8 @@ class Mixture:
             self._recent.clear()  # of what most took before none is far
             self._calls = self._far = 0.0
         self._recent.append(wall_s)
-        if (
-            self._far and median(self._recent) > FAR * self._than_s
-        ):  # what was far longer is what most take
+        if self._far and median(self._recent) > FAR * self._than_s:
+            # What was far longer is what most take.
             self._calls = self._far = 0.0
 
     def takes_far_longer(self) -> None:
