@@ -72,12 +72,13 @@ def test_a_beat_that_was_computed_through_was_not(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.skipif(sys.platform != "linux", reason="nobody tells how often a thread was blocked")
 def test_a_beat_tells_whether_the_gil_was_taken_as_it_ended() -> None:
-    assert False in [_taken_after_a_beat() for _ in range(5)], "nobody else runs here"
+    assert False in [_taken_after_a_beat() for _ in range(20)], "nobody else runs here"
     done = threading.Event()
     thread = threading.Thread(target=_compute_until, args=[done])
     thread.start()
     try:
-        assert [_taken_after_a_beat() for _ in range(5)] == [True] * 5
+        # On a busy machine it may be free by then, as the thread that is to have it has no core yet.
+        assert True in [_taken_after_a_beat() for _ in range(20)]
     finally:
         done.set()
         thread.join()
