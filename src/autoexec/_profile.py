@@ -228,21 +228,20 @@ class Profiler:
         return MIXTURE_BLOCKS if self.some_wait else MEMORY_BLOCKS
 
     @property
-    def _let_go(self) -> bool:
-        """Whether calls compute without the GIL, as far as the heartbeat shows."""
+    def _let_go(self) -> bool | None:
+        """Whether calls compute without the GIL, as far as the heartbeat shows; None before it does."""
         share = self._beats.share
-        return share is not None and share < LETS_GO
+        return None if share is None else share < LETS_GO
 
     @property
     def keep_gil_partly(self) -> bool:
         """Whether they are known to have it for a part of that time, or all of it."""
-        share = self._beats.share
-        return share is not None and share >= LETS_GO
+        return self._let_go is False
 
     @property
     def some_wait(self) -> bool:
         """Whether some calls wait, and the others compute without the GIL."""
-        return self._own_waits.certain and self._let_go
+        return self._own_waits.certain and bool(self._let_go)
 
     @property
     def is_mixture(self) -> bool:
