@@ -25,6 +25,7 @@ from autoexec._chunk import Block, Chunk
 from autoexec._clocks import mean_spent_s
 from autoexec._host import COSTS
 from autoexec._options import Settings
+from autoexec._priors import Prior
 from autoexec._scheduler import Scheduler
 from autoexec._types import Event, Host, Look, Payload, Plan, Ready, Running
 from autoexec._watching import LOOK_S
@@ -59,11 +60,20 @@ class Played(NamedTuple):
 
 
 class Drive:
-    """A driver without a clock of its own."""
+    """A driver without a clock of its own.
 
-    def __init__(self, workload: Workload, settings: Settings | None = None) -> None:
+    Args:
+        workload: What is played.
+        settings: The options.
+        prior: What an earlier run of it in the same process has shown.
+    """
+
+    def __init__(
+        self, workload: Workload, settings: Settings | None = None, prior: Prior | None = None
+    ) -> None:
         self.workload = workload
         self.machine = Machine(workload.cores, workload.limits)
+        self.machine.parent.warm = prior is not None
         self.lanes = Lanes(self.machine, workload, self._put)
         self.inbox: deque[Event] = deque()
         self.results = 0
@@ -80,6 +90,7 @@ class Drive:
             is_async=workload.is_async,
             name="simulated",
             now=0.0,
+            prior=prior,
         )
         self.scheduler.looked(self._look((), None))
 
@@ -109,6 +120,10 @@ class Drive:
         return Played(
             self.machine.now, scheduler.planner.history, ran, scheduler.at_once, self.actions
         )
+
+    def prior(self) -> Prior:
+        """What the run has shown, for the next of the same function."""
+        return self.scheduler.planner.prior()
 
     def _do(self, action: Action) -> None:
         scheduler = self.scheduler

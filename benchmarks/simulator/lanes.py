@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from itertools import count
 
 from autoexec._chunk import Block, Chunk, Clocks
 from autoexec._types import Event, Lane, Ready
@@ -50,22 +51,28 @@ class Lanes:
         self.running: dict[Chunk, Running] = {}
         """Until the scheduler has heard of their end."""
         self._sink = sink
-        self._threads = self._idle = 0
+        self._threads = self._busy = self._limit = 0
+        self._queued: deque[Chunk] = deque()
+        """Chunks that wait for a thread."""
         self._workers: dict[Lane, list[Worker]] = {}
         self._waiting: deque[Chunk] = deque()
+        self.pids = count(1)
 
     def open(self, lane: Lane, capacity: int) -> None:
         """Get ready for so many chunks at once."""
+        if lane == "threads":
+            self._limit = max(self._limit, capacity)
+            self._hand_out()
         if lane not in ("processes", "hybrid"):
             return
         known = self._workers.setdefault(lane, [])
-        count = min(self.workload.cores, capacity) if lane == "hybrid" else capacity
-        width = -(-capacity // count) if lane == "hybrid" else 1
+        wanted = min(self.workload.cores, capacity) if lane == "hybrid" else capacity
+        width = -(-capacity // wanted) if lane == "hybrid" else 1
         for worker in known:
             worker.widen(width)
         since = self.machine.now
         self.machine.spend(self.workload.fn_bytes * 1e-9)
-        for _ in range(count - len(known)):
+        for _ in range(wanted - len(known)):
             self.machine.spend(work.SPAWN_S)
             known.append(Worker(self, lane, width, since))
 
@@ -80,14 +87,28 @@ class Lanes:
             elif lane == "asyncio":
                 machine.spend(work.TASK_TRIP_S * chunk.count)
                 self._begin_tasks(chunk)
+            elif lane == "inline":
+                self.begin(chunk, machine.parent)
             else:
-                self._idle, new = max(0, self._idle - 1), not self._idle
-                self._threads += new
-                machine.spend(work.THREAD_TRIP_S + new * work.THREAD_START_S)
-                self.begin(chunk, machine.parent, on_end=self._idles)
+                self._queued.append(chunk)
+                self._hand_out()
 
-    def _idles(self) -> None:
-        self._idle += 1
+    def _hand_out(self) -> None:
+        """Begin what waits, as far as there may be threads."""
+        while self._queued and self._busy < self._limit:
+            chunk = self._queued.popleft()
+            self._busy += 1
+            new = self._busy > self._threads
+            self._threads += new
+            self.machine.spend(work.THREAD_TRIP_S + new * work.THREAD_START_S)
+            self.begin(chunk, self.machine.parent, on_end=self._next)
+
+    def _next(self) -> None:
+        """A thread takes the next chunk by itself, which costs the driver nothing."""
+        if self._queued:
+            self.begin(self._queued.popleft(), self.machine.parent, on_end=self._next)
+        else:
+            self._busy -= 1
 
     def deal(self, lane: Lane) -> None:
         """Give what waits to the workers that have the least to do."""
@@ -167,16 +188,16 @@ class Lanes:
         if until is not None:  # up to the item at which what there is is sent
             left_s = max(0.0, until - self.machine.now)
             end = min(end, one.done + max(1, workload.reach(item, left_s) - item))
-        stop = item + end - one.done
-        cpu_s = workload.sums[stop] - workload.sums[item]
         extra_s = workload.pickle_s / 2 * (end - one.done) if away else 0.0
         if not one.process.warm:
             one.process.warm, extra_s = True, extra_s + workload.warm_s
         assert workload.pure is not None
         if extra_s:
             yield Phase(What.HELD, extra_s)
+            if one.chunk.recalled:  # meanwhile: only the call that had begun
+                end = one.end = one.done + 1
         before, one_end = one.done, one.end
-        yield Phase(workload.pure, cpu_s)
+        yield Phase(workload.pure, workload.sums[item + end - one.done] - workload.sums[item])
         one.done = end if one.end == one_end else max(before + 1, one.end)
 
     def recall(self, chunk: Chunk) -> None:
@@ -219,6 +240,7 @@ class Lanes:
         values = [chunk.item(i) for i in range(first, one.done)]
         block = Block(chunk, values, None, wall_s, cpu_s, queued_s, last)
         block.position = first if task else None
+        block.pid = one.process.pid
         if one.process is machine.parent:
             self._sink([block])
         else:
@@ -233,7 +255,7 @@ class Worker:
         self.lane: Lane = lane
         self.width = width
         self.loaded = False
-        self.process = Process()
+        self.process = Process(next(lanes.pids))
         self._queue: deque[Chunk] = deque()
         self._running = 0
         self._on_the_way = 0

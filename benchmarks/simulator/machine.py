@@ -49,9 +49,11 @@ Steps = Generator[Phase, None, None]
 class Process:
     """A process, with the threads of it that want its GIL."""
 
-    __slots__ = ("cpu", "free", "holders", "seq", "share", "t", "turn", "warm", "work")
+    __slots__ = ("cpu", "free", "holders", "pid", "seq", "share", "t", "turn", "warm", "work")
 
-    def __init__(self) -> None:
+    def __init__(self, pid: int = 0) -> None:
+        self.pid = pid
+        """0: that of the caller."""
         self.holders: list[tuple[float, int, Thread]] = []  # by the `share` at which each is done
         self.share = 0.0
         """CPU that each thread that wanted the GIL all the time has had."""
