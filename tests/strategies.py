@@ -126,6 +126,7 @@ def profiles(draw: st.DrawFn) -> Profile:
         is_async=draw(st.booleans()),
         used=draw(perhaps(0.4, shares())),
         beside_s=draw(durations()),
+        alone_s=draw(durations()),
         rivals=draw(perhaps(0.2, shares(most=100))) or 0.0,
         worker_s=draw(perhaps(0.4, durations())),
         most=draw(perhaps(0.2, st.builds(Most, durations(), st.floats(1, 1e6)))),

@@ -76,3 +76,12 @@ def test_the_first_call_that_a_worker_was_sent_is_not_alone_in_it() -> None:
     assert lanes.crowd(chunks[0]) == 5  # it has had them beside it
     sent(lanes, "hybrid", 40)
     assert lanes.crowd(chunks[0]) == 8  # the others wait there for one to end
+
+
+def test_a_task_has_had_those_beside_it_that_were_begun_after_it() -> None:
+    lanes = Lanes()
+    chunks = sent(lanes, "asyncio", 12)
+    assert [lanes.crowd(chunk) for chunk in chunks] == [12] * 12
+    for chunk in chunks[1:]:
+        lanes.remove(chunk)
+    assert lanes.crowd(chunks[0]) == 12

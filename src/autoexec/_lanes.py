@@ -105,6 +105,8 @@ class Lanes(dict[Lane, LaneState]):
         """How many, itself included, may have shared an interpreter with a chunk while it ran."""
         if chunk.lane == "hybrid":  # the first that a worker was sent was alone only then
             return max(chunk.crowd, min(self["hybrid"].most, self["hybrid"].width))
+        if chunk.lane == "asyncio":
+            return self["asyncio"].most
         if chunk.lane not in LOCAL:
             return chunk.crowd
         # One that was alone when it was sent, and none was sent since, was alone all the time.

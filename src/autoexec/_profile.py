@@ -12,13 +12,13 @@ from ._call_times import CallTimes
 from ._chunk import Block, Chunk
 from ._classify import COMPUTES, LETS_GO
 from ._evidence import BEAT_S, OVERLAPS, SPINNING, Beats, Children, Inner, Overlap
-from ._means import MEMORY_BLOCKS, MIXTURE_BLOCKS
+from ._means import MEMORY_BLOCKS, MIXTURE_BLOCKS, RunningMean
 from ._mixture import Mixture
 from ._side_by_side import TURNS, Beside, CoreWait, OwnWaits, Spent
 from ._start_cost import StartCost
 from ._travel import Travel
 from ._types import Look, Profile, Running
-from ._watched import Watched
+from ._watched import Progress, Watched
 
 SLOW_BEAT_S = 0.005
 """The beat instead of `BEAT_S` beside calls of which many go in one, after the first few: 3,000 small files,
@@ -81,6 +81,7 @@ class Profiler:
         self._measured = 0
         self._last_block_s = 0.0
         self._times = CallTimes()
+        self._task_alone = RunningMean()
         self.mixture = Mixture(prior.most if prior else None)
         """Whether a few calls take far longer than most."""
         self._beats = Beats(prior.gil_share if prior else None)
@@ -88,6 +89,7 @@ class Profiler:
         self._overlap = Overlap(prior.overlap if prior else None)
         self._children = Children()
         self._watched = Watched()
+        self._progress = Progress()
         self._own_waits = OwnWaits()
         self._seen: dict[Chunk, Running] = {}
         self._cores = CoreWait()
@@ -112,6 +114,8 @@ class Profiler:
         self.local_s = prior.elapsed_s
         mixed = prior.most is not None and prior.cpu_s < COMPUTES * prior.wall_s
         self._times.expect(prior.wall_s, prior.cpu_s, prior.least_s, mixed=mixed)
+        if prior.alone_s:
+            self._task_alone.add(prior.alone_s)
         self._children.expect(prior.child_s)
 
     @property
@@ -287,9 +291,10 @@ class Profiler:
 
     def _measured_task(self, block: Block, crowd: int) -> None:
         """A task waits for the others of its loop as well: for each of them once, at most."""
-        wall_s, times = block.wall_s / block.calls, self._times
-        times.lasted(wall_s, block.cpu_s / block.calls)
+        wall_s, cpu_s, times = block.wall_s / block.calls, block.cpu_s / block.calls, self._times
+        times.lasted(wall_s, cpu_s)
         times.wall.add(max(times.least_s, wall_s - crowd * times.cpu.mean))
+        self._task_alone.add(max(cpu_s, wall_s - (crowd - 1) * times.cpu.mean))
 
     def _takes_at_least(self, block: Block, calls: int, crowd: int, local: bool) -> float:
         """Seconds of a call in a crowd that its neighbours are no excuse for: while nobody computed,
@@ -332,7 +337,9 @@ class Profiler:
         """Account for calls that are still running, and for the heartbeat."""
         computing_s = 0.0
         if len(look.running) == 1:
-            last_call = self._last_call(look.running[0])
+            last_call = self._progress.last_call(
+                look.running[0], self._times.wall.mean, self._times.cpu.mean
+            )
             taken = bool(look.gil_taken)
             self._watched.look(last_call, look.late_s, crowded=local_chunks > 1, gil_taken=taken)
         for running in look.running:
@@ -346,15 +353,6 @@ class Profiler:
         self._overlap.look(look, local_chunks)
         self.spent.look(look, local_chunks)
         self._children.look(look)
-
-    def _last_call(self, now: Running) -> Running:
-        """The call that a chunk is in: what those before it took is left out, as far as it is known."""
-        before = max(0, now.chunk.started() - 1 - now.chunk.arrived)
-        if not before:
-            return now
-        elapsed_s = max(0.0, now.elapsed_s - before * self._times.wall.mean)
-        cpu_s = max(0.0, min(elapsed_s, now.cpu_s - before * self._times.cpu.mean))
-        return now._replace(elapsed_s=elapsed_s, cpu_s=cpu_s)
 
     @property
     def beat_s(self) -> float:
@@ -491,6 +489,7 @@ class Profiler:
             running_s=self._watched.running_s,
             used=self.beside.share,
             beside_s=self.beside.call_s,
+            alone_s=self._task_alone.mean,
             rivals=self.rivals,
             worker_s=self._worker_s,
         )

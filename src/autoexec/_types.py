@@ -215,6 +215,8 @@ class Profile(NamedTuple):
     Those that compute when alone, and do not beside others, wait for each other."""
     beside_s: float = 0.0
     """Seconds that they take then, without those for want of a core; 0: not seen."""
+    alone_s: float = 0.0
+    """Seconds that a coroutine takes without those for which others on its loop compute, at the least; 0: not seen."""
     rivals: float = 0.0
     """Threads of other programs that compete for the cores with calls that compute on every one; 0: not seen."""
     most: Most | None = None
