@@ -97,9 +97,17 @@ class CallTimes:
 
     @property
     def spread(self) -> float:
-        """Standard deviation over mean."""
-        wall = self.wall  # a report may be asked for while another thread forgets it
-        return math.sqrt(wall.variance) / wall.mean if wall.mean else 0.0
+        """Standard deviation over mean, of the seconds that are believed."""
+        return _spread(self.wall)  # a report may be asked for while another thread forgets it
+
+    @property
+    def cpu_spread(self) -> float:
+        """The same of the CPU seconds of all calls."""
+        return _spread(self.cpu)
+
+
+def _spread(values: RunningMean) -> float:
+    return math.sqrt(values.variance) / values.mean if values.mean else 0.0
 
 
 def _longer(running_s: float, mean: RunningMean) -> float:

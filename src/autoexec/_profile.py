@@ -53,6 +53,11 @@ CALM = 1.2
 """The same below which the machine has a core for each: 1.08 to 1.15 for two threads in SQLite on a calm one."""
 THROUGH_S = 0.0025
 """Who computes for less has done so before another gets the GIL, for which that waits 5 ms."""
+ALIKE = 0.5
+"""Coefficient of variation of what dispatches compute for a call, below which the same calls are seen to compute for
+longer beside each other. Of calls of which one in ten takes eleven times as long, those before threads were tried may
+have been short ones: in simulation it was 0.8 then, and four threads that kept four cores busy were given up.
+"""
 STILL = 0.5
 """Share of the wall time believed from which the quickest of many such calls has waited as ever."""
 CONTENDED = 0.8
@@ -413,7 +418,9 @@ class Profiler:
             # compute for twice as long a call, and get less done than one.
             # Not on a busy machine, whose other programs slow them down, too; but of calls that have the GIL for a
             # part of the time also there, since one that has it, and no core, keeps it from all others.
-            calm = computing and ((wanted or 1.0) < CALM or self.keep_gil_partly)
+            calm = computing and (
+                self.keep_gil_partly or ((wanted or 1.0) < CALM and self._times.cpu_spread < ALIKE)
+            )
             more = max(1.0, self._times.cpu.mean / self._times.wall.mean) if calm else 1.0
             free = self._overlap.busy * (wanted or 1.0) >= OVERLAPS * more
         self.takes_turns = gain < TURNS and computing and not free
