@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from operator import itemgetter
 
-from . import _control
+from . import _control, _obstacles
 from ._chunk import Chunk
 from ._classify import COMPUTES, WAITING
 from ._decide import FIRST_LOOK_S, decide, opening
@@ -133,7 +133,7 @@ class Planner:
         """Decide anew on the figures of the moment."""
         self._pace.reviewed(now)
         profiler = self._profiler
-        if self._pace.should_probe(
+        if self._may_go_elsewhere() and self._pace.should_probe(
             self.plan,
             now,
             unclear=profiler.unclear,
@@ -182,6 +182,12 @@ class Planner:
             self.forget()
         self.plan = plan
         self._compare_threads(now)
+
+    def _may_go_elsewhere(self) -> bool:
+        """Whether calls on threads could go anywhere else, if it is found that they do not wait. To find out has all of
+        them end first: of 300 that wait for 20 ms and compute for 5, on ten threads, it cost 0.3 of 2.4 s."""
+        tied = _obstacles.to_leaving(self.profile(), self.host) is not None
+        return self.settings.route == "auto" and self.host.cores > 1 and not tied
 
     def holding_up(self, now: float) -> tuple[float, Chunk | None]:
         """A call that takes far longer than those before it while all others wait for it, and for how
