@@ -976,3 +976,10 @@ def test_what_a_task_costs_the_loop_bounds_no_tasks(cpu_s: float, bounded: bool)
     plan = decide(figures, HOST._replace(processes_barred=BARRED), AUTO, None)
     assert plan.route == "asyncio"
     assert (plan.workers < TASK_CEILING) == bounded
+
+
+def test_tasks_that_wait_for_each_other_on_one_loop_go_to_several() -> None:
+    # Twelve that wait for 0.9 s and compute for as long take 11.2 s each beside the others.
+    figures = waiting_task(remaining=12, done=0)._replace(wall_s=11.2, least_s=11.2, cpu_s=0.9)
+    assert decide(figures, HOST, AUTO, "asyncio").route == "asyncio"
+    assert decide(figures._replace(alone_s=1.8), HOST, AUTO, "asyncio").route == "hybrid"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from autoexec._call_times import BELOW
 from autoexec._chunk import Block, Chunk
 from autoexec._classify import HOLDS, LETS_GO, USED
 from autoexec._evidence import BEAT_S, SPINNING_S
+from autoexec._gain import TURNS
 from autoexec._means import MEMORY_BLOCKS
 from autoexec._profile import (
     FIRST_BEATS,
@@ -23,7 +23,7 @@ from autoexec._profile import (
     SLOW_BEAT_S,
     Profiler,
 )
-from autoexec._side_by_side import BESIDE, TURNS, TURNS_CALLS, TURNS_S, Gain
+from autoexec._side_by_side import BESIDE
 from autoexec._start_cost import COLD
 from autoexec._types import Look, Profile, Running
 
@@ -722,6 +722,22 @@ def test_the_first_dispatch_after_an_overrun_does_not_say_by_itself_that_calls_t
     assert watch.profiler.takes_turns is False
 
 
+@pytest.mark.parametrize(("longer", "turns"), [(False, True), (True, False)])
+def test_calls_that_compute_for_longer_since_they_are_others_do_not_take_turns(
+    watch: Watch, longer: bool, turns: bool
+) -> None:
+    # Four threads keep four cores busy. Either each call computes for four times as long beside the others, or one
+    # in eight has more to do.
+    watch.ran(0.1 * MS, 0.1 * MS)
+    watch.ran(0.1 * MS, 0.1 * MS)
+    for i in range(24):
+        cpu_s = (2.6 if i % 8 == 3 else 0.1) * MS if longer else 0.4 * MS
+        watch.ran(cpu_s, cpu_s, crowd=4)
+    watch.overlapped(100 * MS, 3.9)
+    watch.profiler.gained(0.9)
+    assert watch.profiler.takes_turns is turns
+
+
 def test_where_none_was_beside_another_it_is_not_said_what_threads_gain(watch: Watch) -> None:
     watch.ran(5 * MS, 5 * MS)
     watch.ran(5 * MS, 5 * MS)
@@ -864,38 +880,6 @@ def test_that_calls_took_turns_is_believed_for_one_run() -> None:
     known.ran(0.03 * MS, 0.03 * MS)
     known.profiler.gained(1.9)
     assert not known.profile.takes_turns
-
-
-@given(st.integers(0, 100), magnitudes(-6, -2), st.floats(0.1, 4.0))
-def test_the_gain_of_threads_is_calls_in_a_time_against_one_after_another(
-    done: int, alone_s: float, gain: float
-) -> None:
-    seen, before_s = Gain(7.0, done, 3.0, alone_s), 3.0
-    early_s = min(2 * TURNS_S, (TURNS_CALLS - 1) * alone_s / TURNS)
-    assert seen.seen(7.0 + early_s, done + TURNS_CALLS - 1, before_s + 1.0) is None
-    assert seen.seen(7.0 + TURNS_S / 2, done + 1000, before_s + 1.0) is None
-    calls = max(TURNS_CALLS, math.ceil(TURNS_S * gain / alone_s) + 1)
-    elapsed_s = calls * alone_s / gain
-    now, done = 7.0 + elapsed_s, done + calls
-    assert seen.seen(now, done, before_s + 1.51 * elapsed_s) == pytest.approx(gain)
-    assert seen.seen(now, done, before_s + 1.49 * elapsed_s) is None, "too few were side by side"
-
-
-@pytest.mark.parametrize("ended", [0, 3])
-def test_that_threads_gain_nothing_is_seen_before_many_calls_have_ended(ended: int) -> None:
-    seen, under_way = Gain(7.0, 0, 0.0, 2 * MS), [chunk_of(1), chunk_of(3), chunk_of(2)]
-    for chunk in under_way:
-        chunk.sent_s = 7.0
-    now = 7.0 + 1.01 * TURNS_S
-    assert seen.seen(now, ended, ended * MS, under_way) is None, "nobody knows that they run"
-    for chunk in under_way[:2]:
-        chunk.partial = []
-    under_way[1].partial = [None]
-    # As if the three that were begun had come to their end by now.
-    gain = (ended + 3) * 2 * MS / (now - 7.0)
-    assert seen.seen(now, ended, ended * MS, under_way) == pytest.approx(gain)
-    assert seen.seen(now, ended, ended * MS, under_way[:1]) is None, "one alone can gain nothing"
-    assert Gain(7.0, 0, 0.0, 9 * MS).seen(now, ended, ended * MS, under_way) is None
 
 
 def test_overlap_of_a_moment_is_no_evidence(watch: Watch) -> None:
@@ -1250,3 +1234,29 @@ def test_after_a_run_of_such_a_mixture_that_waits_its_mean_is_kept_longer() -> N
     computes = Watch(prior._replace(cpu_s=prior.wall_s))
     computes.ran(1 * MS, 1 * MS)
     assert computes.profile.wall_s == pytest.approx(1 * MS)
+
+
+# --- Coroutines --------------------------------------------------------------------------------------
+
+
+def tasks_of(count: int, wall_s: float, cpu_s: float, prior: Profile | None = None) -> Profile:
+    """So many that were begun together on one loop, and ended together after so long."""
+    profiler = Profiler(is_async=True, prior=prior)
+    for _ in range(count):
+        chunk = Chunk(0, [None], "asyncio", "asyncio")
+        block = Block(chunk, [None], None, wall_s, cpu_s, 0.0, last=True)
+        profiler.add(block, local=False, crowd=count)
+    return profiler.profile(remaining=None)
+
+
+def test_of_tasks_it_is_known_what_they_would_take_without_the_others_of_their_loop() -> None:
+    profile = tasks_of(12, 11.2, 0.9)  # all of them compute for 10.8 s
+    assert profile.alone_s == pytest.approx(11.2 - 11 * 0.9)
+    assert profile.wall_s == pytest.approx(11.2)
+    assert tasks_of(5, 0.03, 0.02).alone_s == pytest.approx(0.02)  # not less than they compute
+
+
+def test_that_is_known_to_the_next_run() -> None:
+    prior = tasks_of(12, 11.2, 0.9)
+    assert Profiler(is_async=True, prior=prior).profile(remaining=12).alone_s == prior.alone_s
+    assert tasks_of(16, 2.0, 0.02, prior).alone_s < 2.0

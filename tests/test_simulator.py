@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import examples
 
+from autoexec._chunk import Block, Chunk
 from autoexec._options import Settings
 from autoexec._pace import Pace
 from autoexec._profile import Profiler
 from autoexec._ramp import FIRST_THREADS
-from autoexec._types import Plan
+from autoexec._types import Event, Plan
 from benchmarks.simulator.driver import Drive
+from benchmarks.simulator.lanes import Lanes
 from benchmarks.simulator.machine import Machine, Phase, Process, Steps, What
 from benchmarks.simulator.plans import best, plans
 from benchmarks.simulator.table import Row, compare, quantile
@@ -38,6 +41,10 @@ class TestTargets:
 
     def test_few_are_far_from_it(self) -> None:
         assert quantile((row.ratio for row in rows()), 0.95) <= 2.5
+
+    def test_the_next_run_is_closer(self) -> None:
+        assert quantile((row.ratio_again for row in rows()), 0.5) <= 1.03
+        assert quantile((row.ratio_again for row in rows()), 0.95) <= 1.6
 
 
 def ends(machine: Machine, process: Process, *phases: Phase) -> list[float]:
@@ -167,6 +174,65 @@ class TestPlaying:
         assert best(waits).name.startswith("threads")
         assert best(computes).name.startswith("processes")
 
+    def test_no_more_calls_run_on_threads_than_these_were_opened_for(self) -> None:
+        computes = Workload([call(free_s=0.05)] * 40, 2, kind="native")
+        played = Drive(computes, Settings(backend="threads", max_workers=1)).play()
+        assert played.seconds >= 40 * 0.05
+
+    def test_what_is_called_back_while_its_process_warms_up_is_called_once(self) -> None:
+        chunk = Chunk(0, list(range(20)), "threads", "threads")
+        workload = Workload([call(free_s=1e-4)] * 20, 2, kind="native", warm_s=0.1)
+        blocks, machine = list[Block](), Machine(2)
+
+        def heard(event: Event) -> None:
+            assert isinstance(event, list)
+            blocks.extend(event)
+
+        lanes = Lanes(machine, workload, heard)
+        lanes.open("threads", 1)
+        lanes.send("threads", [chunk])
+        machine.step(0.05)
+        lanes.recall(chunk)
+        play(machine)
+        assert [(block.values, block.last) for block in blocks] == [([0], True)]
+
+    def test_the_next_run_begins_with_what_one_has_shown(self) -> None:
+        workload = Workload([call(held_s=2e-6)] * 10_000, 2, kind="tiny", warm_s=0.1)
+        first = Drive(workload)
+        took_s = first.play().seconds
+        again = Drive(workload, prior=first.prior()).play()
+        assert again.seconds < took_s - 0.1  # this process is warm by then
+        assert best(workload, again=True).seconds <= best(workload).seconds - 0.1
+
+    @pytest.mark.parametrize("cores", [2, 16])
+    def test_short_calls_that_become_ever_shorter_start_no_processes_in_the_next_run(
+        self, cores: int
+    ) -> None:
+        calls = [call(held_s=(12 - i / 1000) * 1e-6) for i in range(10_000)]
+        workload, prior = Workload(calls, cores, kind="falling"), None
+        for _ in range(3):
+            drive = Drive(workload, prior=prior)
+            assert drive.play().ran == {"inline": 10_000}
+            assert {plan.route for _, plan in drive.scheduler.planner.history} == {"inline"}
+            prior = drive.prior()
+
+    def test_where_calls_can_go_nowhere_else_none_is_run_alone(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        probed = list[float]()
+
+        def should_probe(pace: Pace, plan: Plan, now: float, **figures: Any) -> bool:
+            probed.append(now)
+            return False
+
+        monkeypatch.setattr(Pace, "should_probe", should_probe)
+        workload = Workload([call(wait_s=0.02, held_s=0.005)] * 200, 2, kind="mixed", travels=False)
+        Drive(workload, Settings(backend="threads", max_workers=8)).play()
+        Drive(Workload(workload.calls, 1, kind="mixed")).play()
+        assert not probed
+        Drive(workload).play()
+        assert probed  # until it is seen that the function cannot travel
+
     def test_native_calls_of_which_some_wait_are_not_taken_for_such_as_take_turns(self) -> None:
         hit, miss = call(free_s=0.02), call(wait_s=0.5, free_s=0.02)
         workload = Workload([miss if i % 10 == 5 else hit for i in range(300)], 4, kind="misses")
@@ -199,8 +265,8 @@ class TestPlaying:
     def test_a_search_for_how_many_at_once_goes_on_where_it_was(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        waits, computes = [call(wait_s=0.02)] * 600, [call(held_s=0.002)] * 100
-        drive = Drive(Workload(waits + computes + waits, 1, kind="alternate"))
+        waits, computes = [call(wait_s=0.02)] * 600, [call(held_s=0.02)] * 300
+        drive = Drive(Workload(waits + computes + waits, 2, kind="alternate"))
         pace, known = drive.scheduler.planner._pace, list[int | None]()
 
         def begin_ramp(plan: Plan, now: float, done: int, best: int | None = None) -> None:

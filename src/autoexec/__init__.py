@@ -52,7 +52,8 @@ The map of the package, from the top down; each module imports only from those b
     _travel        what was seen of whether calls may run in other processes
     _call_times    how long calls take and compute: which are believed, and means of these
     _watched       the call that is watched by itself
-    _side_by_side  what calls do beside others: what that gains, whether they wait for each other, or for cores
+    _gain          what threads gain for calls that compute, and who competes for the cores; pure
+    _side_by_side  what calls do beside others: whether they wait for each other, or for cores
     _start_cost    what a worker process costs, and which calls are the first in one
     _classify      what a task is; pure
     _priors        what was learned about a function, for its next run

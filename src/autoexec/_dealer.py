@@ -244,7 +244,9 @@ class Dealer:
         if most is not None:  # those behind one that takes far longer are called back
             wall_s, workers = most.wall_s, self._host.cores
         trips_s = _control.TRIPS * self._host.costs.thread_trip_s
-        if plan.waiting and name == "threads" and wall_s >= trips_s:
+        # Of an iterator none may hold up the results before it.
+        few_far = self._stream and self._profiler.mixture.most is not None
+        if plan.waiting and name == "threads" and (wall_s >= trips_s or few_far):
             return 1  # before the figures are asked for, which would be worked out anew after each outcome
         profile = self._profile()
         rest = self._intake.remaining

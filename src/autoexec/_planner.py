@@ -9,6 +9,7 @@ from . import _control, _obstacles
 from ._chunk import Chunk
 from ._classify import COMPUTES, WAITING
 from ._decide import FIRST_LOOK_S, decide, opening
+from ._gain import Gain
 from ._intake import Intake
 from ._lanes import Lanes
 from ._options import BackendName, Settings
@@ -16,7 +17,6 @@ from ._pace import Pace
 from ._priors import Prior
 from ._profile import Profiler
 from ._routes import PROCESSES, REMOTE
-from ._side_by_side import Gain
 from ._types import Host, Kind, Plan, Profile
 
 EVEN = 1.0
@@ -174,6 +174,8 @@ class Planner:
             self.history[-1] = (self.history[-1][0], plan)
             self._decided(now)
         if plan.waiting and not self.plan.waiting:
+            if self._pace.probing:
+                self._pace.probe_in_vain()  # one of those that were to end before is seen to wait
             self._pace.begin_ramp(plan, now, profiler.succeeded, self._pace.at_once)
         elif plan.waiting:
             self._pace.widen(plan)

@@ -11,10 +11,11 @@ from collections.abc import Iterable
 from ._call_times import CallTimes
 from ._chunk import Block, Chunk
 from ._classify import COMPUTES, LETS_GO
-from ._evidence import BEAT_S, OVERLAPS, SPINNING, Beats, Children, Inner, Overlap
+from ._evidence import BEAT_S, OVERLAPS, Beats, Children, Inner, Overlap
+from ._gain import OnThreads, rivals, take_turns
 from ._means import MEMORY_BLOCKS, MIXTURE_BLOCKS, RunningMean
 from ._mixture import Mixture
-from ._side_by_side import TURNS, Beside, CoreWait, OwnWaits, Spent
+from ._side_by_side import Beside, CoreWait, OwnWaits, Spent
 from ._start_cost import StartCost
 from ._travel import Travel
 from ._types import Look, Profile, Running
@@ -38,26 +39,8 @@ neighbour on the machine."""
 BUSY_MACHINE = 0.1
 """Share of the time of calls without computing that was for want of a core, from which the machine is
 busy with others. On a calm one it is next to 0, even where 32 calls share the GIL."""
-WANTED = 1.1
-"""If calls beside others have or want a core for more than this multiple of what they compute, threads may gain
-nothing only for lack of cores. Used where it was not seen how much they overlapped. Two threads of NumPy on short
-arrays, which wait for the GIL: 1.01 to 1.03; 1.3 while workers start beside them; of compression and checksums
-beside another program on two cores: 1.4 to 1.8, and 1.5 to 2.1 with what they overlapped."""
-RIVALS = 1.25
-"""The same from which other programs compete for the cores, seen over `Gain`: 1.02 to 1.15 on a calm machine, 1.5
-beside one program on two cores."""
-SURPLUS = 1.15
-"""Times that for which the process keeps cores busy beside other programs: 0.88 to 1.05. With threads of a BLAS, which
-compete with calls for the cores: 1.45."""
-CALM = 1.2
-"""The same below which the machine has a core for each: 1.08 to 1.15 for two threads in SQLite on a calm one."""
 THROUGH_S = 0.0025
 """Who computes for less has done so before another gets the GIL, for which that waits 5 ms."""
-ALIKE = 0.5
-"""Coefficient of variation of what dispatches compute for a call, below which the same calls are seen to compute for
-longer beside each other. Of calls of which one in ten takes eleven times as long, those before threads were tried may
-have been short ones: in simulation it was 0.8 then, and four threads that kept four cores busy were given up.
-"""
 STILL = 0.5
 """Share of the wall time believed from which the quickest of many such calls has waited as ever."""
 CONTENDED = 0.8
@@ -402,40 +385,28 @@ class Profiler:
         return self.spent.one_is_other(self._times.cpu.mean)
 
     def gained(self, gain: float) -> None:
-        """Calls on several threads are done this many times as fast as one after another.
-
-        It is said while they run there: afterwards, the figures are of calls that run elsewhere. A machine
-        that is busy with others looks as if they took turns, but for the time without a core.
-        """
-        wanted = self._cores.beside
-        if gain < TURNS and wanted is None:
-            return  # none was beside another, so that nothing could be gained
-        computing = self._times.cpu.mean >= COMPUTES * self._times.wall.mean > 0.0
-        free = (wanted or 1.0) > WANTED
-        if self._overlap.was_seen:
-            # With the cores that they wanted they would have overlapped so much, without what they only compute as
-            # they are in each other's way: two threads in SQLite, which has locks of its own, keep 1.45 cores busy,
-            # compute for twice as long a call, and get less done than one.
-            # Not on a busy machine, whose other programs slow them down, too; but of calls that have the GIL for a
-            # part of the time also there, since one that has it, and no core, keeps it from all others.
-            calm = computing and (
-                self.keep_gil_partly or ((wanted or 1.0) < CALM and self._times.cpu_spread < ALIKE)
-            )
-            more = max(1.0, self._times.cpu.mean / self._times.wall.mean) if calm else 1.0
-            free = self._overlap.busy * (wanted or 1.0) >= OVERLAPS * more
-        self.takes_turns = gain < TURNS and computing and not free
+        """Calls on several threads are done this many times as fast as one after another. It is said while they run
+        there: afterwards, the figures are of calls that run elsewhere."""
+        turns = take_turns(gain, self._on_threads)
+        self.takes_turns = self.takes_turns if turns is None else turns
 
     def see_rivals(self, cores: int) -> None:
-        """See whether other programs compete for the cores, while as many calls as there are of these compute.
+        """See whether other programs compete for the cores, while as many calls as there are of these compute."""
+        if not self.takes_turns:
+            self.rivals = rivals(cores, self._on_threads) or self.rivals
 
-        Each of so many calls and m threads of others has a core for `cores / (cores + m)` of the time, and all of
-        the calls keep so many cores busy less. If the process keeps more of them busy, threads of its own compete.
-        """
-        wanted = self._cores.beside
-        if wanted is None or wanted <= RIVALS or self._overlap.busy * wanted > SURPLUS * cores:
-            return
-        if self._inner.share < SPINNING and not (self.keep_gil_partly or self.takes_turns):
-            self.rivals = cores * (wanted - 1)
+    @property
+    def _on_threads(self) -> OnThreads:
+        times, overlap = self._times, self._overlap
+        return OnThreads(
+            wall_s=times.wall.mean,
+            cpu_s=times.cpu.mean,
+            cpu_spread=times.cpu_spread,
+            wanted=self._cores.beside,
+            busy=overlap.busy if overlap.was_seen else None,
+            keep_gil=self.keep_gil_partly,
+            inner=self._inner.share,
+        )
 
     def overdue_s(self, elapsed: Iterable[float]) -> float:
         """What calls in flight, of which each has taken so many seconds so far, add to the mean: the

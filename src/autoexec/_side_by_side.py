@@ -1,24 +1,13 @@
-"""What calls do beside others, added up: what that gains, and whether they wait for each other, or for cores."""
+"""What calls do beside others, added up: whether they wait for each other, or for cores."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ._chunk import Block, Chunk
+from ._chunk import Block
 from ._means import MIXTURE_BLOCKS, RunningMean
 from ._types import Look, Running
 
-TURNS_S = 0.02
-"""Seconds of calls on threads before it is said what they gain: in the first few they are only starting."""
-TURNS_CALLS = 16
-"""Calls before that."""
-TURNS_AT_ONCE = 1.5
-"""Calls that must have been in flight on the average: with fewer there is nothing to gain. Of an input with a call
-of 6 ms every 8 ms, two threads did no more than one, and this was taken for the GIL.
-By Little's law it is the seconds of calls that have ended over the seconds in which they did."""
-TURNS = 1.1
-"""Multiple of what one call after another comes to up to which threads gain nothing. Reading 10,000 files
-of 20 kB, which lets go of the GIL for some microseconds at a time, took two threads twice as long as one."""
 BESIDE = 16
 """Dispatches beside others before it is said for how much of their time they have a core."""
 NOT_LOOKED = 0.05
@@ -36,45 +25,6 @@ GAP_S = 0.001
 OTHER = 2.0
 """Calls under way that have computed this many times what those before them did are of another kind: beside
 a hundred others calls computed 1.4 times as much."""
-
-
-class Gain:
-    """What comes of calls on several threads, as a multiple of one after another.
-
-    Args:
-        now: When they began.
-        done: Calls that had ended here by then.
-        local_s: Seconds that these took.
-        alone_s: Seconds of a call by itself.
-    """
-
-    def __init__(self, now: float, done: int, local_s: float, alone_s: float) -> None:
-        self._since, self._done, self._local_s, self._alone_s = now, done, local_s, alone_s
-
-    def seen(
-        self, now: float, done: int, local_s: float, under_way: Sequence[Chunk] = ()
-    ) -> float | None:
-        """The multiple, with so many calls that have ended so far, and took so long; None where there is
-        not much to see.
-
-        Of fewer than `TURNS_CALLS` it is told, once they gain nothing even if those `under_way` were at their
-        end: calls of 2 ms that insert into SQLite, of which each took 15 beside another, ran so for 80 ms. Only of
-        calls that have the GIL for a part of the time: digests beside a busy core seemed so, too, for 25 ms.
-        """
-        calls, elapsed_s = done - self._done, now - self._since
-        took_s = local_s - self._local_s
-        if elapsed_s < TURNS_S:
-            return None
-        if few := calls < TURNS_CALLS:
-            if not under_way:
-                return None
-            begun = [chunk for chunk in under_way if chunk.started()]
-            calls += sum(chunk.started() - chunk.arrived for chunk in begun)
-            took_s += sum(now - max(self._since, chunk.sent_s) for chunk in begun)
-        if took_s < TURNS_AT_ONCE * elapsed_s:
-            return None
-        gain = calls * self._alone_s / elapsed_s
-        return None if few and gain >= TURNS else gain
 
 
 class Beside:
