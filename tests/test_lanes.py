@@ -81,7 +81,10 @@ def test_the_first_call_that_a_worker_was_sent_is_not_alone_in_it() -> None:
 def test_a_task_has_had_those_beside_it_that_were_begun_after_it() -> None:
     lanes = Lanes()
     chunks = sent(lanes, "asyncio", 12)
-    assert [lanes.crowd(chunk) for chunk in chunks] == [12] * 12
+    assert [lanes.crowd(chunk) for chunk in chunks] == list(range(1, 13))
+    assert [lanes.most_beside(chunk) for chunk in chunks] == [12] * 12
     for chunk in chunks[1:]:
         lanes.remove(chunk)
-    assert lanes.crowd(chunks[0]) == 12
+    (later,) = sent(lanes, "asyncio", 1)
+    assert lanes.most_beside(later) == 2  # not those before its time
+    assert lanes.most_beside(sent(lanes, "threads", 3)[0]) == 3

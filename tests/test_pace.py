@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from strategies import profile
 
-from autoexec._pace import LONGEST_ROUND, Pace
-from autoexec._ramp import FIRST_THREADS
+from autoexec._pace import LONGEST_ROUND, PROBE_CALLS, Pace
+from autoexec._ramp import FIRST_THREADS, Ramp
 from autoexec._types import Kind, Plan
 
 WAITS = profile(0.02, 0.0001, spread=0.0)
@@ -149,9 +149,43 @@ def test_where_no_more_may_run_that_is_tried_ever_more_seldom() -> None:
     assert pace.stalls_at(0.0, wall_s=1e-4, cpu_s=1e-4) - now < pauses[-1]
 
 
-def probes(pace: Pace, *, plain: bool = False, aged: bool = False) -> bool:
-    figures: dict[str, Any] = {"unclear": 100, "busy": 1.0, "wall_s": 0.001}
-    return pace.should_probe(plan(256), 1.0, plain=plain, aged=aged, **figures)
+def probes(
+    pace: Pace,
+    *,
+    plain: bool = False,
+    settled: bool = False,
+    aged: bool = False,
+    wall_s: float = 0.001,
+    kind: Kind = Kind.IO,
+) -> bool:
+    return pace.should_probe(
+        plan(256)._replace(kind=kind),
+        1.0,
+        unclear=100,
+        busy=1.0,
+        plain=plain,
+        settled=lambda: settled,
+        aged=aged,
+        wall_s=wall_s,
+    )
+
+
+def test_none_is_run_alone_where_calls_stay_and_many_at_once_bring_something() -> None:
+    pace = Pace(0.0)
+    pace.begin_ramp(plan(256), 0.0, 0)
+    pace._ramp = Ramp(32, "settled", best=32, rate=200.0)
+    assert not probes(pace, settled=True, wall_s=0.025)  # five at a time
+    assert probes(pace, settled=True, wall_s=0.005), "they might as well run one by one"
+    assert probes(Pace(0.0), settled=True, wall_s=0.025, kind=Kind.CPU_FREE), "more threads may do"
+    assert probes(pace, wall_s=0.025) is False  # not so soon again
+
+
+def test_a_trial_of_calls_alone_ends_where_it_is_known_what_they_do_only_if_none_has_run() -> None:
+    for probing, left in ((PROBE_CALLS, 0), (PROBE_CALLS - 1, PROBE_CALLS - 1), (0, 0)):
+        pace = Pace(0.0)
+        pace.probing = probing
+        pace.end_probe()
+        assert pace.probing == left
 
 
 def test_some_are_run_alone_unless_one_has_run_for_longer_than_turns_explain() -> None:

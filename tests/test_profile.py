@@ -1259,4 +1259,4 @@ def test_of_tasks_it_is_known_what_they_would_take_without_the_others_of_their_l
 def test_that_is_known_to_the_next_run() -> None:
     prior = tasks_of(12, 11.2, 0.9)
     assert Profiler(is_async=True, prior=prior).profile(remaining=12).alone_s == prior.alone_s
-    assert tasks_of(16, 2.0, 0.02, prior).alone_s < 2.0
+    assert 1.3 < tasks_of(1, 2.0, 0.02, prior).alone_s < 2.0

@@ -219,19 +219,22 @@ class TestPlaying:
     def test_where_calls_can_go_nowhere_else_none_is_run_alone(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        probed = list[float]()
+        probed, asks = list[float](), Pace.should_probe
 
         def should_probe(pace: Pace, plan: Plan, now: float, **figures: Any) -> bool:
-            probed.append(now)
-            return False
+            if probes := asks(pace, plan, now, **figures):
+                probed.append(now)
+            return probes
 
         monkeypatch.setattr(Pace, "should_probe", should_probe)
-        workload = Workload([call(wait_s=0.02, held_s=0.005)] * 200, 2, kind="mixed", travels=False)
-        Drive(workload, Settings(backend="threads", max_workers=8)).play()
-        Drive(Workload(workload.calls, 1, kind="mixed")).play()
+        calls = [call(wait_s=0.02, held_s=0.005)] * 400
+        Drive(Workload(calls, 2, kind="mixed"), Settings(backend="threads", max_workers=8)).play()
+        Drive(Workload(calls, 1, kind="mixed")).play()
         assert not probed
-        Drive(workload).play()
-        assert probed  # until it is seen that the function cannot travel
+        # Threads without the GIL are as many as there are cores, until it is seen that these calls wait now.
+        native = [call(free_s=0.02)] * 60 + [call(wait_s=0.2, free_s=0.03)] * 300
+        Drive(Workload(native, 8, kind="native"), Settings(backend="threads")).play()
+        assert probed
 
     def test_native_calls_of_which_some_wait_are_not_taken_for_such_as_take_turns(self) -> None:
         hit, miss = call(free_s=0.02), call(wait_s=0.5, free_s=0.02)

@@ -244,9 +244,8 @@ class Dealer:
         if most is not None:  # those behind one that takes far longer are called back
             wall_s, workers = most.wall_s, self._host.cores
         trips_s = _control.TRIPS * self._host.costs.thread_trip_s
-        # Of an iterator none may hold up the results before it.
-        few_far = self._stream and self._profiler.mixture.most is not None
-        if plan.waiting and name == "threads" and (wall_s >= trips_s or few_far):
+        one_by_one = wall_s >= trips_s or self._holds_up_results(wall_s, trips_s)
+        if plan.waiting and name == "threads" and one_by_one:
             return 1  # before the figures are asked for, which would be worked out anew after each outcome
         profile = self._profile()
         rest = self._intake.remaining
@@ -268,6 +267,12 @@ class Dealer:
             payload.item_bytes + payload.result_bytes if payload and name != "threads" else 0,
         )
         return size if most is None else max(1, min(size, int(most.calls)))
+
+    def _holds_up_results(self, wall_s: float, trips_s: float) -> bool:
+        """Whether results of an iterator would wait for a call behind them that takes far longer than most, and than
+        the dispatches that this saves."""
+        most = self._profiler.mixture.most if self._stream else None
+        return most is not None and (wall_s - most.wall_s) * most.calls >= trips_s
 
     def _most(self, name: Lane, plan: Plan) -> Most | None:
         """What most calls take that wait on threads, if a few take far longer: chunks are as long as suits these,

@@ -26,7 +26,7 @@ class LaneState:
         self.width = 1
         """Calls at once in each, those left out that wait there for one to end."""
         self.most = 1
-        """The most that each was given so far, those included."""
+        """The most that each was given so far, those included; on an event loop, since there were half as many."""
 
     @property
     def running(self) -> int:
@@ -79,7 +79,10 @@ class Lanes(dict[Lane, LaneState]):
             self._last_local = chunk
         elif chunk.lane in ("asyncio", "hybrid"):  # those before it in the same interpreter
             chunk.crowd = -(-lane.calls // max(1, lane.workers))
-            lane.most = max(lane.most, chunk.crowd)
+            fewer = (
+                chunk.lane == "asyncio" and 2 * chunk.crowd < lane.most
+            )  # those were before its time
+            lane.most = chunk.crowd if fewer else max(lane.most, chunk.crowd)
 
     def _counts(self, chunk: Chunk, calls: int) -> None:
         self[chunk.lane].calls += calls
@@ -105,12 +108,15 @@ class Lanes(dict[Lane, LaneState]):
         """How many, itself included, may have shared an interpreter with a chunk while it ran."""
         if chunk.lane == "hybrid":  # the first that a worker was sent was alone only then
             return max(chunk.crowd, min(self["hybrid"].most, self["hybrid"].width))
-        if chunk.lane == "asyncio":
-            return self["asyncio"].most
         if chunk.lane not in LOCAL:
             return chunk.crowd
         # One that was alone when it was sent, and none was sent since, was alone all the time.
         return 1 if chunk.crowd == 1 and self._last_local is chunk else self.local_peak
+
+    def most_beside(self, chunk: Chunk) -> int:
+        """The same, of a chunk on an event loop with those that were begun after it."""
+        crowd = self.crowd(chunk)
+        return max(crowd, self["asyncio"].most) if chunk.lane == "asyncio" else crowd
 
     def workers(self, *names: Lane) -> int:
         """Worker processes that are up, or threads of a cluster."""

@@ -133,12 +133,13 @@ class Planner:
         """Decide anew on the figures of the moment."""
         self._pace.reviewed(now)
         profiler = self._profiler
-        if self._may_go_elsewhere() and self._pace.should_probe(
+        if self._pace.should_probe(
             self.plan,
             now,
             unclear=profiler.unclear,
             busy=profiler.busy,
             plain=profiler.waits_plainly,
+            settled=self._stay_here,
             aged=profiler.is_mixture or now >= self.aged_at(now),
             wall_s=profiler.wall_s,
         ):
@@ -174,8 +175,8 @@ class Planner:
             self.history[-1] = (self.history[-1][0], plan)
             self._decided(now)
         if plan.waiting and not self.plan.waiting:
-            if self._pace.probing:
-                self._pace.probe_in_vain()  # one of those that were to end before is seen to wait
+            if self._lanes.oldest_crowd > 1:
+                self._pace.end_probe()  # one of those that were to end before it is seen to wait
             self._pace.begin_ramp(plan, now, profiler.succeeded, self._pace.at_once)
         elif plan.waiting:
             self._pace.widen(plan)
@@ -185,11 +186,11 @@ class Planner:
         self.plan = plan
         self._compare_threads(now)
 
-    def _may_go_elsewhere(self) -> bool:
-        """Whether calls on threads could go anywhere else, if it is found that they do not wait. To find out has all of
-        them end first: of 300 that wait for 20 ms and compute for 5, on ten threads, it cost 0.3 of 2.4 s."""
-        tied = _obstacles.to_leaving(self.profile(), self.host) is not None
-        return self.settings.route == "auto" and self.host.cores > 1 and not tied
+    def _stay_here(self) -> bool:
+        """Whether calls cannot go to other processes, or would be no quicker there."""
+        if self.settings.route != "auto" or self.host.cores == 1:
+            return True
+        return _obstacles.to_leaving(self.profile(), self.host) is not None
 
     def holding_up(self, now: float) -> tuple[float, Chunk | None]:
         """A call that takes far longer than those before it while all others wait for it, and for how

@@ -143,13 +143,14 @@ class Profiler:
             # would say by itself that they take turns.
             self.restart()
 
-    def add(self, block: Block, *, local: bool, crowd: int) -> None:
+    def add(self, block: Block, *, local: bool, crowd: int, most: int = 0) -> None:
         """Account for calls that have returned.
 
         Args:
             block: Their outcome.
             local: They ran in this process.
-            crowd: Dispatches, this one included, that may have shared its interpreter.
+            crowd: Dispatches, this one included, that may have shared its interpreter; of coroutines, those before it.
+            most: Of coroutines, those begun after it as well.
         """
         calls = block.calls
         if block.last:
@@ -169,7 +170,7 @@ class Profiler:
             self.local_s += block.wall_s
             self._last_block_s = block.wall_s
         if self.is_async and block.chunk.lane in ("asyncio", "hybrid"):
-            self._measured_task(block, crowd)
+            self._measured_task(block, crowd, max(most, crowd))
             return
         cold = not local and self._start.add(block, calls, crowd)
         if cold and self._times.wall.n:  # else they are better than nothing
@@ -277,12 +278,12 @@ class Profiler:
             self.cpu_s < THROUGH_S and STILL * self._times.wall.mean <= self._quickest_s < math.inf
         )
 
-    def _measured_task(self, block: Block, crowd: int) -> None:
+    def _measured_task(self, block: Block, crowd: int, most: int) -> None:
         """A task waits for the others of its loop as well: for each of them once, at most."""
         wall_s, cpu_s, times = block.wall_s / block.calls, block.cpu_s / block.calls, self._times
         times.lasted(wall_s, cpu_s)
         times.wall.add(max(times.least_s, wall_s - crowd * times.cpu.mean))
-        self._task_alone.add(max(cpu_s, wall_s - (crowd - 1) * times.cpu.mean))
+        self._task_alone.add(max(cpu_s, wall_s - (most - 1) * times.cpu.mean))
 
     def _takes_at_least(self, block: Block, calls: int, crowd: int, local: bool) -> float:
         """Seconds of a call in a crowd that its neighbours are no excuse for: while nobody computed,

@@ -23,39 +23,38 @@ class Progress:
 
     def __init__(self) -> None:
         self._chunk: Chunk | None = None
-        self._calls = 1
-        """Those of it that were begun between the last two looks that found different ones running."""
-        self._from = self._at = 0, 0.0, 0.0  # of these looks: calls begun, seconds, CPU seconds
+        self._at = 0, 0.0, 0.0
+        """At the last look: calls begun, seconds, CPU seconds."""
+        self._from_s = self._from_cpu_s = 0.0
+        """When the call that was under way then had begun, at the earliest."""
 
     def last_call(self, now: Running, wall_s: float, cpu_s: float) -> Running:
         """The call that a chunk is in.
 
-        It has run for what those before it leave of the time; but for no longer than since a look that found one of
-        these running, and if several were begun since then, for its share of that: 10,000 calls of 12 to 2 µs were
-        expected to take 5, which they did not at first, and as if the one under way had taken all the rest of the
-        time, worker processes were started for them.
+        It has run for what those before it leave of the time. But of the time between the look that found it first and
+        the one before that, it has had no more than its share, if several were begun meanwhile: 10,000 calls of 12 to
+        2 µs were expected to take 5, which they did not at first, and as if the one under way had taken all the rest
+        of the time, worker processes were started for them.
 
         Args:
             now: What the clocks show of the chunk.
             wall_s: Seconds that a call takes, as far as it is known.
             cpu_s: CPU seconds of it.
         """
-        begun = now.chunk.started()
-        if now.chunk is not self._chunk:
-            self._chunk, self._at = now.chunk, (now.chunk.arrived, 0.0, 0.0)
-        before = max(0, begun - 1 - now.chunk.arrived)
-        if begun > self._at[0]:
-            self._from, self._calls = self._at, begun - self._at[0]
-        else:
-            self._calls = 1
+        chunk = now.chunk
+        if chunk is not self._chunk:
+            self._chunk, self._at, self._from_s, self._from_cpu_s = chunk, (0, 0.0, 0.0), 0.0, 0.0
+        # For a moment, while outcomes are announced, it says that none has.
+        begun, (known, at_s, at_cpu_s) = max(chunk.started(), chunk.arrived + 1), self._at
+        if begun > known:
+            share = 1 / (begun - known)
+            self._from_s = now.elapsed_s - share * (now.elapsed_s - at_s)
+            self._from_cpu_s = now.cpu_s - share * (now.cpu_s - at_cpu_s)
         self._at = begun, now.elapsed_s, now.cpu_s
-        if not before:
-            return now
-        _, from_s, from_cpu_s = self._from
-        elapsed_s = min(now.elapsed_s - before * wall_s, (now.elapsed_s - from_s) / self._calls)
-        own_cpu_s = min(now.cpu_s - before * cpu_s, (now.cpu_s - from_cpu_s) / self._calls)
-        elapsed_s = max(0.0, elapsed_s)
-        return now._replace(elapsed_s=elapsed_s, cpu_s=max(0.0, min(elapsed_s, own_cpu_s)))
+        before = begun - 1
+        elapsed_s = max(0.0, now.elapsed_s - max(before * wall_s, self._from_s))
+        own_cpu_s = max(0.0, now.cpu_s - max(before * cpu_s, self._from_cpu_s))
+        return now._replace(elapsed_s=elapsed_s, cpu_s=min(elapsed_s, own_cpu_s))
 
 
 class Watched:
