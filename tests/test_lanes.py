@@ -82,9 +82,9 @@ def test_a_task_has_had_those_beside_it_that_were_begun_after_it() -> None:
     lanes = Lanes()
     chunks = sent(lanes, "asyncio", 12)
     assert [lanes.crowd(chunk) for chunk in chunks] == list(range(1, 13))
-    assert [lanes.most_beside(chunk) for chunk in chunks] == [12] * 12
+    assert [lanes.most_beside(chunk, 1) for chunk in chunks] == [12] * 12
     for chunk in chunks[1:]:
         lanes.remove(chunk)
     (later,) = sent(lanes, "asyncio", 1)
-    assert lanes.most_beside(later) == 2  # not those before its time
-    assert lanes.most_beside(sent(lanes, "threads", 3)[0]) == 3
+    assert lanes.most_beside(later, 2) == 2  # not those before its time
+    assert lanes.most_beside(sent(lanes, "threads", 3)[0], 1) == 1

@@ -8,10 +8,10 @@ and C cores, the rest takes
     processes    start + R / min(P / (w + d), C / (c + d))
     hybrid       start + R / min(P T / (w + d), C / (c + d), P / (h + P d))
 
-with P processes and, for the last, T calls at once in each; its w is, of coroutines, what one takes without the others
-of its loop. `start` is zero once workers are up, and
-is shortened by the items that run here meanwhile. A call that is watched by itself and has run for e
-seconds goes on for as long again; the other routes do the rest meanwhile.
+with P processes and, for the last, T calls at once in each; its w is, of coroutines, what one takes without
+the others of its loop. `start` is zero once workers are up, and is shortened by the items that run here
+meanwhile. A call that is watched by itself and has run for e seconds goes on for as long again; the other
+routes do the rest meanwhile.
 """
 
 from __future__ import annotations

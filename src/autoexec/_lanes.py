@@ -79,10 +79,9 @@ class Lanes(dict[Lane, LaneState]):
             self._last_local = chunk
         elif chunk.lane in ("asyncio", "hybrid"):  # those before it in the same interpreter
             chunk.crowd = -(-lane.calls // max(1, lane.workers))
-            fewer = (
-                chunk.lane == "asyncio" and 2 * chunk.crowd < lane.most
-            )  # those were before its time
-            lane.most = chunk.crowd if fewer else max(lane.most, chunk.crowd)
+            if chunk.lane == "asyncio" and 2 * chunk.crowd < lane.most:
+                lane.most = 0  # those were before its time
+            lane.most = max(lane.most, chunk.crowd)
 
     def _counts(self, chunk: Chunk, calls: int) -> None:
         self[chunk.lane].calls += calls
@@ -113,9 +112,13 @@ class Lanes(dict[Lane, LaneState]):
         # One that was alone when it was sent, and none was sent since, was alone all the time.
         return 1 if chunk.crowd == 1 and self._last_local is chunk else self.local_peak
 
-    def most_beside(self, chunk: Chunk) -> int:
-        """The same, of a chunk on an event loop with those that were begun after it."""
-        crowd = self.crowd(chunk)
+    def most_beside(self, chunk: Chunk, crowd: int) -> int:
+        """The same, of a chunk on an event loop with those that were begun after it.
+
+        Args:
+            chunk: A chunk.
+            crowd: Its `crowd`.
+        """
         return max(crowd, self["asyncio"].most) if chunk.lane == "asyncio" else crowd
 
     def workers(self, *names: Lane) -> int:

@@ -239,13 +239,13 @@ class Pace:
         cost 0.3 of 2.4 s. Nor where one is so `aged` that no turns explain it: where
         one call in twenty waits for 100 ms, it cost half of the time to have those end."""
         crowded = plan.route == "threads" and plan.workers > 1 and not self.probing
-        gain = self._ramp.rate * wall_s if self._ramp and self._ramp.rate else math.inf
         if not crowded or unclear <= PROBE_AFTER or now < self._probe_at:
             return False
-        fine = (busy < PROBE_BUSY or plain or settled()) and gain >= PROBE_GAIN
-        fine = fine or aged
+        gain = self._ramp.rate * wall_s if self._ramp and self._ramp.rate else math.inf
         if plan.kind is Kind.CPU_FREE:
             fine = busy >= OVERLAPS
+        else:
+            fine = aged or (gain >= PROBE_GAIN and (busy < PROBE_BUSY or plain or settled()))
         if fine:
             return False
         self.probing = PROBE_CALLS

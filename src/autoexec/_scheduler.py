@@ -262,7 +262,7 @@ class Scheduler:
         self.calls_s += block.wall_s
         local, crowd = chunk.lane in LOCAL, self._lanes.crowd(chunk)
         self.memory.ended(chunk, calls, self._lanes.here if self.memory.bounds else 0)
-        most = self._lanes.most_beside(chunk)
+        most = self._lanes.most_beside(chunk, crowd)
         self.profiler.add(block, local=local, crowd=crowd, most=most)
         # Of those here, for whose sake it is asked; and not once all are sent, when those come that took longest.
         if local and block.wall_s and calls and not self._intake.over:
