@@ -16,7 +16,9 @@ import urllib.request
 from .computing import compute, count_words
 from .native import digest
 
-LOCKED_S = 0.05
+LOCKED_S = 0.1
+"""Of twenty that wait at once beside a busy core each may compute for 8 ms on a slow machine, one after the other: of
+50 ms of waiting nothing was left to see."""
 
 
 def pause(seconds: float) -> float:
