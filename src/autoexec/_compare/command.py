@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TextIO
 
@@ -17,6 +18,15 @@ from .tasks import FULL, QUICK, make_tasks
 
 REPEAT_S = {True: 0.1, False: 1.0}
 """By `quick`: what takes less than this is run several times, and the fastest run counts."""
+LOADED = (
+    "autoexec._collect",
+    "autoexec.executors.threads",
+    "autoexec.executors.processes",
+    "autoexec.executors.loop",
+    "cloudpickle",
+)
+"""What runs import when they first need it. Here that comes before the first, as it is no part of what a way costs.
+A Ctrl-C in the midst of an import may be lost, besides: one in 150 was, by a callback of the import system."""
 
 
 def compare(*, quick: bool, out: TextIO, log: TextIO, page: Path | None = None) -> int:
@@ -38,6 +48,8 @@ def compare(*, quick: bool, out: TextIO, log: TextIO, page: Path | None = None) 
     files = pick_files(sizes.files)
     setting = _setting(len(files))
     print(setting, file=out, flush=True)
+    for name in LOADED:
+        import_module(name)
     with serving(sizes.files) as server:
         print(f"server: {server.url}, process {server.pid}", file=log, flush=True)
         paths = [str(path) for path in files.values()]
