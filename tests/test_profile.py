@@ -1245,7 +1245,7 @@ def tasks_of(count: int, wall_s: float, cpu_s: float, prior: Profile | None = No
     for _ in range(count):
         chunk = Chunk(0, [None], "asyncio", "asyncio")
         block = Block(chunk, [None], None, wall_s, cpu_s, 0.0, last=True)
-        profiler.add(block, local=False, crowd=count)
+        profiler.add_tasks(block, before=count, beside=count)
     return profiler.profile(remaining=None)
 
 

@@ -882,11 +882,11 @@ def test_for_threads_that_keep_every_core_busy_the_next_calls_are_ready() -> Non
     scheduler._lanes["threads"].opened = 2
     scheduler.profiler.expects = True
     assert dealer.room("threads", plan) == 2  # so far it is hearsay
-    scheduler.profiler._overlap = overlap = Overlap(None)
+    scheduler.profiler._own.overlap = overlap = Overlap(None)
     for now_s, cpu_s in ((0.0, 0.0), (0.1, 0.2)):
         overlap.look(Look(now_s, None, [], cpu_s, 0.0, False, 0), crowd=2)
     assert dealer.room("threads", plan) == 4  # they were seen to
-    scheduler.profiler._overlap = Overlap(None)
+    scheduler.profiler._own.overlap = Overlap(None)
     assert dealer.room("threads", plan) == 2
     for first in range(3):
         chunk = Chunk(first, [first], "threads", "threads")
@@ -904,7 +904,7 @@ def test_none_is_ready_before_its_time_where_starts_are_limited() -> None:
     scheduler, dealer = play.scheduler, play.scheduler._dealer
     plan = scheduler.plan._replace(route="threads", kind=Kind.CPU_FREE, capacities={"threads": 2})
     scheduler._lanes["threads"].opened = 2
-    scheduler.profiler._overlap = overlap = Overlap(None)
+    scheduler.profiler._own.overlap = overlap = Overlap(None)
     for now_s, cpu_s in ((0.0, 0.0), (0.1, 0.2)):
         overlap.look(Look(now_s, None, [], cpu_s, 0.0, False, 0), crowd=2)
     scheduler.profiler.expects = True

@@ -39,6 +39,7 @@ The map of the package, from the top down; each module imports only from those b
     _worker/       the far side of a process
     _scheduler     a state machine without I/O: what happened goes in, what to do comes out
     _agenda        when the driver looks again, and which calls it watches; pure
+    _preparing     what is opened, and found out, before calls go there; pure
     _feed          what is taken, sent to which lane, and called back; pure
     _planner       the plan in force, and when another takes its place; pure
     _outcomes      what becomes of items: results, failures, those to be tried again; pure
@@ -50,6 +51,7 @@ The map of the package, from the top down; each module imports only from those b
     _obstacles     what forbids a route, in words; pure
     _profile       outcomes and looks -> Profile
     _travel        what was seen of whether calls may run in other processes
+    _own_time      how much of their time is their own, and not waited for the others beside them
     _call_times    how long calls take and compute: which are believed, and means of these
     _watched       the call that is watched by itself
     _gain          what threads gain for calls that compute, and who competes for the cores; pure

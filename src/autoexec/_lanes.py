@@ -10,6 +10,8 @@ from ._types import Lane
 LOCAL: tuple[Lane, ...] = ("inline", "threads")
 """The lanes whose calls share this process's GIL, and can be watched."""
 HERE: tuple[Lane, ...] = (*LOCAL, "asyncio")
+LOOPS: tuple[Lane, ...] = ("asyncio", "hybrid")
+"""The lanes where coroutines can run: on an event loop here, or on one in each worker."""
 
 
 class LaneState:
@@ -77,7 +79,7 @@ class Lanes(dict[Lane, LaneState]):
             chunk.crowd = self.local
             self.local_peak = max(self.local_peak, chunk.crowd)
             self._last_local = chunk
-        elif chunk.lane in ("asyncio", "hybrid"):  # those before it in the same interpreter
+        elif chunk.lane in LOOPS:  # those before it in the same interpreter
             chunk.crowd = -(-lane.calls // max(1, lane.workers))
             if chunk.lane == "asyncio" and 2 * chunk.crowd < lane.most:
                 lane.most = 0  # those were before its time

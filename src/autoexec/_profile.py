@@ -8,18 +8,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from ._call_times import CallTimes
 from ._chunk import Block, Chunk
 from ._classify import COMPUTES, LETS_GO
-from ._evidence import BEAT_S, OVERLAPS, Beats, Children, Inner, Overlap
+from ._evidence import BEAT_S, OVERLAPS, Beats, Inner, Overlap
 from ._gain import OnThreads, rivals, take_turns
-from ._means import MEMORY_BLOCKS, MIXTURE_BLOCKS, RunningMean
+from ._means import MEMORY_BLOCKS, MIXTURE_BLOCKS
 from ._mixture import Mixture
-from ._side_by_side import Beside, CoreWait, OwnWaits, Spent
+from ._own_time import IDLE, OwnTime
+from ._side_by_side import Beside, OwnWaits, Spent
 from ._start_cost import StartCost
 from ._travel import Travel
 from ._types import Look, Profile, Running
-from ._watched import Progress, Watched
 
 SLOW_BEAT_S = 0.005
 """The beat instead of `BEAT_S` beside calls of which many go in one, after the first few: 3,000 small files,
@@ -33,18 +32,10 @@ SHORT_S = 2.5e-5
 """Calls of which forty go in a beat: it tells of the GIL only, not of any of them. They are shorter than what it
 takes to hand one to a thread. (With calls twice as long among these, those that compute without the GIL, a tenth
 of them for 2 ms, were told too late in simulation.)"""
-IDLE = 0.5
-"""Share of the time without computing from which calls that overlap are believed to wait: less may be a
-neighbour on the machine."""
-BUSY_MACHINE = 0.1
-"""Share of the time of calls without computing that was for want of a core, from which the machine is
-busy with others. On a calm one it is next to 0, even where 32 calls share the GIL."""
 THROUGH_S = 0.0025
 """Who computes for less has done so before another gets the GIL, for which that waits 5 ms."""
 STILL = 0.5
 """Share of the wall time believed from which the quickest of many such calls has waited as ever."""
-CONTENDED = 0.8
-"""CPU seconds per second from which calls that overlap are taken to slow each other down."""
 
 
 class Profiler:
@@ -68,19 +59,16 @@ class Profiler:
         """The quickest of these."""
         self._measured = 0
         self._last_block_s = 0.0
-        self._times = CallTimes()
-        self._task_alone = RunningMean()
+        self._own = OwnTime(prior)
+        self._times = self._own.times
+        self._watched = self._own.watched
         self.mixture = Mixture(prior.most if prior else None)
         """Whether a few calls take far longer than most."""
         self._beats = Beats(prior.gil_share if prior else None)
         self._inner = Inner(prior.inner if prior else 0.0)
-        self._overlap = Overlap(prior.overlap if prior else None)
-        self._children = Children()
-        self._watched = Watched()
-        self._progress = Progress()
         self._own_waits = OwnWaits()
         self._seen: dict[Chunk, Running] = {}
-        self._cores = CoreWait()
+        self._cores = self._own.cores
         self.spent = Spent()
         """What calls under way have computed so far."""
         self.beside = Beside(prior.used, prior.beside_s) if prior else Beside()
@@ -102,9 +90,6 @@ class Profiler:
         self.local_s = prior.elapsed_s
         mixed = prior.most is not None and prior.cpu_s < COMPUTES * prior.wall_s
         self._times.expect(prior.wall_s, prior.cpu_s, prior.least_s, mixed=mixed)
-        if prior.alone_s:
-            self._task_alone.add(prior.alone_s)
-        self._children.expect(prior.child_s)
 
     @property
     def known(self) -> bool:
@@ -122,7 +107,7 @@ class Profiler:
 
     def gil_is_on(self) -> None:
         """There was no GIL before, so that what calls did side by side was another matter."""
-        self._beats, self._overlap = Beats(None), Overlap(None)
+        self._beats, self._own.overlap = Beats(None), Overlap(None)
         self._own_waits = OwnWaits()
         self.takes_turns, self._took_turns = None, False
         self.are_others()
@@ -143,25 +128,38 @@ class Profiler:
             # would say by itself that they take turns.
             self.restart()
 
-    def add(self, block: Block, *, local: bool, crowd: int, most: int = 0) -> None:
+    def add(self, block: Block, *, local: bool, crowd: int) -> None:
         """Account for calls that have returned.
 
         Args:
             block: Their outcome.
             local: They ran in this process.
-            crowd: Dispatches, this one included, that may have shared its interpreter; of coroutines, those before it.
-            most: Of coroutines, those begun after it as well.
+            crowd: Dispatches, this one included, that may have shared its interpreter.
         """
+        if self._count(block, local=local):
+            self._learn(block, local=local, crowd=crowd)
+
+    def add_tasks(self, block: Block, *, before: int, beside: int) -> None:
+        """Account for coroutines that have ended on an event loop, here or elsewhere.
+
+        Args:
+            block: Their outcome.
+            before: How many were begun there before them and had not ended, themselves included.
+            beside: The same with those that were begun after them.
+        """
+        if self._count(block, local=False):
+            self._own.learn_task(block, before, beside)
+
+    def _count(self, block: Block, *, local: bool) -> bool:
+        """Count the calls of a block. Returns whether it tells how long they took."""
         calls = block.calls
         if block.last:
             self._seen.pop(block.chunk, None)
-        if not calls:
-            return
         self.done += calls
         self.succeeded += len(block.values)
         self.done_here += calls if local else 0
-        if not block.wall_s:
-            return  # nobody saw how long it took: a worker died, or could not be sent it
+        if not calls or not block.wall_s:
+            return False  # nobody saw how long it took: a worker died, or could not be sent it
         if self.expects and not self.blocks:
             self._measured, self._times.least_s = 0, math.inf
         self.blocks += 1
@@ -169,9 +167,11 @@ class Profiler:
         if local:
             self.local_s += block.wall_s
             self._last_block_s = block.wall_s
-        if self.is_async and block.chunk.lane in ("asyncio", "hybrid"):
-            self._measured_task(block, crowd, max(most, crowd))
-            return
+        return True
+
+    def _learn(self, block: Block, *, local: bool, crowd: int) -> None:
+        """See in calls that have returned how long such calls take, and what they do beside each other."""
+        calls = block.calls
         cold = not local and self._start.add(block, calls, crowd)
         if cold and self._times.wall.n:  # else they are better than nothing
             return
@@ -184,12 +184,12 @@ class Profiler:
         own = beside and self._seen_beside(block, crowd)  # before what nobody saw is made up for
         self._cores.add(block, calls, beside=beside)
         watched = self._watched.is_in(block)
-        clear = own or crowd <= 1 or not self._crowded(block, calls, crowd)
+        clear = own or crowd <= 1 or not self._own.crowded(block, crowd)
         if clear and self._times.provisional and self._times.wall.n:
             self._forget()
             self._times.provisional = False
             self._beats.weaken()
-        self._learn(block, calls, crowd, local=local, clear=clear)
+        self._own.learn(block, crowd, local=local, clear=clear, mixture=self.some_wait)
         if watched or crowd <= 1:
             self._watched.reset()
         self.unclear = 0 if clear else self.unclear + calls
@@ -204,7 +204,7 @@ class Profiler:
         """
         waited = believed = False
         if self._let_go:
-            overlap = self._overlap.busy >= OVERLAPS
+            overlap = self._own.overlap.busy >= OVERLAPS
             waited, believed = self._own_waits.add(
                 block, crowd, self._times.cpu.mean, overlap=overlap
             )
@@ -241,21 +241,6 @@ class Profiler:
         """Whether a few calls are far from the others, again and again."""
         return self.some_wait or self.mixture.most is not None
 
-    def _learn(self, block: Block, calls: int, crowd: int, *, local: bool, clear: bool) -> None:
-        """Believe as much of the time of a block's calls as others were not in the way of."""
-        cpu_s, clear_s = block.cpu_s / calls, self._watched.clear_s(block) / calls
-        times, memory = self._times, self._memory
-        times.seen(clear_s)
-        if clear:
-            times.believe(clear_s, cpu_s, memory)
-        elif (least_s := self._takes_at_least(block, calls, crowd, local)) > times.wall.mean > 0.0:
-            times.believe(least_s, cpu_s, memory)
-        elif times.far_below(clear_s):
-            self._forget()
-            times.believe(clear_s, cpu_s, memory)
-        elif not times.wall.n and (self._watched.is_in(block) or not self._watched.began):
-            times.believe(self._watched.own_s(block, self._overlap) / calls, cpu_s, memory)
-
     def started(self, seconds: float) -> None:
         """A worker process, which was started for this run, has the function."""
         self._start.started(seconds)
@@ -278,59 +263,15 @@ class Profiler:
             self.cpu_s < THROUGH_S and STILL * self._times.wall.mean <= self._quickest_s < math.inf
         )
 
-    def _measured_task(self, block: Block, crowd: int, most: int) -> None:
-        """A task waits for the others of its loop as well: for each of them once, at most."""
-        wall_s, cpu_s, times = block.wall_s / block.calls, block.cpu_s / block.calls, self._times
-        times.lasted(wall_s, cpu_s)
-        times.wall.add(max(times.least_s, wall_s - crowd * times.cpu.mean))
-        self._task_alone.add(max(cpu_s, wall_s - (most - 1) * times.cpu.mean))
-
-    def _takes_at_least(self, block: Block, calls: int, crowd: int, local: bool) -> float:
-        """Seconds of a call in a crowd that its neighbours are no excuse for: while nobody computed,
-        it would have, unless it waited for something of its own. 0 where the process was busy, since
-        then a machine that has no time for it looks the same."""
-        idle = self.idle if local else 1.0  # how busy a worker was, nobody has seen
-        if idle < IDLE:
-            return 0.0
-        gap_s = self._watched.clear_s(block) - block.cpu_s
-        waited_s = idle * gap_s
-        if not local or self._cores.of_gap > BUSY_MACHINE:
-            # One who has the GIL may have no core, and the others wait for both: nobody computes.
-            neighbours_s = (crowd - 1) * self._cores.wanted_s * calls
-            waited_s = min(waited_s, max(0.0, gap_s - neighbours_s))
-        return (block.cpu_s + waited_s) / calls
-
     @property
     def idle(self) -> float:
         """Share of the time in which nobody computed, nor wanted to, while calls overlapped."""
-        # Whose calls wait for cores has them wait for the GIL of one that does, too: for that there is
-        # no clock.
-        idle = 1 - self._overlap.busy if self._overlap.was_seen else 0.0
-        return idle * (1 - self._cores.of_gap)
-
-    def _crowded(self, block: Block, calls: int, crowd: int) -> bool:
-        """Whether so many calls at once must wait for each other, for the GIL or for cores.
-
-        Under contention a call's wall time says nothing of its waiting: k threads of pure Python
-        each look as if they waited (k-1)/k of the time. The last clear view is kept then.
-        """
-        own_s = (
-            self._times.wall.mean
-            if self._times.wall.n
-            else self._watched.own_s(block, self._overlap) / calls
-        )
-        busy_s = block.cpu_s / calls + self._children.call_s
-        return crowd * busy_s > CONTENDED * own_s or self._overlap.busy >= CONTENDED
+        return self._own.idle
 
     def look(self, look: Look, local_chunks: int) -> None:
         """Account for calls that are still running, and for the heartbeat."""
         computing_s = 0.0
-        if len(look.running) == 1:
-            last_call = self._progress.last_call(
-                look.running[0], self._times.wall.mean, self._times.cpu.mean
-            )
-            taken = bool(look.gil_taken)
-            self._watched.look(last_call, look.late_s, crowded=local_chunks > 1, gil_taken=taken)
+        self._own.look(look, local_chunks)
         for running in look.running:
             last = self._seen.get(running.chunk)
             computing_s += max(0.0, running.cpu_s - (last.cpu_s if last else 0.0))
@@ -339,9 +280,7 @@ class Profiler:
             seen_s = min(computing_s, BEAT_S + look.late_s)
             self._beats.add(look.late_s, seen_s, taken=look.gil_taken)
         self._inner.look(look, local_chunks, self.done)
-        self._overlap.look(look, local_chunks)
         self.spent.look(look, local_chunks)
-        self._children.look(look)
 
     @property
     def beat_s(self) -> float:
@@ -359,7 +298,7 @@ class Profiler:
     @property
     def busy(self) -> float:
         """CPU seconds per second while several calls ran here, child processes included."""
-        return self._overlap.busy
+        return self._own.overlap.busy
 
     @property
     def wall_s(self) -> float:
@@ -398,7 +337,7 @@ class Profiler:
 
     @property
     def _on_threads(self) -> OnThreads:
-        times, overlap = self._times, self._overlap
+        times, overlap = self._times, self._own.overlap
         return OnThreads(
             wall_s=times.wall.mean,
             cpu_s=times.cpu.mean,
@@ -444,11 +383,11 @@ class Profiler:
             wall_s=wall_s,
             least_s=min(self.least_s, wall_s),
             cpu_s=min(self.cpu_s, wall_s),
-            child_s=self._children.call_s,
+            child_s=self._own.children.call_s,
             gil_share=self._beats.share,
             late_ms=self._beats.late_s * 1e3,
-            overlap=self._overlap.share,
-            busy=self._overlap.busy,
+            overlap=self._own.overlap.share,
+            busy=self._own.overlap.busy,
             inner=self._inner.share,
             takes_turns=self._took_turns if self.takes_turns is None else self.takes_turns,
             spread=self._times.spread,
@@ -456,7 +395,7 @@ class Profiler:
             remaining=remaining,
             done=self.done,
             is_async=self.is_async,
-            new_child=self._children.is_new,
+            new_child=self._own.children.is_new,
             checks=travel.checks,
             untouched=travel.untouched,
             effect=travel.tie or travel.effect,
@@ -468,7 +407,7 @@ class Profiler:
             running_s=self._watched.running_s,
             used=self.beside.share,
             beside_s=self.beside.call_s,
-            alone_s=self._task_alone.mean,
+            alone_s=self._own.task_s,
             rivals=self.rivals,
             worker_s=self._worker_s,
         )

@@ -18,14 +18,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from ._actions import Action, Done, Gauge, Inspect, Open, Take, Weigh
+from ._actions import Action, Done, Gauge
 from ._agenda import Agenda
 from ._chunk import Block, Chunk
 from ._dealer import Dealer
 from ._errors import FunctionNotSent, NotPicklable, short_repr, text_of_cause
 from ._feed import Feed
 from ._intake import Intake
-from ._lanes import LOCAL, Lanes
+from ._lanes import LOCAL, LOOPS, Lanes
 from ._ledger import Ledger
 from ._limits import Limits
 from ._memory import MemoryWatch
@@ -33,9 +33,10 @@ from ._options import Settings
 from ._outcomes import Outcomes
 from ._pace import Pace
 from ._planner import Planner
+from ._preparing import Preparing
 from ._priors import Prior
 from ._profile import Profiler
-from ._routes import PROCESSES, REMOTE
+from ._routes import PROCESSES
 from ._types import (
     Broken,
     Host,
@@ -97,6 +98,7 @@ class Scheduler:
             prior=prior,
             now=now,
         )
+        may_leave = settings.route == "auto" and not host.processes_barred
         self._dealer = Dealer(
             settings,
             host,
@@ -105,7 +107,7 @@ class Scheduler:
             profiler=self.profiler,
             pace=self._pace,
             profile=self.planner.profile,
-            may_leave=settings.route == "auto" and not host.processes_barred,
+            may_leave=may_leave,
             stream=stream,
         )
         self.feed = Feed(
@@ -119,6 +121,15 @@ class Scheduler:
             memory=self.memory,
             now=now,
             stream=stream,
+        )
+        self._preparing = Preparing(
+            self.planner,
+            self.feed,
+            intake=self._intake,
+            lanes=self._lanes,
+            profiler=self.profiler,
+            outcomes=self._outcomes,
+            may_leave=may_leave,
         )
         self._agenda = Agenda(
             self.planner,
@@ -262,8 +273,11 @@ class Scheduler:
         self.calls_s += block.wall_s
         local, crowd = chunk.lane in LOCAL, self._lanes.crowd(chunk)
         self.memory.ended(chunk, calls, self._lanes.here if self.memory.bounds else 0)
-        most = self._lanes.most_beside(chunk, crowd)
-        self.profiler.add(block, local=local, crowd=crowd, most=most)
+        if self.profiler.is_async and chunk.lane in LOOPS:
+            beside = self._lanes.most_beside(chunk, crowd)
+            self.profiler.add_tasks(block, before=crowd, beside=beside)
+        else:
+            self.profiler.add(block, local=local, crowd=crowd)
         # Of those here, for whose sake it is asked; and not once all are sent, when those come that took longest.
         if local and block.wall_s and calls and not self._intake.over:
             self.profiler.mixture.add(block.wall_s / calls, calls, known=chunk.far)
@@ -317,10 +331,7 @@ class Scheduler:
             self.planner.review(now)
         action = (
             self._limits.action(now, self._lanes.chunks)
-            or self._inspecting()  # before opening, since no worker need be started in vain
-            or self._opening()  # before weighing, since workers take longer to start than that
-            or self._sending_here(now)
-            or self._weighing(now)
+            or self._preparing.action(now)
             or self.feed.send(self.plan, now)
             or self.feed.recall(self.plan, now)
             or self._agenda.wait(now)
@@ -336,43 +347,6 @@ class Scheduler:
         if self._intake.count and self.feed.rate.allowed(now) >= 1:
             return 0
         return max(0, self._pace.limit(self.plan, self.plan.workers) - self._lanes.here)
-
-    def _leaving(self) -> bool:
-        """Whether the plan is to send items to other processes, which was not asked for."""
-        return self._dealer.may_leave and self.plan.route in PROCESSES
-
-    def _batching(self) -> bool:
-        """Whether items go in batches, whose size depends on what they carry."""
-        return self.plan.route in REMOTE and self.profiler.done > 0
-
-    def _inspecting(self) -> Action | None:
-        wanted = self._leaving() and not self.profiler.travel.inspected
-        return Inspect(loop_bound=self.profiler.is_async) if wanted else None
-
-    def _weighing(self, now: float) -> Action | None:
-        if self.profiler.travel.payload is not None or not (self._leaving() or self._batching()):
-            return None
-        if not self._intake.count:
-            return Take(1) if self.feed.may_take(1, 1, 1, now) else None
-        return Weigh(self._intake.peek(), self._outcomes.last_value)
-
-    def _opening(self) -> Action | None:
-        for name, workers in self.plan.capacities.items():
-            lane = self._lanes[name]
-            if workers > lane.opened and name != "inline":  # where there is nothing to prepare
-                lane.opened = workers
-                return Open(name, workers)
-        return None
-
-    def _sending_here(self, now: float) -> Action | None:
-        """Have calls go on here while it is found what they would carry, which may take the import of
-        cloudpickle: 80 ms in which nothing ran."""
-        leaving = self._leaving() and not self._lanes.workers(*PROCESSES)
-        return (
-            self.feed.send(self.plan, now)
-            if leaving and self.profiler.travel.payload is None
-            else None
-        )
 
     def keep_unannounced(self) -> int:
         """Keep what calls of chunks on threads have come to, of which nothing was announced yet. Returns how

@@ -232,7 +232,7 @@ compare(quick=True, out=io.StringIO(), log=Log())
 
 
 @one_process
-def test_nothing_is_imported_while_it_measures() -> None:
+def test_nothing_is_imported_while_it_measures_the_first_task() -> None:
     script = [sys.executable, "-c", WITHOUT_IMPORTS]
     ended = subprocess.run(script, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
     assert ended.stderr.strip() == "[]"
