@@ -40,6 +40,7 @@ The map of the package, from the top down; each module imports only from those b
     _scheduler     a state machine without I/O: what happened goes in, what to do comes out
     _agenda        when the driver looks again, and which calls it watches; pure
     _preparing     what is opened, and found out, before calls go there; pure
+    _breakage      what ends a run whose lane cannot be used any more; pure
     _feed          what is taken, sent to which lane, and called back; pure
     _planner       the plan in force, and when another takes its place; pure
     _outcomes      what becomes of items: results, failures, those to be tried again; pure

@@ -8,7 +8,7 @@ from types import CoroutineType
 from typing import Any
 
 from ._chunk import Block, Chunk
-from ._errors import ItemTimeout, NotSent, RunAborted, annotate, short_repr, star_hint
+from ._errors import ItemTimeout, NotSent, annotate, short_repr, star_hint
 from ._intake import Intake
 from ._options import Settings
 from ._retries import PolicyFailed, Retries
@@ -39,13 +39,6 @@ class Outcomes:
         self._settings = settings
         self._name = name
         self._intake = intake
-
-    def abort(
-        self, text: str, cause: BaseException | None, kind: type[RunAborted] = RunAborted
-    ) -> None:
-        """End the run, for what is no item's fault."""
-        self.error = kind(text)
-        self.error.__cause__ = cause
 
     def recall(self, known: Sequence[Settled], items: Sequence[Any], first: int) -> None:
         """Take over what an earlier run has settled.

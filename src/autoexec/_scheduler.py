@@ -20,9 +20,9 @@ from typing import Any
 
 from ._actions import Action, Done, Gauge
 from ._agenda import Agenda
+from ._breakage import error_of
 from ._chunk import Block, Chunk
 from ._dealer import Dealer
-from ._errors import FunctionNotSent, NotPicklable, short_repr, text_of_cause
 from ._feed import Feed
 from ._intake import Intake
 from ._lanes import LOCAL, LOOPS, Lanes
@@ -207,36 +207,13 @@ class Scheduler:
     def broken(self, event: Broken) -> None:
         """A lane cannot be used any more."""
         self._lanes[event.lane].workers = 0
-        if event.initializing:
-            text = (
-                f"The initializer raised {short_repr(event.error)} in a worker process, so none can"
-                " run the items. Its traceback there is above, as the cause."
-            )
-            self._outcomes.abort(text, event.error)
+        asked_for = self.planner.settings.route == event.lane or event.lane not in PROCESSES
+        if event.initializing or (asked_for and not event.harmless):
+            self._outcomes.error = error_of(event, self._name)
             return
-        if self.planner.settings.route == event.lane or event.lane not in PROCESSES:
-            self._without_lane(event)
-        self.planner.bar_processes(event.reason)
-
-    def _without_lane(self, event: Broken) -> None:
-        """What was asked for is not to be had: go on here, unless the function is the cause."""
-        if event.harmless:
+        if asked_for:
             self.planner.go_on_here(event.reason)
-            return
-        if isinstance(event.error, NotPicklable):
-            text = (
-                f"{self._name} cannot travel to a worker process, where backend={event.lane!r} runs it:"
-                f" {text_of_cause(event.error)}. Have it make such objects itself, or use backend='auto'"
-                " or 'threads'."
-            )
-            self._outcomes.abort(text, event.error, FunctionNotSent)
-            return
-        if event.lane == "external":
-            text = f"No call can run: {event.reason}. Pass one that is open and not broken."
-        else:
-            text = f"backend={event.lane!r} cannot run here: {event.reason}."
-        hint = " Use backend='auto' or 'threads'." if event.lane in PROCESSES else ""
-        self._outcomes.abort(text + hint, event.error)
+        self.planner.bar_processes(event.reason)
 
     def progressed(self, started: Sequence[tuple[Chunk, int]], now: float) -> None:
         """So many items of chunks in flight have been started."""
