@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import pytest
 
@@ -12,7 +13,11 @@ from autoexec import run_parallel
 from .tasks import square
 from .timing import Benchmark
 
-MANY = list(range(200_000))
+MANY = range(200_000)
+many = pytest.mark.parametrize(
+    "items", [list(MANY), tuple(MANY), MANY], ids=["list", "tuple", "range"]
+)
+"""A list is copied before the first call, as it may be changed meanwhile."""
 
 
 @pytest.mark.benchmark(group="a few items")
@@ -23,15 +28,17 @@ def test_run_parallel(benchmark: Benchmark, items: int) -> None:
 
 
 @pytest.mark.benchmark(group="200,000 tiny items")
-def test_comprehension(benchmark: Benchmark) -> None:
+@many
+def test_comprehension(benchmark: Benchmark, items: Sequence[int]) -> None:
     """The plain loop."""
-    benchmark(lambda: [square(x) for x in MANY])
+    benchmark(lambda: [square(x) for x in items])
 
 
 @pytest.mark.benchmark(group="200,000 tiny items")
-def test_auto(benchmark: Benchmark) -> None:
+@many
+def test_auto(benchmark: Benchmark, items: Sequence[int]) -> None:
     """The same through `run_parallel`."""
-    benchmark(run_parallel, square, MANY)
+    benchmark(run_parallel, square, items)
 
 
 @pytest.mark.benchmark(group="start of an interpreter")

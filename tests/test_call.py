@@ -12,7 +12,7 @@ import threading
 import time
 import weakref
 from collections import ChainMap, OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
 from typing import Any
@@ -27,7 +27,7 @@ from autoexec._chunk import Block, Chunk
 from autoexec._function import RunCoroutine, Star, is_async, name_of
 
 
-def chunk_of(items: list[Any], start: int = 0) -> Chunk:
+def chunk_of(items: Sequence[Any], start: int = 0) -> Chunk:
     return Chunk(100, items, "threads", "threads", start)
 
 
@@ -291,13 +291,14 @@ class Gate:
         return item
 
 
+@pytest.mark.parametrize("kind", [list, tuple, range])
 @pytest.mark.parametrize("fails", [False, True])
 @pytest.mark.parametrize(("start", "at"), [(0, 0), (0, 3), (0, 9), (4, 6)])
 def test_a_recalled_chunk_stops_after_the_item_that_is_running(
-    start: int, at: int, fails: bool
+    start: int, at: int, fails: bool, kind: type[Any]
 ) -> None:
     gate = Gate(at, fails=fails)
-    chunk = chunk_of(list(range(10)), start)
+    chunk = chunk_of(range(10) if kind is range else kind(range(10)), start)
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(run, gate, chunk)
         assert gate.reached.wait(timeout=30)
@@ -308,6 +309,15 @@ def test_a_recalled_chunk_stops_after_the_item_that_is_running(
     assert gate.calls == list(range(start, at + 1))
     assert len(outcomes(blocks)) == len(gate.calls)
     assert [block.last for block in blocks] == [False] * (len(blocks) - 1) + [True]
+
+
+@pytest.mark.parametrize("first", [0, 10**30])
+@pytest.mark.parametrize("start", [0, 3, 99])
+def test_a_chunk_of_a_range_begins_where_it_should(first: int, start: int) -> None:
+    items = range(first, first + 300, 3)
+    chunk = chunk_of(items, start)
+    assert (chunk.count, chunk.items) == (100 - start, list(items)[start:])
+    assert outcomes(run(abs, chunk)) == list(items)[start:]
 
 
 def test_a_chunk_recalled_before_it_started_runs_nothing() -> None:
@@ -509,8 +519,10 @@ def test_an_object_that_has_every_attribute_has_a_name() -> None:
     assert name_of(Endless())
 
 
-def test_what_a_recalled_chunk_has_not_started_can_be_had_before_its_call_ends() -> None:
-    items = list(range(10))
+@pytest.mark.parametrize("items", [list(range(10)), tuple(range(10)), range(10)])
+def test_what_a_recalled_chunk_has_not_started_can_be_had_before_its_call_ends(
+    items: Sequence[int],
+) -> None:
     chunk, regained = Chunk(0, items, "threads", "threads", 2), list[Any]()
 
     def call(item: int) -> int:

@@ -17,7 +17,7 @@ import time
 import weakref
 import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -367,6 +367,17 @@ def test_nested_runs_work() -> None:
 
     assert run_parallel(inner, range(6)) == [sum(2 * i for i in range(x)) for x in range(6)]
     assert run_parallel(inner, range(3), backend="processes") == [0, 0, 2]
+
+
+@pytest.mark.parametrize("backend", ["auto", "inline", "threads", "processes", "hybrid"])
+@pytest.mark.parametrize("items", [tuple(range(99)), range(99), range(10**30, 10**30 + 99)])
+def test_of_a_tuple_or_a_range_each_item_is_called_once(backend: Any, items: Sequence[int]) -> None:
+    assert run_parallel(double, items, backend=backend) == [2 * item for item in items]
+    found = run_parallel(fail_on_odd, items, backend=backend, on_error="return")
+    assert [item for item in found if not isinstance(item, Failure)] == [
+        x for x in items if not x % 2
+    ]
+    assert [one.item for one in found if isinstance(one, Failure)] == [x for x in items if x % 2]
 
 
 def test_eight_threads_at_once() -> None:

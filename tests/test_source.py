@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
+from typing import NamedTuple
 
 import pytest
 
@@ -19,7 +20,7 @@ def pages(count: int, size: int) -> Iterator[int]:
         yield from range(page * size, (page + 1) * size)
 
 
-def takes(source: Source, most: int) -> Iterator[list[int]]:
+def takes(source: Source, most: int) -> Iterator[Sequence[int]]:
     """What is taken at a time, until there is no more."""
     while True:
         taken = source.take(most)
@@ -73,8 +74,26 @@ def test_of_a_range_that_no_memory_would_hold_a_part_is_taken() -> None:
     ],
     ids=lambda items: type(items).__name__,
 )
-def test_a_collection_is_copied_whole(items: Collection[int]) -> None:
-    assert Source(items, iter(items)).take(1) == ([1, 2, 3], True, None)
+def test_a_collection_is_taken_whole(items: Collection[int]) -> None:
+    taken, ended, error = Source(items, iter(items)).take(1) or ([], False, None)
+    assert list(taken) == [1, 2, 3]
+    assert (ended, error) == (True, None)
+    assert (taken is items) == isinstance(items, (tuple, range)), "which nobody can change"
+
+
+class Pair(NamedTuple):
+    """A tuple whose class may give other items than it holds."""
+
+    one: int
+    other: int
+
+    def __iter__(self) -> Iterator[int]:
+        return iter([7, 8, 9])
+
+
+def test_of_a_class_of_the_callers_the_iterator_says_which_the_items_are() -> None:
+    items = Pair(1, 2)
+    assert list(chain(*takes(Source(items, iter(items)), 5))) == [7, 8, 9]
 
 
 def test_what_is_changed_meanwhile_was_copied_before() -> None:

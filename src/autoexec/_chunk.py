@@ -8,7 +8,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # type checkers take it for that of `typing`
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
     from ._routes import Lane, Route
@@ -45,10 +45,11 @@ class Chunk:
     )  # fmt: skip
 
     def __init__(
-        self, first: int, source: list[Any], lane: Lane, route: Route, start: int = 0
+        self, first: int, source: Sequence[Any], lane: Lane, route: Route, start: int = 0
     ) -> None:
         self.first: int = first
-        self.source: list[Any] = source
+        self.source: Sequence[Any] = source
+        """A list, tuple or range: the iterators of these can be moved."""
         self.start: int = start
         self.count: int = len(source) - start
         self.todo: Iterator[Any] = iter(source)
@@ -98,10 +99,9 @@ class Chunk:
     @property
     def items(self) -> list[Any]:
         """The items, as a list."""
-        end = self.start + self.count
-        return (
-            self.source[self.start : end] if self.start or end < len(self.source) else self.source
-        )
+        source, end = self.source, self.start + self.count
+        whole = not self.start and end >= len(source)
+        return _as_list(source if whole else source[self.start : end])
 
     def item(self, position: int) -> Any:
         """The item at a position from the start of the chunk."""
@@ -109,7 +109,7 @@ class Chunk:
 
     def between(self, first: int, end: int) -> list[Any]:
         """The items from one position to before another."""
-        return self.source[self.start + first : self.start + end]
+        return _as_list(self.source[self.start + first : self.start + end])
 
     def rest(self) -> list[Any]:
         """The items that have no outcome yet."""
@@ -142,6 +142,10 @@ class Chunk:
         rest = self.between(kept, self.count)
         self.count = min(self.count, kept)
         return rest
+
+
+def _as_list(items: Sequence[Any]) -> list[Any]:
+    return items if isinstance(items, list) else list(items)
 
 
 class Block:

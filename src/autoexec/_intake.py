@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 
@@ -48,7 +48,7 @@ class Intake:
 
     def took(
         self,
-        items: list[Any],
+        items: Sequence[Any],
         ended: bool,
         error: BaseException | None,
         settled: Iterable[tuple[int, int]] = (),
@@ -87,13 +87,13 @@ class Intake:
         """When the next of them is due."""
         return self._later[0][0] if self._later else math.inf
 
-    def _add(self, first: int, items: list[Any], *, front: bool) -> None:
+    def _add(self, first: int, items: Sequence[Any], *, front: bool) -> None:
         (self._runs.appendleft if front else self._runs.append)([first, items, 0])
         self.count += len(items)
 
-    def take(self, count: int) -> tuple[int, list[Any], int]:
-        """The next consecutive items, at most `count`: the index of the first, a list, and where
-        in that list they start; they end with it."""
+    def take(self, count: int) -> tuple[int, Sequence[Any], int]:
+        """The next consecutive items, at most `count`: the index of the first, what they are from, and where
+        in that they start; they end with it."""
         run = self._runs[0]
         first, items, position = run
         if position + count >= len(items):

@@ -185,7 +185,7 @@ class Run:
             now = time.perf_counter()
             self.scheduler.feed.pulled(now, now - before)
 
-    def _took(self, items: list[Any], ended: bool, error: BaseException | None) -> None:
+    def _took(self, items: Sequence[Any], ended: bool, error: BaseException | None) -> None:
         known = self.recorder.known(self.scheduler.taken, items)
         self.scheduler.took(items, ended, error, known)
 

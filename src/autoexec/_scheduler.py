@@ -152,7 +152,7 @@ class Scheduler:
 
     def took(
         self,
-        items: list[Any],
+        items: Sequence[Any],
         ended: bool,
         error: BaseException | None = None,
         known: Sequence[Settled] = (),

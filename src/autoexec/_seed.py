@@ -10,7 +10,7 @@ from ._chunk import Chunk
 TYPE_CHECKING = False  # type checkers take it for that of `typing`
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     import numpy
@@ -111,7 +111,7 @@ class NumberedChunk(Chunk):
     __slots__ = ()
 
     def __init__(
-        self, first: int, source: list[Any], lane: Lane, route: Route, start: int = 0
+        self, first: int, source: Sequence[Any], lane: Lane, route: Route, start: int = 0
     ) -> None:
         numbered = list(enumerate(source[start:], first))
         super().__init__(first, numbered, lane, route)

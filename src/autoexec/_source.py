@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,12 +24,13 @@ half a second later. Not before an input has paused: to look so often at what to
 _EMPTY: dict[Any, Any] = {}
 _VIEWS = type(_EMPTY.keys()), type(_EMPTY.values()), type(_EMPTY.items())
 COLLECTIONS = frozenset([list, tuple, set, frozenset, dict, deque, range, *_VIEWS])
-"""What is copied at once, as all of it will be held anyway: a tuple or range of 200,000 tiny items, which were taken
-block by block, took 9.4 and 12.5 ms, a list 7.1; with this 6.8 and 9.4."""
+"""What is taken at once, as all of it will be held anyway: a tuple or range of 200,000 tiny items, which were taken
+block by block, took 9.4 and 12.5 ms, a list 7.1; with this 6.8 and 9.4. These two are not even copied, as nobody can
+change them: 1.1 and 1.2 times a list comprehension, the best of forty runs, instead of 1.4 and 1.8."""
 AT_ONCE = 1_000_000
 """The most, of others than lists: of a range, which does not hold them, so many take 35 MB."""
 
-Taken = tuple[list[Any], bool, BaseException | None]
+Taken = tuple[Sequence[Any], bool, BaseException | None]
 """Items, whether these are the last, and what the input raised after them."""
 
 
@@ -42,7 +43,7 @@ class Source:
 
     Args:
         items: What `iterator` goes over.
-        whole: What is one of `COLLECTIONS` is copied at once, since all of it will be held anyway. Else items are
+        whole: What is one of `COLLECTIONS` is taken at once, since all of it will be held anyway. Else items are
             taken later, and an input that is empty now need not be so by then.
     """
 
@@ -65,9 +66,12 @@ class Source:
 
     def take(self, count: int) -> Taken | None:
         """Up to `count` items. None: they are pulled meanwhile, see `Pulled`."""
-        if self._whole is not None:
+        whole = self._whole
+        if whole is not None:
+            if type(whole) is tuple or type(whole) is range:
+                return whole, True, None
             # All at once: a copy, since the caller may change it meanwhile, but only one.
-            return list(self._whole), True, None
+            return list(whole), True, None
         return self._pull(count)
 
     def _pull(self, count: int) -> Taken:
