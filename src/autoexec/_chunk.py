@@ -101,17 +101,18 @@ class Chunk:
         """The items, as a list."""
         source, end = self.source, self.start + self.count
         whole = not self.start and end >= len(source)
-        return _as_list(source if whole else source[self.start : end])
+        items = source if whole else source[self.start : end]
+        return items if isinstance(items, list) else list(items)
 
     def item(self, position: int) -> Any:
         """The item at a position from the start of the chunk."""
         return self.source[self.start + position]
 
-    def between(self, first: int, end: int) -> list[Any]:
+    def between(self, first: int, end: int) -> Sequence[Any]:
         """The items from one position to before another."""
-        return _as_list(self.source[self.start + first : self.start + end])
+        return self.source[self.start + first : self.start + end]
 
-    def rest(self) -> list[Any]:
+    def rest(self) -> Sequence[Any]:
         """The items that have no outcome yet."""
         return self.between(self.done, self.count)
 
@@ -132,7 +133,7 @@ class Chunk:
         self.recalled = True
         self.todo.__setstate__(len(self.source))  # type: ignore[attr-defined]
 
-    def cut(self) -> list[Any]:
+    def cut(self) -> Sequence[Any]:
         """The items of a recalled chunk that have not started, and now will not: they are no longer of it.
 
         Only of one that a thread of this process runs, which has a GIL: so none is taken from `todo` while
@@ -142,10 +143,6 @@ class Chunk:
         rest = self.between(kept, self.count)
         self.count = min(self.count, kept)
         return rest
-
-
-def _as_list(items: Sequence[Any]) -> list[Any]:
-    return items if isinstance(items, list) else list(items)
 
 
 class Block:

@@ -68,9 +68,9 @@ class Intake:
         self.ended = ended
         self.error = error
 
-    def give_back(self, first: int, items: Iterable[Any]) -> None:
+    def give_back(self, first: int, items: Sequence[Any]) -> None:
         """Items that were sent were not started."""
-        self._add(first, list(items), front=True)
+        self._add(first, items, front=True)
 
     def put_off(self, index: int, item: Any, until: float) -> None:
         """An item that was sent is to be sent again, but not before a time."""

@@ -11,6 +11,11 @@ MIXTURE_BLOCKS = 128
 row have none four times in ten, and were taken for calls that only compute."""
 
 
+def memory_of(*, mixture: bool) -> int:
+    """Blocks over which means reach back, of calls of which some wait for long and the others compute, or not."""
+    return MIXTURE_BLOCKS if mixture else MEMORY_BLOCKS
+
+
 class RunningMean:
     """Mean and variance that start exact and then forget exponentially."""
 

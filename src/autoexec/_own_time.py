@@ -5,7 +5,7 @@ from __future__ import annotations
 from ._call_times import CallTimes
 from ._chunk import Block
 from ._evidence import Children, Overlap
-from ._means import MEMORY_BLOCKS, MIXTURE_BLOCKS, RunningMean
+from ._means import RunningMean, memory_of
 from ._side_by_side import CoreWait
 from ._types import Look, Profile
 from ._watched import Progress, Watched
@@ -80,6 +80,11 @@ class OwnTime:
         busy_s = block.cpu_s / block.calls + self.children.call_s
         return crowd * busy_s > CONTENDED * own_s or self.overlap.busy >= CONTENDED
 
+    def forget(self, *, mixture: bool) -> None:
+        """The next calls replace what is known, unless these are a mixture: of that none stands for those after it."""
+        if not mixture:
+            self.times.forget()
+
     def learn(self, block: Block, crowd: int, *, local: bool, clear: bool, mixture: bool) -> None:
         """Believe as much of the time of a block's calls as others were not in the way of.
 
@@ -88,18 +93,17 @@ class OwnTime:
             crowd: How many shared its interpreter, itself included.
             local: They ran in this process.
             clear: Nobody was in their way.
-            mixture: Some of these calls wait and others compute, so that none stands for those after it.
+            mixture: Some of these calls wait, and the others compute.
         """
         cpu_s, clear_s = block.cpu_s / block.calls, self.watched.clear_s(block) / block.calls
-        times, memory = self.times, MIXTURE_BLOCKS if mixture else MEMORY_BLOCKS
+        times, memory = self.times, memory_of(mixture=mixture)
         times.seen(clear_s)
         if clear:
             times.believe(clear_s, cpu_s, memory)
         elif (least_s := self._takes_at_least(block, crowd, local)) > times.wall.mean > 0.0:
             times.believe(least_s, cpu_s, memory)
         elif times.far_below(clear_s):
-            if not mixture:
-                times.forget()
+            self.forget(mixture=mixture)
             times.believe(clear_s, cpu_s, memory)
         elif not times.wall.n and (self.watched.is_in(block) or not self.watched.began):
             own_s = self.watched.own_s(block, self.overlap) / block.calls

@@ -12,7 +12,7 @@ from ._chunk import Block, Chunk
 from ._classify import COMPUTES, LETS_GO
 from ._evidence import BEAT_S, OVERLAPS, Beats, Inner, Overlap
 from ._gain import OnThreads, rivals, take_turns
-from ._means import MEMORY_BLOCKS, MIXTURE_BLOCKS
+from ._means import memory_of
 from ._mixture import Mixture
 from ._own_time import IDLE, OwnTime
 from ._side_by_side import Beside, OwnWaits, Spent
@@ -95,10 +95,6 @@ class Profiler:
     def known(self) -> bool:
         """Whether there is anything to go by: calls that have returned, or an earlier run."""
         return self.expects or self.done > 0
-
-    def _forget(self) -> None:
-        if not self.some_wait:  # of such a mixture no call stands for those after it
-            self._times.forget()
 
     def are_others(self) -> None:
         """Calls that waited compute now, or those that computed wait: what they did beside others tells nothing."""
@@ -186,7 +182,7 @@ class Profiler:
         watched = self._watched.is_in(block)
         clear = own or crowd <= 1 or not self._own.crowded(block, crowd)
         if clear and self._times.provisional and self._times.wall.n:
-            self._forget()
+            self._own.forget(mixture=self.some_wait)
             self._times.provisional = False
             self._beats.weaken()
         self._own.learn(block, crowd, local=local, clear=clear, mixture=self.some_wait)
@@ -218,7 +214,7 @@ class Profiler:
     @property
     def _memory(self) -> int:
         """Blocks over which the means reach back."""
-        return MIXTURE_BLOCKS if self.some_wait else MEMORY_BLOCKS
+        return memory_of(mixture=self.some_wait)
 
     @property
     def _let_go(self) -> bool | None:

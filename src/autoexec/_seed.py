@@ -120,7 +120,7 @@ class NumberedChunk(Chunk):
         """The item at a position from the start of the chunk."""
         return self.source[position][1]
 
-    def between(self, first: int, end: int) -> list[Any]:
+    def between(self, first: int, end: int) -> Sequence[Any]:
         """The items from one position to before another."""
         return [item for _, item in super().between(first, end)]
 

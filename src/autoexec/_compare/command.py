@@ -26,7 +26,8 @@ LOADED = (
     "cloudpickle",
 )
 """What runs import when they first need it. Here that comes before the first, as it is no part of what a way costs.
-A Ctrl-C in the midst of an import may be lost, besides: one in 150 was, by a callback of the import system."""
+A Ctrl-C in the midst of an import may be lost, besides: one in 150 was, by a callback of the import system. And Python
+ends as by the signal, not with our exit code, if it came while a named tuple was made."""
 
 
 def compare(*, quick: bool, out: TextIO, log: TextIO, page: Path | None = None) -> int:
