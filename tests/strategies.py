@@ -126,6 +126,7 @@ def profiles(draw: st.DrawFn) -> Profile:
         is_async=draw(st.booleans()),
         used=draw(perhaps(0.4, shares())),
         beside_s=draw(durations()),
+        blocked=draw(perhaps(0.2, shares(most=1e5))) or 0.0,
         alone_s=draw(durations()),
         rivals=draw(perhaps(0.2, shares(most=100))) or 0.0,
         worker_s=draw(perhaps(0.4, durations())),

@@ -132,6 +132,16 @@ def test_times_are_never_negative() -> None:
     assert block.queued_s >= 0
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="nobody tells how often a thread was blocked")
+def test_how_often_calls_waited_is_counted_where_the_system_tells(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waiting = run(time.sleep, chunk_of([1e-3] * 5))
+    assert waiting[0].blocked >= 5
+    monkeypatch.setattr("autoexec._call.times_blocked", lambda: -1)
+    assert run(time.sleep, chunk_of([1e-3] * 5))[0].blocked == 0
+
+
 def test_a_watched_chunk_says_who_runs_it() -> None:
     chunk = chunk_of([1])
     chunk.watched = True

@@ -38,7 +38,15 @@ from autoexec._alternatives import (
     process_trip_s,
 )
 from autoexec._checks import validate
-from autoexec._classify import CHILD_SHARE, HOLDS, USED, WAITS, classify, wait_for_each_other
+from autoexec._classify import (
+    BLOCKED,
+    CHILD_SHARE,
+    HOLDS,
+    USED,
+    WAITS,
+    classify,
+    wait_for_each_other,
+)
 from autoexec._decide import TIE, decide, may_leave, opening
 from autoexec._evidence import OVERLAPS
 from autoexec._options import BackendName, Settings
@@ -831,6 +839,19 @@ def test_calls_that_wait_for_each_other_on_threads_go_to_processes(
     there = figures._replace(processes_ready=HOST.cores)
     assert decide(there, HOST._replace(gil=gil), AUTO, "processes").route == plan.route
     assert ("wait for each other" in plan.reason) == (used == 0.75)
+
+
+@pytest.mark.parametrize(("blocked", "cpu_s"), [(0.0, 2), (BLOCKED, 2), (BLOCKED, 1)])
+def test_calls_that_block_each_other_while_they_compute_go_to_processes(
+    blocked: float, cpu_s: float
+) -> None:
+    figures = profile(2 * MS, cpu_s * MS, gil_share=0.0, overlap=1.9, checks=2, elapsed_s=1.0)
+    figures = figures._replace(used=0.95, beside_s=3 * MS, blocked=blocked)
+    computes = cpu_s == 2  # else they have something to wait for
+    expected = "processes" if computes and blocked else "threads"
+    assert decide(figures, HOST, AUTO, "threads").route == expected
+    as_quick = figures._replace(beside_s=2 * MS)
+    assert decide(as_quick, HOST, AUTO, "threads").route == "threads"
 
 
 def test_calls_that_wait_alone_as_well_do_not_wait_for_each_other() -> None:

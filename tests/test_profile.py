@@ -12,7 +12,7 @@ from strategies import PAYLOAD, durations, examples, magnitudes, profile
 
 from autoexec._call_times import BELOW
 from autoexec._chunk import Block, Chunk
-from autoexec._classify import HOLDS, LETS_GO, USED
+from autoexec._classify import BLOCKED, HOLDS, LETS_GO, USED
 from autoexec._evidence import BEAT_S, SPINNING_S
 from autoexec._gain import TURNS
 from autoexec._means import MEMORY_BLOCKS
@@ -58,6 +58,7 @@ class Watch:
         crowd: int = 1,
         watched: bool = False,
         pid: int = 0,
+        blocked: int = 0,
     ) -> None:
         """Calls returned that took this long together.
 
@@ -71,10 +72,11 @@ class Watch:
             crowd: Dispatches in flight in this process.
             watched: It is the call that went through the beats.
             pid: Of the worker process that ran them.
+            blocked: How often they waited for something.
         """
         chunk = self.watched if watched else chunk_of(calls + (error is not None))
         block = Block(chunk, [None] * calls, error, wall_s, cpu_s, queued_s, last=True)
-        block.pid = pid
+        block.pid, block.blocked = pid, blocked
         chunk.lane = "processes" if pid else chunk.lane
         self.profiler.add(block, local=local, crowd=crowd)
 
@@ -587,6 +589,35 @@ def test_calls_beside_others_that_neither_compute_nor_want_a_core_are_told_from_
         watch.ran(20 * MS, 20 * MS, crowd=2)
         watch.ran(0.6 * MS, 0.1 * MS, queued_s=0.01 * MS, crowd=2)  # short ones that wait
     assert watch.profile.used == pytest.approx(20.11 / 20.6, rel=0.01)
+
+
+def test_how_often_calls_beside_others_wait_for_something_is_told_by_the_second_of_computing(
+    watch: Watch,
+) -> None:
+    for _ in range(3):
+        watch.ran(10 * MS, 10 * MS, blocked=90)  # alone
+    for _ in range(2 + BESIDE):
+        assert watch.profile.blocked == 0.0
+        watch.ran(20 * MS, 20 * MS, crowd=2, blocked=30)
+        watch.ran(20 * MS, 20 * MS, local=False, blocked=90)
+    assert watch.profile.blocked == pytest.approx(1500)
+    for _ in range(8 * BESIDE):
+        watch.ran(10 * MS, 10 * MS, crowd=2)
+    assert watch.profile.blocked < BLOCKED / 10
+
+
+def test_that_they_wait_for_each_other_is_believed_for_some_runs_and_then_tried_again() -> None:
+    figures, runs = profile(10 * MS, 10 * MS, gil_share=0.0, blocked=70_000.0), 0
+    while figures.blocked >= BLOCKED:
+        figures = figures._replace(blocked=Watch(figures).profiler.beside.later_blocked)
+        runs += 1
+    assert runs == 23
+    seen = Watch(figures)
+    for _ in range(2 + BESIDE):
+        seen.ran(10 * MS, 10 * MS, crowd=2, blocked=50)
+    assert seen.profiler.beside.later_blocked == 2 * BLOCKED
+    seen.profiler.are_others()
+    assert seen.profile.blocked == 0.0
 
 
 def test_what_calls_do_beside_others_is_believed_for_some_runs_and_then_tried_again() -> None:

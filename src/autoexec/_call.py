@@ -168,8 +168,8 @@ def _is_new(chunk: Chunk) -> bool:
 def _run_block(fn: Callable[[Any], Any], chunk: Chunk) -> Block:
     values = chunk.partial = chunk.made_of()
     error: BaseException | None = None
-    todo, queued = chunk.todo, 0
-    blocked = times_blocked()
+    todo, queued, blocked = chunk.todo, 0, 0
+    before = times_blocked()
     cpu = time.thread_time_ns()
     wall = began = time.perf_counter_ns()
     # Written out, `values.append` is specialised by CPython and the loop costs 1.05 of a list
@@ -183,7 +183,9 @@ def _run_block(fn: Callable[[Any], Any], chunk: Chunk) -> Block:
     # The wall clock is the innermost: reading the run queue takes 2 µs and lets go of the GIL.
     wall = time.perf_counter_ns() - wall
     cpu = time.thread_time_ns() - cpu
-    if blocked >= 0 and times_blocked() == blocked:
+    if before >= 0:
+        blocked = times_blocked() - before
+    if before >= 0 and not blocked:
         # A thread that was never blocked has waited for a core only, whoever had it: on a virtual
         # machine time that the host took is in neither the CPU clock nor the run queue.
         queued = max(0, wall - cpu)
@@ -191,9 +193,8 @@ def _run_block(fn: Callable[[Any], Any], chunk: Chunk) -> Block:
         queued = min(wall - cpu, _queued_since_last_ns())
     last = error is None or not todo.__length_hint__()  # type: ignore[attr-defined]
     try:
-        return Block(
-            chunk, values, error, wall * 1e-9, cpu * 1e-9, queued * 1e-9, last, began * 1e-9
-        )
+        times = wall * 1e-9, cpu * 1e-9, queued * 1e-9
+        return Block(chunk, values, error, *times, last, began * 1e-9, blocked)
     finally:
         del error, values
 

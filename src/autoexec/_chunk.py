@@ -150,6 +150,7 @@ class Block:
 
     __slots__ = (
         "began_s",
+        "blocked",
         "chunk",
         "cpu_s",
         "error",
@@ -171,6 +172,7 @@ class Block:
         queued_s: float,
         last: bool,
         began_s: float = 0.0,
+        blocked: int = 0,
     ) -> None:
         self.chunk: Chunk = chunk
         self.values: list[Any] = values
@@ -180,6 +182,8 @@ class Block:
         self.cpu_s: float = cpu_s
         self.queued_s: float = queued_s
         """Time that it wanted a core without one; 0 where it was not looked at."""
+        self.blocked: int = blocked
+        """How often its thread gave up its core to wait for something, as far as the system tells."""
         self.last: bool = last
         """Nothing more comes of this chunk. Items that no block covers were not started."""
         self.began_s: float = began_s

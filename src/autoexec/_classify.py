@@ -24,6 +24,12 @@ USED = 0.85
 share of time that they compute when alone. Hashing, compression, image resizing and large arrays: 0.99 to 1.0, beside two other
 programs on two cores 0.97 to 1.0; SQLite queries with a connection each, which share the locks of its allocator: 0.76
 to 0.83 (250 of 2 ms: 0.42 s, in two processes 0.28)."""
+BLOCKED = 1000.0
+"""They do as well if, beside others, they have to wait so many times in a second of computing: each time costs them more
+than the wait. Two threads in SQLite wait for the lock of its allocator 80 to 700 times in a call of 10 ms, and compute
+for twice as long, so that they have or want a core for 0.94 of the time. Hashing, compression, image resizing, large
+arrays, sorting: 0 to 40 times a second; products of large matrices 100; queries of a file, of which two threads do 1.76
+times as many, 850."""
 INNER_OWN = 0.3
 """Share of a call's time in which its own thread computes, from which other busy threads of the process
 are taken for its own: a thread that calls a BLAS takes its part of the work."""
@@ -68,8 +74,10 @@ def wait_for_each_other(profile: Profile) -> bool:
     their time there: they need something of which there is one, as a lock, or let go of the GIL for moments only."""
     if computing(profile) < COMPUTES:
         return False
-    if profile.takes_turns or profile.used is None:
-        return profile.takes_turns
+    if profile.takes_turns or profile.blocked >= BLOCKED:
+        return True
+    if profile.used is None:
+        return False
     alone = min(1.0, profile.cpu_s / profile.wall_s) if profile.wall_s else 1.0
     return profile.used < USED * alone
 

@@ -15,7 +15,7 @@ from ._intake import Intake
 from ._lanes import Lanes
 from ._obstacles import LEAST_S
 from ._options import Settings
-from ._pace import Pace
+from ._pace import PROBE_S, Pace
 from ._profile import FIRST_BLOCKS, SHORT_S, Profiler
 from ._report import Results
 from ._routes import PROCESSES, REMOTE
@@ -266,6 +266,8 @@ class Dealer:
             workers,
             payload.item_bytes + payload.result_bytes if payload and name != "threads" else 0,
         )
+        if name == "threads" and self._pace.probing:
+            return max(1, min(size, int(PROBE_S / wall_s)))
         return size if most is None else max(1, min(size, int(most.calls)))
 
     def _holds_up_results(self, wall_s: float, trips_s: float) -> bool:

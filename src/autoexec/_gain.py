@@ -70,7 +70,8 @@ class Gain:
     """
 
     def __init__(self, now: float, done: int, local_s: float, alone_s: float) -> None:
-        self._since, self._done, self._local_s, self._alone_s = now, done, local_s, alone_s
+        self._since, self._done, self._local_s = now, done, local_s
+        self.alone_s = alone_s
 
     def seen(
         self, now: float, done: int, local_s: float, under_way: Sequence[Chunk] = ()
@@ -94,7 +95,7 @@ class Gain:
             took_s += sum(now - max(self._since, chunk.sent_s) for chunk in begun)
         if took_s < TURNS_AT_ONCE * elapsed_s:
             return None
-        gain = calls * self._alone_s / elapsed_s
+        gain = calls * self.alone_s / elapsed_s
         return None if few and gain >= TURNS else gain
 
 

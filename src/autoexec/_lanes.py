@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ._chunk import Chunk
+from ._routes import PROCESSES
 from ._types import Lane
 
 LOCAL: tuple[Lane, ...] = ("inline", "threads")
@@ -126,6 +127,11 @@ class Lanes(dict[Lane, LaneState]):
     def workers(self, *names: Lane) -> int:
         """Worker processes that are up, or threads of a cluster."""
         return sum(self[name].workers for name in names if name in self)
+
+    @property
+    def starting(self) -> bool:
+        """Whether worker processes were asked for that are not up yet."""
+        return any(self[name].workers < self[name].opened for name in PROCESSES if name in self)
 
     def running_beside(self, name: Lane) -> int:
         """Calls that run on other lanes than that one, as far as these have begun what they were sent."""

@@ -13,7 +13,7 @@ from ._gain import Gain
 from ._intake import Intake
 from ._lanes import Lanes
 from ._options import BackendName, Settings
-from ._pace import Pace
+from ._pace import PROBE_CALLS, PROBE_S, Pace
 from ._priors import Prior
 from ._profile import Profiler
 from ._routes import PROCESSES, REMOTE
@@ -28,6 +28,11 @@ second run tried them, and took 0.4."""
 AGED = 10.0
 """Times what all calls under way take one after another for which one of them has run, if it is not taking
 turns with them: beside six other programs on two cores each takes four times as long."""
+
+DOUBT_SHARE = 0.02
+"""Share of the rest that it may cost to see what calls take alone. Of 250 queries of 7 ms to SQLite, the first of which
+took twice as long, none ran alone after that: all stayed on threads, for 2.2 s instead of 1.3, and in the runs after
+it for as long instead of 1.0."""
 
 
 class Planner:
@@ -145,11 +150,17 @@ class Planner:
         ):
             profiler.restart()
             self.forget()
+        if not self._pace.probing:
+            profiler.resolve()
         if self._gain is not None:
             few = self._lanes.on("threads") if profiler.keep_gil_partly else ()
             gain = self._gain.seen(now, profiler.done_here, profiler.local_s, few)
             if gain is not None:
-                profiler.gained(gain)
+                if self._pace.may_probe(now) and self._alone_is_doubtful():
+                    profiler.doubt(gain / self._gain.alone_s)
+                    self._pace.begin_probe(now, profiler.wall_s)
+                else:
+                    profiler.gained(gain)
                 self._see_rivals()
                 self.forget()
         profile = self.profile()
@@ -243,12 +254,24 @@ class Planner:
 
     def _compare_threads(self, now: float) -> None:
         """See from here on what threads gain for calls that compute, as far as that is their route."""
-        if self.plan.route != "threads" or self.plan.kind is not Kind.CPU_FREE:
+        apart = self.plan.route != "threads" or self._pace.probing
+        if apart or self.plan.kind is not Kind.CPU_FREE:
             self._gain = None
         elif self._gain is None and (profile := self.profile()).calls:
             # Of calls that were run on threads before, the mean is not what one takes alone.
             alone_s = profile.least_s if profile.spread < EVEN else profile.wall_s
             self._gain = Gain(now, self._profiler.done_here, self._profiler.local_s, alone_s)
+
+    def _alone_is_doubtful(self) -> bool:
+        """Whether what threads seem to gain for calls that compute rests on what the first call took, and it is
+        cheap to see what others take alone. Where calls vary, nobody knows for how long those under way go on."""
+        profiler, plan = self._profiler, self.plan
+        if self.settings.route != "auto" or profiler.alone_is_known or not profiler.is_even:
+            return False
+        if self._lanes.starting:
+            return False  # workers that were asked for by mistake compete for the cores with both
+        lost_s = PROBE_CALLS * max(PROBE_S, profiler.wall_s) * (plan.workers - 1) / plan.workers
+        return lost_s < DOUBT_SHARE * (plan.predicted_s or 0.0)
 
     def _decide(self, profile: Profile | None = None) -> Plan:
         plan = decide(profile or self.profile(), self.host, self.settings, self.plan.route)
@@ -297,5 +320,6 @@ class Planner:
             effect=self._profiler.travel.effect,
             takes_turns=turns > 0,
             used=self._profiler.beside.later,
+            blocked=self._profiler.beside.later_blocked,
         )
         return Prior(profile, self._pace.at_once, self.history[-1][1].route, turns, times)

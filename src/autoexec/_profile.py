@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from ._chunk import Block, Chunk
 from ._classify import COMPUTES, LETS_GO
 from ._evidence import BEAT_S, OVERLAPS, Beats, Inner, Overlap
-from ._gain import OnThreads, rivals, take_turns
+from ._gain import ALIKE, OnThreads, rivals, take_turns
 from ._means import memory_of
 from ._mixture import Mixture
 from ._own_time import IDLE, OwnTime
@@ -71,9 +71,11 @@ class Profiler:
         self._cores = self._own.cores
         self.spent = Spent()
         """What calls under way have computed so far."""
-        self.beside = Beside(prior.used, prior.beside_s) if prior else Beside()
+        self.beside = Beside(prior.used, prior.beside_s, prior.blocked) if prior else Beside()
         self._start = StartCost(prior.worker_s if prior else None)
         self._took_turns = prior is not None and prior.takes_turns
+        self._alone_was_known = prior is not None and prior.confirmed
+        self._doubted: tuple[float, OnThreads] | None = None
         self.takes_turns: bool | None = None
         """Whether calls that compute get no more done on threads than one alone; None if this run has not
         tried."""
@@ -112,6 +114,7 @@ class Profiler:
         """The work has changed: the next calls replace what was known of how long they take. What
         they did to the GIL is kept until it is seen anew."""
         self._times.provisional = True
+        self._alone_was_known = False
         self.blocks = 0
 
     def overran(self, *, beside: bool = False) -> None:
@@ -206,9 +209,7 @@ class Profiler:
             )
         # Not beside others who may take the core away from one that has the GIL, or another lock.
         if not waited and not self.rivals:
-            self.beside.add(
-                block.wall_s, block.cpu_s, block.queued_s, calls=block.calls, crowd=crowd
-            )
+            self.beside.add(block, crowd)
         return believed
 
     @property
@@ -250,6 +251,16 @@ class Profiler:
     def confirmed(self) -> bool:
         """Whether more than one call of this run was seen that nobody was in the way of."""
         return self.blocks > 0 and not self._times.provisional
+
+    @property
+    def alone_is_known(self) -> bool:
+        """The same of this run, or the one before it."""
+        return self._alone_was_known or not self._times.provisional
+
+    @property
+    def is_even(self) -> bool:
+        """Whether calls compute for about as long as each other."""
+        return self._times.cpu_spread < ALIKE
 
     @property
     def waits_plainly(self) -> bool:
@@ -323,8 +334,24 @@ class Profiler:
     def gained(self, gain: float) -> None:
         """Calls on several threads are done this many times as fast as one after another. It is said while they run
         there: afterwards, the figures are of calls that run elsewhere."""
-        turns = take_turns(gain, self._on_threads)
+        self._judge(gain, self._on_threads)
+
+    def _judge(self, gain: float, seen: OnThreads) -> None:
+        turns = take_turns(gain, seen)
         self.takes_turns = self.takes_turns if turns is None else turns
+
+    def doubt(self, rate: float) -> None:
+        """So many are done in a second on several threads, but of what one takes alone only the first call is known.
+        The next ones are run alone."""
+        self._doubted = rate, self._on_threads
+        self.restart()
+
+    def resolve(self) -> None:
+        """Those were run alone; or some of them, and then it is told by these."""
+        if self._doubted is not None:
+            (rate, seen), alone_s = self._doubted, self._times.wall.mean
+            self._judge(rate * alone_s, seen._replace(wall_s=alone_s))
+            self._doubted = None
 
     def see_rivals(self, cores: int) -> None:
         """See whether other programs compete for the cores, while as many calls as there are of these compute."""
@@ -403,7 +430,9 @@ class Profiler:
             running_s=self._watched.running_s,
             used=self.beside.share,
             beside_s=self.beside.call_s,
+            blocked=self.beside.blocked,
             alone_s=self._own.task_s,
             rivals=self.rivals,
             worker_s=self._worker_s,
+            confirmed=self.alone_is_known,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ._chunk import Block
+from ._classify import BLOCKED
 from ._means import MIXTURE_BLOCKS, RunningMean
 from ._types import Look, Running
 
@@ -34,16 +35,20 @@ class Beside:
     Args:
         share: What was learned of that in an earlier run; it counts until there is anything new.
         call_s: The same of a call.
+        blocked: The same of how often calls wait for something.
     """
 
-    def __init__(self, share: float | None = None, call_s: float = 0.0) -> None:
-        self._known, self._known_s = share, call_s
-        self._had_s = self._wall_s = self._clear_s = 0.0
+    def __init__(
+        self, share: float | None = None, call_s: float = 0.0, blocked: float = 0.0
+    ) -> None:
+        self._known, self._known_s, self._known_blocked = share, call_s, blocked
+        self._had_s = self._wall_s = self._clear_s = self._cpu_s = self._blocked = 0.0
         self._skipped = 0
         self._count = self._calls = 0.0
 
-    def add(self, wall_s: float, cpu_s: float, queued_s: float, *, calls: int, crowd: int) -> None:
-        """Account for a dispatch of so many calls that had so many beside it, itself included."""
+    def add(self, block: Block, crowd: int) -> None:
+        """Account for a dispatch that had so many beside it, itself included."""
+        wall_s, cpu_s, queued_s = block.wall_s, block.cpu_s, block.queued_s
         if not queued_s and wall_s - cpu_s > NOT_LOOKED * wall_s:
             return
         if self._skipped < crowd:
@@ -55,12 +60,16 @@ class Beside:
             self._had_s /= 2
             self._wall_s /= 2
             self._clear_s /= 2
+            self._cpu_s /= 2
+            self._blocked /= 2
         # Sums: where half of them are short and wait, the mean of the shares is far below that of the time.
         self._count += 1
-        self._calls += calls
+        self._calls += block.calls
         self._had_s += min(wall_s, cpu_s + queued_s)
         self._wall_s += wall_s
         self._clear_s += max(cpu_s, wall_s - queued_s)
+        self._cpu_s += cpu_s
+        self._blocked += block.blocked
 
     @property
     def share(self) -> float | None:
@@ -71,6 +80,18 @@ class Beside:
     def call_s(self) -> float:
         """Seconds of a call, without those for want of a core; 0 if that is not known."""
         return self._clear_s / self._calls if self._count >= BESIDE else self._known_s
+
+    @property
+    def blocked(self) -> float:
+        """How often calls wait for something in a second of computing."""
+        seen = self._count >= BESIDE and self._cpu_s > 0.0
+        return self._blocked / self._cpu_s if seen else self._known_blocked
+
+    @property
+    def later_blocked(self) -> float:
+        """The same that the next run is told, which fades in the same way."""
+        fades = 0.0 if self._count >= BESIDE else FADES
+        return min(self.blocked, 2 * BLOCKED) * (1.0 - fades)
 
     @property
     def later(self) -> float | None:

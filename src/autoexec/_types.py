@@ -215,6 +215,8 @@ class Profile(NamedTuple):
     Those that compute when alone, and do not beside others, wait for each other."""
     beside_s: float = 0.0
     """Seconds that they take then, without those for want of a core; 0: not seen."""
+    blocked: float = 0.0
+    """How often they wait for something in a second of computing then, such as a lock; 0: not seen."""
     alone_s: float = 0.0
     """Seconds that a coroutine takes without those for which others on its loop compute, at the least; 0: not seen."""
     rivals: float = 0.0
@@ -224,6 +226,8 @@ class Profile(NamedTuple):
     worker_s: float | None = None
     """Seconds that one more worker process costs: until it has the function, and by how much longer its first
     calls take. None: that was not seen yet."""
+    confirmed: bool = False
+    """More than one call was seen that nobody was in the way of: the first pays for imports and empty caches."""
 
     @property
     def wait_s(self) -> float:
