@@ -45,7 +45,6 @@ from autoexec._intake import Intake
 from autoexec._launch import WAVE, WAVE_S
 from autoexec._options import DEFAULT, Settings
 from autoexec._outcomes import Outcomes
-from autoexec._pace import PROBE_CALLS
 from autoexec._planner import AGED, MOST_RUNS, RUNS
 from autoexec._priors import Prior
 from autoexec._profile import SHORT_S
@@ -799,72 +798,6 @@ def test_calls_that_keep_all_cores_busy_with_as_many_threads_do_not_wait_but_for
     planner.forget()
     planner.review(0.2)
     assert planner.plan.waiting == waiting
-
-
-@dataclass
-class Locked(Play):
-    """Calls that let go of the GIL, and are in each other's way all the same: on threads they are done one
-    after another, and each computes while it waits for the others. Both cores are busy."""
-
-    locked: bool = True
-    cpu_s: float = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.by_themselves = list(self.calls)
-        self.alone: list[int] = []
-
-    def begin(self, chunk: Chunk) -> None:
-        beside = sum(one.lane == "threads" for one in self.running)
-        if chunk.lane == "threads" and self.locked:
-            for item in chunk.items:
-                alone_s = self.by_themselves[item].cpu_s
-                self.calls[item] = Call(cpu_s=(1 + beside) * alone_s, held=0.0)
-        if chunk.lane == "threads" and self.scheduler._pace.probing:
-            self.alone += chunk.items
-        super().begin(chunk)
-
-    def do(self, action: Any) -> None:
-        if isinstance(action, Wait):
-            threads, before = sum(one.lane == "threads" for one in self.running), self.now
-            super().do(action)
-            self.cpu_s += min(threads, 2) * (self.now - before)
-            self.scheduler.looked(Look(self.now, None, [], self.cpu_s, 0.0, False, 0, gil=True))
-        else:
-            super().do(action)
-
-
-@pytest.mark.parametrize("first", [0.4, 1.0, 2.0])
-def test_calls_that_take_turns_go_to_processes_however_long_the_first_took(first: float) -> None:
-    calls = [Call(cpu_s=(first if i == 0 else 1.0) * 0.008, held=0.0) for i in range(300)]
-    play = Locked(calls)
-    play.run()
-    assert play.scheduler.planner.prior().profile.takes_turns
-    assert play.scheduler.ran["processes"] > 150
-    assert play.alone
-
-
-@pytest.mark.parametrize("first", [0.4, 1.0, 2.0])
-def test_that_threads_gain_is_seen_once_however_many_runs_there_are(first: float) -> None:
-    prior = None
-    for run in range(3):
-        calls = [Call(cpu_s=(first if i == 0 else 1.0) * 0.008, held=0.0) for i in range(300)]
-        play = Locked(calls, prior=prior, locked=False)
-        play.run()
-        assert play.scheduler.ran["threads"] > 250
-        assert bool(play.alone) == (run == 0)
-        assert len(play.alone) <= 2 * PROBE_CALLS
-        prior = play.scheduler.planner.prior()
-
-
-@pytest.mark.parametrize("kind", ["few", "uneven", "asked for"])
-def test_none_is_run_alone_to_see_that_where_it_would_cost_more(kind: str) -> None:
-    sizes = [20 if kind == "uneven" and i % 10 == 7 else 1 for i in range(300)]
-    calls = [Call(cpu_s=0.008 * (1 + (i == 0)) * sizes[i], held=0.0) for i in range(300)]
-    options = {"backend": "threads"} if kind == "asked for" else {}
-    play = Locked(calls[:60] if kind == "few" else calls, options, locked=False)
-    play.run()
-    assert not play.alone
 
 
 def chunk_of(wall_s: float, cpu_s: float) -> Block:

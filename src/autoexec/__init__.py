@@ -43,6 +43,7 @@ The map of the package, from the top down; each module imports only from those b
     _breakage      what ends a run whose lane cannot be used any more; pure
     _feed          what is taken, sent to which lane, and called back; pure
     _planner       the plan in force, and when another takes its place; pure
+    _comparison    calls that compute, on threads against one after another: when that is told; pure
     _outcomes      what becomes of items: results, failures, those to be tried again; pure
     _buffer        how many items may be between the input and the caller of an iterator; pure
     _dealer        how much goes where, in which sizes; pure

@@ -95,7 +95,7 @@ class Agenda:
         if self._lanes.count:
             until = min(until, self._memory.look_at)
         if self._pace.probing:
-            until = min(until, self._planner.aged_at(now))
+            until = min(until, self._planner.in_vain_at(now))
         if self._feed.pull_at > now:
             until = min(until, self._feed.pull_at)
         until = min(until, self._pace.trial_until(self._planner.plan), self._planner.stalls_at())

@@ -130,8 +130,10 @@ class Lanes(dict[Lane, LaneState]):
 
     @property
     def starting(self) -> bool:
-        """Whether worker processes were asked for that are not up yet."""
-        return any(self[name].workers < self[name].opened for name in PROCESSES if name in self)
+        """Whether worker processes were asked for, and none is up yet."""
+        return any(
+            self[name].opened and not self[name].workers for name in PROCESSES if name in self
+        )
 
     def running_beside(self, name: Lane) -> int:
         """Calls that run on other lanes than that one, as far as these have begun what they were sent."""
@@ -139,23 +141,23 @@ class Lanes(dict[Lane, LaneState]):
 
     def oldest_s(self, now: float) -> float:
         """Seconds since the first of those in this process was sent; 0 if there is none."""
-        here = (self[name] for name in HERE if name in self)
-        # Chunks are in the order in which they were sent.
-        return max(
-            (now - next(iter(lane.in_flight)).sent_s for lane in here if lane.in_flight),
-            default=0.0,
-        )
+        oldest = self._oldest()
+        return now - oldest.sent_s if oldest else 0.0
 
     @property
     def oldest_crowd(self) -> int:
         """How many calls, itself included, have been under way beside that, at the most: as it was sent, or now."""
+        oldest = self._oldest()
+        return max(self.here, oldest.crowd if oldest else 0)
+
+    def _oldest(self) -> Chunk | None:
         here = (self[name] for name in HERE if name in self)
-        oldest = min(
+        # Chunks are in the order in which they were sent.
+        return min(
             (next(iter(lane.in_flight)) for lane in here if lane.in_flight),
             key=lambda chunk: chunk.sent_s,
             default=None,
         )
-        return max(self.here, oldest.crowd if oldest else 0)
 
     def chunks(self) -> Sequence[Chunk]:
         """All chunks in flight."""

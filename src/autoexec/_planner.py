@@ -8,19 +8,17 @@ from operator import itemgetter
 from . import _control, _obstacles
 from ._chunk import Chunk
 from ._classify import COMPUTES, WAITING
+from ._comparison import Comparison
 from ._decide import FIRST_LOOK_S, decide, opening
-from ._gain import Gain
 from ._intake import Intake
 from ._lanes import Lanes
 from ._options import BackendName, Settings
-from ._pace import PROBE_CALLS, PROBE_S, Pace
+from ._pace import Pace
 from ._priors import Prior
 from ._profile import Profiler
 from ._routes import PROCESSES, REMOTE
 from ._types import Host, Kind, Plan, Profile
 
-EVEN = 1.0
-"""Coefficient of variation of the seconds of a call up to which the quickest tells what one takes alone."""
 RUNS, MOST_RUNS = 4, 16
 """Runs that go by it that calls were seen to take turns on threads, and that after it was seen again. A trial
 of threads takes 20 to 80 ms: of 300 calls of 2 ms that fill a table of SQLite, which took 0.3 s in two processes, every
@@ -28,11 +26,6 @@ second run tried them, and took 0.4."""
 AGED = 10.0
 """Times what all calls under way take one after another for which one of them has run, if it is not taking
 turns with them: beside six other programs on two cores each takes four times as long."""
-
-DOUBT_SHARE = 0.02
-"""Share of the rest that it may cost to see what calls take alone. Of 250 queries of 7 ms to SQLite, the first of which
-took twice as long, none ran alone after that: all stayed on threads, for 2.2 s instead of 1.3, and in the runs after
-it for as long instead of 1.0."""
 
 
 class Planner:
@@ -73,7 +66,15 @@ class Planner:
         self._lanes = lanes
         self._profiler = profiler
         self._pace = pace
-        self._gain: Gain | None = None
+        self._comparison = Comparison(
+            host.cores,
+            settings,
+            intake=intake,
+            lanes=lanes,
+            profiler=profiler,
+            pace=pace,
+            profile=self.profile,
+        )
         self._known: Profile | None = None
         self._instead: str | None = None
         """Why the calls run elsewhere than was asked for."""
@@ -85,7 +86,7 @@ class Planner:
         self.history: list[tuple[float, Plan]] = [(0.0, self.plan)]
         if self.plan.waiting:
             pace.begin_ramp(self.plan, now, 0, prior.at_once if prior else None)
-        self._compare_threads(now)
+        self._comparison.go_on(now, self.plan)
 
     # --- What changes everything --------------------------------------------------------------------
 
@@ -112,7 +113,7 @@ class Planner:
         """Something that was imported has switched it on, so what calls did without it tells nothing."""
         self.host = self.host._replace(gil=True)
         self._profiler.gil_is_on()
-        self._gain = None
+        self._comparison.stop()
         self.forget()
         self._pace.review_soon()
 
@@ -150,19 +151,8 @@ class Planner:
         ):
             profiler.restart()
             self.forget()
-        if not self._pace.probing:
-            profiler.resolve()
-        if self._gain is not None:
-            few = self._lanes.on("threads") if profiler.keep_gil_partly else ()
-            gain = self._gain.seen(now, profiler.done_here, profiler.local_s, few)
-            if gain is not None:
-                if self._pace.may_probe(now) and self._alone_is_doubtful():
-                    profiler.doubt(gain / self._gain.alone_s)
-                    self._pace.begin_probe(now, profiler.wall_s)
-                else:
-                    profiler.gained(gain)
-                self._see_rivals()
-                self.forget()
+        if self._comparison.look(now, self.plan):
+            self.forget()
         profile = self.profile()
         if self.plan.route == "threads":
             in_flight = self._lanes.on("threads")
@@ -195,7 +185,7 @@ class Planner:
             profiler.are_others()
             self.forget()
         self.plan = plan
-        self._compare_threads(now)
+        self._comparison.go_on(now, self.plan)
 
     def _stay_here(self) -> bool:
         """Whether calls cannot go to other processes, or would be no quicker there."""
@@ -225,6 +215,11 @@ class Planner:
         began = now - self._lanes.oldest_s(now)
         return began + AGED * self._lanes.oldest_crowd * self._profiler.wall_s
 
+    def in_vain_at(self, now: float) -> float:
+        """When it has been too long that calls are to run alone, as others do not end."""
+        until = self._comparison.patient_until
+        return self.aged_at(now) if until is None else until
+
     def stalls_at(self) -> float:
         """When the plan is looked at again, and more waiting calls are let in if it allows that, as none has come
         back for so long."""
@@ -245,33 +240,6 @@ class Planner:
             and self.plan.route == "threads"
             and self._profiler.busy >= COMPUTES * self.host.cores
         )
-
-    def _see_rivals(self) -> None:
-        # What more calls than cores wait for, they have of each other; and so it is with workers that start.
-        starting = any(self._lanes[name].opened for name in PROCESSES if name in self._lanes)
-        if self.plan.workers <= self.host.cores and not starting:
-            self._profiler.see_rivals(self.host.cores)
-
-    def _compare_threads(self, now: float) -> None:
-        """See from here on what threads gain for calls that compute, as far as that is their route."""
-        apart = self.plan.route != "threads" or self._pace.probing
-        if apart or self.plan.kind is not Kind.CPU_FREE:
-            self._gain = None
-        elif self._gain is None and (profile := self.profile()).calls:
-            # Of calls that were run on threads before, the mean is not what one takes alone.
-            alone_s = profile.least_s if profile.spread < EVEN else profile.wall_s
-            self._gain = Gain(now, self._profiler.done_here, self._profiler.local_s, alone_s)
-
-    def _alone_is_doubtful(self) -> bool:
-        """Whether what threads seem to gain for calls that compute rests on what the first call took, and it is
-        cheap to see what others take alone. Where calls vary, nobody knows for how long those under way go on."""
-        profiler, plan = self._profiler, self.plan
-        if self.settings.route != "auto" or profiler.alone_is_known or not profiler.is_even:
-            return False
-        if self._lanes.starting:
-            return False  # workers that were asked for by mistake compete for the cores with both
-        lost_s = PROBE_CALLS * max(PROBE_S, profiler.wall_s) * (plan.workers - 1) / plan.workers
-        return lost_s < DOUBT_SHARE * (plan.predicted_s or 0.0)
 
     def _decide(self, profile: Profile | None = None) -> Plan:
         plan = decide(profile or self.profile(), self.host, self.settings, self.plan.route)

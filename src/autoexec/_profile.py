@@ -71,10 +71,10 @@ class Profiler:
         self._cores = self._own.cores
         self.spent = Spent()
         """What calls under way have computed so far."""
-        self.beside = Beside(prior.used, prior.beside_s, prior.blocked) if prior else Beside()
+        self.beside = Beside()
         self._start = StartCost(prior.worker_s if prior else None)
         self._took_turns = prior is not None and prior.takes_turns
-        self._alone_was_known = prior is not None and prior.confirmed
+        self._was_seen_alone = prior is not None and prior.seen_alone
         self._doubted: tuple[float, OnThreads] | None = None
         self.takes_turns: bool | None = None
         """Whether calls that compute get no more done on threads than one alone; None if this run has not
@@ -89,6 +89,8 @@ class Profiler:
     def _expect(self, prior: Profile) -> None:
         """Begin with what an earlier run has shown; the first calls of this one replace it."""
         self._measured = 1
+        longer = prior.beside_s / prior.wall_s if prior.wall_s else 0.0
+        self.beside = Beside(prior.used, longer, prior.blocked)
         self.local_s = prior.elapsed_s
         mixed = prior.most is not None and prior.cpu_s < COMPUTES * prior.wall_s
         self._times.expect(prior.wall_s, prior.cpu_s, prior.least_s, mixed=mixed)
@@ -102,6 +104,7 @@ class Profiler:
         """Calls that waited compute now, or those that computed wait: what they did beside others tells nothing."""
         self.beside = Beside()
         self._cores.restart()
+        self._doubted = None
 
     def gil_is_on(self) -> None:
         """There was no GIL before, so that what calls did side by side was another matter."""
@@ -114,7 +117,8 @@ class Profiler:
         """The work has changed: the next calls replace what was known of how long they take. What
         they did to the GIL is kept until it is seen anew."""
         self._times.provisional = True
-        self._alone_was_known = False
+        self._was_seen_alone = False
+        self._doubted = None
         self.blocks = 0
 
     def overran(self, *, beside: bool = False) -> None:
@@ -253,9 +257,14 @@ class Profiler:
         return self.blocks > 0 and not self._times.provisional
 
     @property
-    def alone_is_known(self) -> bool:
-        """The same of this run, or the one before it."""
-        return self._alone_was_known or not self._times.provisional
+    def seen_alone(self) -> bool:
+        """Whether more than one call was seen that nobody was in the way of, in this run or those before."""
+        return self._was_seen_alone or not self._times.provisional
+
+    @property
+    def by_first_only(self) -> bool:
+        """Whether the first call is all that is known of what one takes alone."""
+        return self._times.wall.n > 0 and not self.seen_alone
 
     @property
     def is_even(self) -> bool:
@@ -343,15 +352,25 @@ class Profiler:
     def doubt(self, rate: float) -> None:
         """So many are done in a second on several threads, but of what one takes alone only the first call is known.
         The next ones are run alone."""
-        self._doubted = rate, self._on_threads
+        seen = self._on_threads
         self.restart()
+        self._times.least_s = math.inf
+        self._doubted = rate, seen
 
-    def resolve(self) -> None:
-        """Those were run alone; or some of them, and then it is told by these."""
-        if self._doubted is not None:
-            (rate, seen), alone_s = self._doubted, self._times.wall.mean
+    @property
+    def doubts(self) -> bool:
+        """Whether that is still to be seen."""
+        return self._doubted is not None
+
+    def resolve(self) -> bool:
+        """No calls are run alone any more. Returns whether any were, so that it is told by these."""
+        if self._doubted is None:
+            return False
+        (rate, seen), alone_s = self._doubted, self._times.wall.mean
+        self._doubted = None
+        if not self._times.provisional:
             self._judge(rate * alone_s, seen._replace(wall_s=alone_s))
-            self._doubted = None
+        return not self._times.provisional
 
     def see_rivals(self, cores: int) -> None:
         """See whether other programs compete for the cores, while as many calls as there are of these compute."""
@@ -429,10 +448,10 @@ class Profiler:
             cluster_threads=cluster_threads,
             running_s=self._watched.running_s,
             used=self.beside.share,
-            beside_s=self.beside.call_s,
+            beside_s=self.beside.call_s(wall_s),
             blocked=self.beside.blocked,
             alone_s=self._own.task_s,
             rivals=self.rivals,
             worker_s=self._worker_s,
-            confirmed=self.alone_is_known,
+            seen_alone=self.seen_alone,
         )

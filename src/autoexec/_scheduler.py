@@ -298,7 +298,7 @@ class Scheduler:
             if self._pace.full(self.plan, self._lanes.here):
                 self._pace.stalled(self.plan, now)
         # Of a mixture no call alone stands for the others, and those under way may take very long.
-        if self._pace.probing and (self.profiler.is_mixture or now >= self.planner.aged_at(now)):
+        if self._pace.probing and (self.profiler.is_mixture or now >= self.planner.in_vain_at(now)):
             self._pace.probe_in_vain()
         keep_gil = self.plan.kind in (Kind.CPU_HELD, Kind.TINY) and self._lanes.local > 0
         if self.memory.due(now, self._lanes, costly=keep_gil):

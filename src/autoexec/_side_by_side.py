@@ -34,14 +34,14 @@ class Beside:
 
     Args:
         share: What was learned of that in an earlier run; it counts until there is anything new.
-        call_s: The same of a call.
+        longer: The same of how many times as long as alone a call takes.
         blocked: The same of how often calls wait for something.
     """
 
     def __init__(
-        self, share: float | None = None, call_s: float = 0.0, blocked: float = 0.0
+        self, share: float | None = None, longer: float = 0.0, blocked: float = 0.0
     ) -> None:
-        self._known, self._known_s, self._known_blocked = share, call_s, blocked
+        self._known, self._longer, self._known_blocked = share, longer, blocked
         self._had_s = self._wall_s = self._clear_s = self._cpu_s = self._blocked = 0.0
         self._skipped = 0
         self._count = self._calls = 0.0
@@ -76,10 +76,13 @@ class Beside:
         """Share of their time with a core, or for want of one; None if it is not known."""
         return self._had_s / self._wall_s if self._count >= BESIDE else self._known
 
-    @property
-    def call_s(self) -> float:
-        """Seconds of a call, without those for want of a core; 0 if that is not known."""
-        return self._clear_s / self._calls if self._count >= BESIDE else self._known_s
+    def call_s(self, alone_s: float) -> float:
+        """Seconds of a call, without those for want of a core; 0 if that is not known.
+
+        Args:
+            alone_s: What it takes by itself: an earlier run may have been with other items.
+        """
+        return self._clear_s / self._calls if self._count >= BESIDE else self._longer * alone_s
 
     @property
     def blocked(self) -> float:

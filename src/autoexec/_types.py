@@ -226,7 +226,7 @@ class Profile(NamedTuple):
     worker_s: float | None = None
     """Seconds that one more worker process costs: until it has the function, and by how much longer its first
     calls take. None: that was not seen yet."""
-    confirmed: bool = False
+    seen_alone: bool = False
     """More than one call was seen that nobody was in the way of: the first pays for imports and empty caches."""
 
     @property
