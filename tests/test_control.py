@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from strategies import durations, examples, magnitudes, shares
 
 from autoexec._control import (
+    DEAR_S,
     FIRST_BLOCK_S,
+    KEPT_FOR,
     LONGEST_BLOCK_S,
     LONGEST_IDLE_S,
     PREFETCH,
@@ -18,6 +20,7 @@ from autoexec._control import (
     block_size,
     chunk_size,
     idle_after_miss,
+    idle_s,
     overrun_s,
     prefetch,
     review_after,
@@ -220,6 +223,18 @@ def test_workers_that_were_missed_last_twice_as_long_the_next_time(
         assert longer_s >= min(2 * gap_s, LONGEST_IDLE_S)
     else:  # nobody comes back in time
         assert longer_s == kept_s
+
+
+@given(durations(), durations())
+@examples(200)
+def test_the_more_workers_have_cost_the_longer_they_are_kept(kept_s: float, start_s: float) -> None:
+    longer_s = idle_s(kept_s, start_s)
+    assert kept_s <= longer_s <= max(kept_s, LONGEST_IDLE_S)
+    assert idle_s(kept_s, 2 * start_s) >= longer_s
+    if start_s < DEAR_S:
+        assert longer_s == kept_s
+    else:
+        assert longer_s >= min(KEPT_FOR * start_s, LONGEST_IDLE_S)
 
 
 @given(st.integers(1, 100_000))

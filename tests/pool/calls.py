@@ -10,10 +10,30 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from autoexec._control import DEAR_S
+
 
 def process_of(item: object) -> int:
     """The process in which it runs."""
     return os.getpid()
+
+
+class Dear:
+    """A function that takes a worker half a second of computing to read, as one whose module imports much."""
+
+    def __call__(self, item: object) -> int:
+        return os.getpid()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dear, ()
+
+
+def dear() -> Dear:
+    """Read it."""
+    until = time.thread_time() + 2 * DEAR_S
+    while time.thread_time() < until:
+        pass
+    return Dear()
 
 
 def note(log: Path, text: object) -> None:

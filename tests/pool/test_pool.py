@@ -31,6 +31,7 @@ from autoexec.executors.threads import ThreadsExecutor
 
 from .calls import (
     Deadly,
+    Dear,
     Unloadable,
     Unpicklable,
     Unprintable,
@@ -454,6 +455,22 @@ def test_workers_that_a_run_has_missed_are_kept_for_longer() -> None:
     given.end()
     time.sleep(0.2)
     assert pid_of(Given(pool, process_of).begin(1)) == kept
+    pool.shutdown()
+
+
+@pytest.mark.parametrize("learns", [True, False])
+def test_workers_that_are_costly_to_start_are_kept_for_longer_from_the_first_run_on(
+    learns: bool,
+) -> None:
+    pool = Pool(idle_s=0.01, learns=learns)
+    given = Given(pool, Dear()).begin(1)
+    kept = pid_of(given)
+    given.end()
+    if learns:
+        time.sleep(0.5)
+        assert pid_of(Given(pool, process_of).begin(1)) == kept
+    else:
+        wait_until(lambda: not pool.ready())
     pool.shutdown()
 
 

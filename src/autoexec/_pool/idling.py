@@ -21,7 +21,8 @@ class Idling:
         lock: Of the pool.
         workers: Those that there are.
         idle_s: Seconds without a job after which they are let go; None for never.
-        learns: They are kept for longer from when a run has missed them, see `idle_after_miss`.
+        learns: They are kept for longer if they were costly to start, see `idle_s`, and from when a run has missed
+            them, see `idle_after_miss`.
         busy: Whether there is a job, or the pool is closed, which ends them all.
     """
 
@@ -73,11 +74,17 @@ class Idling:
                 for worker in self._workers:
                     worker.end()
 
+    def _kept_s(self, idle_s: float) -> float:
+        if not self._learns:
+            return idle_s
+        start_s = max((worker.start_cpu_s for worker in self._workers), default=0.0)
+        return _control.idle_s(idle_s, start_s)
+
     def _watch(self) -> None:
         while True:
             with self._lock:
                 assert self._idle_s is not None
-                rest_s = self._since + self._idle_s - time.monotonic()
+                rest_s = self._since + self._kept_s(self._idle_s) - time.monotonic()
                 if self._busy():
                     self._watched = False
                     return

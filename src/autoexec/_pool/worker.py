@@ -71,6 +71,8 @@ class Worker:
         self._outlet = Outlet(self._spawned.to_it)
         self.calls = 0
         """Items that it has been given so far."""
+        self.start_cpu_s = 0.0
+        """What it has computed to come to the functions that it has."""
         self.up = False
         """It has said that it is there."""
         self.retired = False
@@ -209,7 +211,8 @@ class Worker:
     def _on_up(self) -> None:
         self.up = True
 
-    def _on_loaded(self, job: int) -> None:
+    def _on_loaded(self, job: int, start_cpu_s: float) -> None:
+        self.start_cpu_s = start_cpu_s
         self._pool.has_loaded(self, job)
 
     def _on_refused(self, job: int, error: bytes, text: str) -> None:

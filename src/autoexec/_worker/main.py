@@ -12,7 +12,7 @@ Messages in:
     ("end",)
 Messages out:
     ("up",)
-    ("loaded", id) or ("refused", id, error, text)
+    ("loaded", id, start_cpu_s) or ("refused", id, error, text)
     ("outcomes", number, values, error, traceback, wall_s, cpu_s, queued_s, last,
      began_s)
     ("said", kind, what)                     a log record or a warning
@@ -152,6 +152,8 @@ class _Worker:
         self._notes = notes
         self._jobs: dict[int, Alone | Hosted] = {}
         self.ending = False
+        self._start_cpu_s = time.thread_time()
+        """What it took to come to all that is loaded here, on this thread, which does nothing else meanwhile."""
 
     def forked(self) -> None:
         """This is a process that a call has forked: it has no part in what its parent says, and as long as
@@ -184,15 +186,19 @@ class _Worker:
         except BaseException as exc:
             self._refuse(0, exc)
         else:
-            self._out.send(("loaded", 0))
+            self._out.send(("loaded", 0, self._start_cpu_s))
 
     def _on_prepare(self, module: str) -> None:
+        began_s = time.thread_time()
         try:
             __import__(module)
         except BaseException:  # reading the function will say so
             return
+        finally:
+            self._start_cpu_s += time.thread_time() - began_s
 
     def _on_job(self, job: int, function: Wire, host: bytes | None, width: int) -> None:
+        began_s = time.thread_time()
         try:
             fn = unpack(function)
             if host is None:
@@ -204,7 +210,8 @@ class _Worker:
         except BaseException as exc:
             self._refuse(job, exc)
         else:
-            self._out.send(("loaded", job))
+            self._start_cpu_s += time.thread_time() - began_s
+            self._out.send(("loaded", job, self._start_cpu_s))
 
     def _refuse(self, job: int, exc: BaseException) -> None:
         self._out.send(("refused", job, *pack_error(exc)))
