@@ -90,13 +90,13 @@ class Comparison:
         if gain is None:
             return resolved
         rate = gain / max(1e-9, alone_s)
-        late = self._lanes.oldest_s(now) > self._drain_s(rate)
-        may_probe = self._pace.may_probe(now) and not late
-        if may_probe and self._is_doubtful(rate, plan.workers):
+        if self._is_doubtful(rate, plan.workers, now):
             self._gain = None
             profiler.doubt(rate)
             self._pace.begin_probe(now, profiler.wall_s)
-            self._patient_until = now + PATIENCE * self._drain_s(rate)
+            self._patient_until = now + PATIENCE * (
+                self._drain_s(rate) + _alone_s(rate, plan.workers)
+            )
         else:
             profiler.gained(gain)
         self._see_rivals(plan)
@@ -104,28 +104,32 @@ class Comparison:
 
     @property
     def patient_until(self) -> float | None:
-        """How long is waited for those that are to end before others run alone; None if it is not for this."""
+        """How long is waited for those that are to end before others run alone, and for the first of these; None if
+        it is not for this."""
         waits = self._profiler.doubts and self._pace.probing == PROBE_CALLS
         return self._patient_until if waits else None
 
-    def _is_doubtful(self, rate: float, workers: int) -> bool:
+    def _is_doubtful(self, rate: float, workers: int, now: float) -> bool:
         """Whether what is known of calls alone is the first, and it is cheap to see others. By the rate on threads:
         what the first call took is what is doubted.
 
         Args:
             rate: Calls a second on threads.
             workers: How many these are.
+            now: The time.
         """
         profiler, settings = self._profiler, self._settings
         if settings.route != "auto" or settings.chunksize != "auto" or not profiler.by_first_only:
             return False
-        if not profiler.is_even:
+        if not self._pace.may_probe(now):
+            return False
+        drain_s = self._drain_s(rate)
+        if not profiler.is_even or self._lanes.oldest_s(now) > drain_s:
             return False  # nobody knows for how long those under way go on
         if self._lanes.starting:
             return False  # workers that were asked for by mistake compete for the cores with both
         rest = profiler.done if self._intake.remaining is None else self._intake.remaining
-        alone_s = PROBE_CALLS * max(PROBE_S, workers / max(1e-9, rate))
-        idle_s = (1 - 1 / workers) * (alone_s + self._drain_s(rate) / 2)
+        idle_s = (1 - 1 / workers) * (PROBE_CALLS * _alone_s(rate, workers) + drain_s / 2)
         return idle_s * rate < DOUBT_SHARE * rest
 
     def _drain_s(self, rate: float) -> float:
@@ -138,3 +142,8 @@ class Comparison:
         starting = any(self._lanes[name].opened for name in PROCESSES if name in self._lanes)
         if plan.workers <= self._cores and not starting:
             self._profiler.see_rivals(self._cores)
+
+
+def _alone_s(rate: float, workers: int) -> float:
+    """Seconds of a dispatch that runs alone, if calls are done at that rate on so many threads."""
+    return max(PROBE_S, workers / max(1e-9, rate))

@@ -267,7 +267,7 @@ class Dealer:
             payload.item_bytes + payload.result_bytes if payload and name != "threads" else 0,
         )
         if name == "threads" and self._pace.probing:
-            return max(1, min(size, int(PROBE_S / wall_s)))
+            return max(1, min(size, int(PROBE_S / max(wall_s, 1e-9))))
         return size if most is None else max(1, min(size, int(most.calls)))
 
     def _holds_up_results(self, wall_s: float, trips_s: float) -> bool:

@@ -35,8 +35,8 @@ CALM = 1.2
 """The same below which the machine has a core for each: 1.08 to 1.15 for two threads in SQLite on a calm one."""
 LONGER = 4.0
 """Times as long as by itself that a call may compute as others are in its way, or twice the cores that are busy: 3.1 was
-measured, for two threads that fill tables in SQLite. More, and what one takes by itself was told by others: 300 calls
-of 8 ms, the first of which took 0.4, went to processes though two threads did twice as many."""
+measured, for two threads that fill tables in SQLite. More, and the first call, if no other ran alone, was of another
+kind: 300 calls of 8 ms, the first of which took 0.4, went to processes though two threads did twice as many."""
 ALIKE = 0.5
 """Coefficient of variation of what dispatches compute for a call, below which the same calls are seen to compute for
 longer beside each other. Of calls of which one in ten takes eleven times as long, those before threads were tried may
@@ -61,6 +61,8 @@ class OnThreads(NamedTuple):
     """They are known to have the GIL for a part of the time that they compute, or all of it."""
     inner: float
     """CPU seconds per second of threads of their own."""
+    by_first: bool = False
+    """What one takes by itself is that of the first."""
 
 
 class Gain:
@@ -114,7 +116,7 @@ def take_turns(gain: float, seen: OnThreads) -> bool | None:
     """
     if gain < TURNS and seen.wanted is None:
         return None  # none was beside another, so that nothing could be gained
-    if seen.cpu_s > max(LONGER, 2 * (seen.busy or 0.0)) * seen.wall_s:
+    if seen.by_first and seen.cpu_s > max(LONGER, 2 * (seen.busy or 0.0)) * seen.wall_s:
         return None
     wanted = seen.wanted or 1.0
     computing = seen.cpu_s >= COMPUTES * seen.wall_s > 0.0

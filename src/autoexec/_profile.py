@@ -369,7 +369,7 @@ class Profiler:
         (rate, seen), alone_s = self._doubted, self._times.wall.mean
         self._doubted = None
         if not self._times.provisional:
-            self._judge(rate * alone_s, seen._replace(wall_s=alone_s))
+            self._judge(rate * alone_s, seen._replace(wall_s=alone_s, by_first=False))
         return not self._times.provisional
 
     def see_rivals(self, cores: int) -> None:
@@ -388,6 +388,7 @@ class Profiler:
             busy=overlap.busy if overlap.was_seen else None,
             keep_gil=self.keep_gil_partly,
             inner=self._inner.share,
+            by_first=self.by_first_only,
         )
 
     def overdue_s(self, elapsed: Iterable[float]) -> float:

@@ -16,16 +16,17 @@ from typing import Any
 
 import pytest
 
-from autoexec import _children
+from autoexec import _children, _host
 from autoexec._chunk import Block, Chunk
 from autoexec._errors import NotSent, WorkerDied
 from autoexec._pickling import Packed, pack
+from autoexec._pool import idling
 from autoexec._pool import pool as pools
 from autoexec._pool.job import TRIES, Job
 from autoexec._pool.pool import Initializer, Pool
 from autoexec._pool.surroundings import surroundings
 from autoexec._pool.worker import Worker
-from autoexec._types import Broken, Event, Ready
+from autoexec._types import Broken, Event, Held, Memory, Ready
 from autoexec._worker.notes import SLOTS
 from autoexec.executors.threads import ThreadsExecutor
 
@@ -471,6 +472,28 @@ def test_workers_that_are_costly_to_start_are_kept_for_longer_from_the_first_run
         assert pid_of(Given(pool, process_of).begin(1)) == kept
     else:
         wait_until(lambda: not pool.ready())
+    pool.shutdown()
+
+
+def test_they_are_not_where_little_memory_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    little = Memory(total_bytes=100, free_bytes=9, here=Held(0, 0), workers={})
+    monkeypatch.setattr(_host, "read_memory", lambda: little)
+    monkeypatch.setattr(idling, "LOOK_S", 0.1)
+    pool = Pool(idle_s=0.01, learns=True)
+    Given(pool, Dear()).begin(1).end()
+    wait_until(lambda: not pool.ready())
+    pool.shutdown()
+
+
+def test_nor_once_only_others_are_left_that_cost_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idling, "LOOK_S", 0.1)
+    pool = Pool(idle_s=0.5, learns=True)
+    given = Given(pool, Dear()).begin(1)
+    given.hear_until(lambda: given.ready == 1)
+    given.end()
+    (worker,) = pool._workers
+    worker.start_cpu_s = 0.0
+    wait_until(lambda: not pool.ready())
     pool.shutdown()
 
 

@@ -12,6 +12,12 @@ from .worker import Worker
 
 EDIT_S = 1.0
 """Nobody edits a module, and loads it anew, in less than that between two runs."""
+LOOK_S = 5.0
+"""Workers may die or be replaced by some that cost less, so that there is less to wait for; or memory may be short."""
+SHORT = 0.1
+"""Share of the memory that is left, below which workers wait no longer than `IDLE_S`, whatever they have cost."""
+IDLE_S = 1.0
+"""Seconds for which workers wait however little they cost, and nobody has missed them."""
 
 
 class Idling:
@@ -74,17 +80,21 @@ class Idling:
                 for worker in self._workers:
                     worker.end()
 
-    def _kept_s(self, idle_s: float) -> float:
+    def _kept_s(self, idle_s: float, *, short: bool) -> float:
         if not self._learns:
             return idle_s
-        start_s = max((worker.start_cpu_s for worker in self._workers), default=0.0)
+        if short:
+            return min(idle_s, IDLE_S)
+        stay = (worker for worker in self._workers if not worker.retired)
+        start_s = max((worker.start_cpu_s for worker in stay), default=0.0)
         return _control.idle_s(idle_s, start_s)
 
     def _watch(self) -> None:
+        short = False
         while True:
             with self._lock:
                 assert self._idle_s is not None
-                rest_s = self._since + self._kept_s(self._idle_s) - time.monotonic()
+                rest_s = self._since + self._kept_s(self._idle_s, short=short) - time.monotonic()
                 if self._busy():
                     self._watched = False
                     return
@@ -93,4 +103,6 @@ class Idling:
                         worker.end()
                     self._let_go, self._watched = True, False
                     return
-            time.sleep(rest_s)
+            time.sleep(min(rest_s, LOOK_S))
+            memory = _host.read_memory()
+            short = memory is not None and memory.free_bytes < SHORT * memory.total_bytes

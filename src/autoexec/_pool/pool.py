@@ -48,7 +48,7 @@ class Pool:
 
     Args:
         idle_s: Seconds without a job after which the workers are let go; None for never.
-        learns: They are kept for longer from when a run has missed them, see `idle_after_miss`.
+        learns: They are kept for longer if they were costly to start, or a run has missed them, see `Idling`.
         max_calls: Calls after which a worker is replaced; None for never.
         initializer: Called in each worker first.
         spread: Workers among which the cores are shared out for native libraries.

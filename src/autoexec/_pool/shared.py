@@ -5,12 +5,8 @@ from __future__ import annotations
 import atexit
 import os
 
+from .idling import IDLE_S
 from .pool import Pool
-
-IDLE_S = 1.0
-"""Seconds for which the workers of a run wait for the next: longer only in programs that were seen to come
-back later, see `_control.idle_after_miss`; and just so long as the environment variable
-`AUTOEXEC_IDLE_SECONDS` says, if it is set."""
 
 _pools: dict[tuple[int | None, int | None], Pool] = {}
 """By what sets their workers apart: see `get`."""
