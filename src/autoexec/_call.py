@@ -168,7 +168,7 @@ def _is_new(chunk: Chunk) -> bool:
 def _run_block(fn: Callable[[Any], Any], chunk: Chunk) -> Block:
     values = chunk.partial = chunk.made_of()
     error: BaseException | None = None
-    todo, queued, blocked = chunk.todo, 0, 0
+    todo, queued = chunk.todo, 0
     before = times_blocked()
     cpu = time.thread_time_ns()
     wall = began = time.perf_counter_ns()
@@ -183,8 +183,7 @@ def _run_block(fn: Callable[[Any], Any], chunk: Chunk) -> Block:
     # The wall clock is the innermost: reading the run queue takes 2 µs and lets go of the GIL.
     wall = time.perf_counter_ns() - wall
     cpu = time.thread_time_ns() - cpu
-    if before >= 0:
-        blocked = times_blocked() - before
+    blocked = times_blocked() - before  # 0 as well where that is not told
     if before >= 0 and not blocked:
         # A thread that was never blocked has waited for a core only, whoever had it: on a virtual
         # machine time that the host took is in neither the CPU clock nor the run queue.

@@ -73,7 +73,7 @@ class Comparison:
             self._gain = Gain(now, self._profiler.done_here, self._profiler.local_s, alone_s)
 
     def stop(self) -> None:
-        """What was seen so far tells nothing any more."""
+        """What was seen so far tells nothing any more: what comes next is compared anew."""
         self._gain = None
 
     def look(self, now: float, plan: Plan) -> bool:
@@ -139,8 +139,8 @@ class Comparison:
 
     def _see_rivals(self, plan: Plan) -> None:
         # What more calls than cores wait for, they have of each other; and so it is with workers that start.
-        starting = any(self._lanes[name].opened for name in PROCESSES if name in self._lanes)
-        if plan.workers <= self._cores and not starting:
+        asked_for = any(self._lanes[name].opened for name in PROCESSES if name in self._lanes)
+        if plan.workers <= self._cores and not asked_for:
             self._profiler.see_rivals(self._cores)
 
 

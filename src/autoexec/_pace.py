@@ -28,7 +28,7 @@ no more than four, and of 2,000 items that came then the first hundreds were cal
 PROBE_AFTER = 16
 """Calls under contention after which some are run alone to see what they are like now."""
 PROBE_CALLS = 3
-"""Calls that are then run alone: the first replaces what was known, and is replaced by the second."""
+"""Calls that are then run alone: the first replaces what was known, the others count with it."""
 PROBE_S = 0.002
 """Seconds of calls in each of these dispatches, or one call: in chunks of the size for two threads, 27 of 300 digests
 of 6 ms ran alone, for a sixth of the time of the run."""

@@ -104,5 +104,9 @@ class Idling:
                     self._let_go, self._watched = True, False
                     return
             time.sleep(min(rest_s, LOOK_S))
-            memory = _host.read_memory()
-            short = memory is not None and memory.free_bytes < SHORT * memory.total_bytes
+            short = rest_s > LOOK_S and _memory_is_short()
+
+
+def _memory_is_short() -> bool:
+    memory = _host.read_memory()
+    return memory is not None and memory.free_bytes < SHORT * memory.total_bytes
