@@ -42,7 +42,7 @@ class Locked(Play):
         super().begin(chunk)
 
     def do(self, action: Any) -> None:
-        self.doubted |= self.scheduler.profiler.doubts
+        self.doubted |= self.scheduler.profiler.turns.doubted
         if isinstance(action, Wait):
             threads, before = sum(one.lane == "threads" for one in self.running), self.now
             super().do(action)
@@ -143,7 +143,7 @@ def test_what_was_doubted_is_not_told_by_other_work() -> None:
     profiler = play.scheduler.profiler
     while not play.alone or len(play.running):
         play.do(play.scheduler.next_action(play.now))
-    assert profiler.doubts
+    assert profiler.turns.doubted
     profiler.gil_is_on()
     assert not profiler.resolve()
-    assert profiler.takes_turns is None
+    assert profiler.turns.told is None

@@ -19,6 +19,7 @@ from autoexec._gain import (
     TURNS_S,
     Gain,
     OnThreads,
+    Turns,
     rivals,
     take_turns,
 )
@@ -145,3 +146,47 @@ def test_rivals_are_threads_that_take_a_share_of_the_cores(cores: int, seen: OnT
 )
 def test_who_competes_for_the_cores(figures: dict[str, Any], others: float) -> None:
     assert rivals(2, on_threads(**figures)) == pytest.approx(others)
+
+
+def said(turns: Turns) -> tuple[bool | None, bool]:
+    return turns.told, turns.believed
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_what_earlier_runs_have_shown_is_believed_until_this_one_tells_or_it_is_forgotten(
+    *, before: bool
+) -> None:
+    turns = Turns(before=before)
+    assert said(turns) == (None, before)
+    turns.tell(0.9, on_threads(wanted=None))
+    assert said(turns) == (None, before), "none was beside another, so that it tells nothing"
+    turns.tell(0.9, on_threads(busy=0.9))
+    assert said(turns) == (True, True)
+    turns.tell(1.9, on_threads())
+    assert said(turns) == (False, False)
+    turns.forget()
+    assert said(turns) == (None, False)
+
+
+@given(rate=magnitudes(0, 4), alone_s=magnitudes(-4, -1), seen=seen_on_threads)
+def test_a_doubt_is_resolved_by_what_calls_take_alone(
+    rate: float, alone_s: float, seen: OnThreads
+) -> None:
+    turns = Turns(before=False)
+    turns.doubt(rate, seen)
+    turns.resolve(alone_s)
+    assert not turns.doubted
+    known = seen._replace(wall_s=alone_s, by_first=False)
+    assert turns.told == take_turns(rate * alone_s, known)
+
+
+def test_a_doubt_tells_nothing_where_no_call_ran_alone_or_the_calls_are_others() -> None:
+    turns = Turns(before=True)
+    turns.doubt(100.0, on_threads(busy=0.9))
+    assert turns.doubted
+    turns.resolve(None)
+    assert said(turns) == (None, True)
+    turns.doubt(100.0, on_threads(busy=0.9))
+    turns.drop_doubt()
+    turns.resolve(9 * MS)
+    assert turns.told is None

@@ -15,14 +15,9 @@ from autoexec._chunk import Block, Chunk
 from autoexec._classify import BLOCKED, HOLDS, LETS_GO, USED
 from autoexec._evidence import BEAT_S, SPINNING_S
 from autoexec._gain import TURNS
+from autoexec._heartbeat import FIRST_BEATS, FIRST_BLOCKS, SHORT_S, SLOW_BEAT_S
 from autoexec._means import MEMORY_BLOCKS
-from autoexec._profile import (
-    FIRST_BEATS,
-    FIRST_BLOCKS,
-    SHORT_S,
-    SLOW_BEAT_S,
-    Profiler,
-)
+from autoexec._profile import Profiler
 from autoexec._side_by_side import BESIDE
 from autoexec._start_cost import COLD
 from autoexec._types import Look, Profile, Running
@@ -688,10 +683,10 @@ def test_calls_that_compute_and_gain_nothing_side_by_side_take_turns(
     watch.ran(0.03 * MS, 0.03 * MS)
     watch.ran(0.03 * MS, 0.03 * MS)
     watch.ran(0.03 * MS, 0.03 * MS, crowd=2)
-    assert Watch().profiler.takes_turns is None
+    assert Watch().profiler.turns.told is None
     assert not watch.profile.takes_turns
     watch.profiler.gained(gain)
-    assert watch.profiler.takes_turns is turns
+    assert watch.profiler.turns.told is turns
     assert watch.profile.takes_turns is turns
 
 
@@ -721,10 +716,10 @@ def test_these_do_not_take_turns(watch: Watch, wall_s: float, queued_s: float, c
     for _ in range(3):
         watch.ran(wall_s, 5 * MS, queued_s=queued_s, crowd=2)
     watch.profiler.gained(0.6)
-    assert watch.profiler.takes_turns is (wall_s == 5 * MS)
+    assert watch.profiler.turns.told is (wall_s == 5 * MS)
     watch.overlapped(100 * MS, cpus)
     watch.profiler.gained(0.6)
-    assert watch.profiler.takes_turns is False
+    assert watch.profiler.turns.told is False
 
 
 def test_what_calls_alone_had_does_not_hide_that_those_on_threads_had_half_a_core(
@@ -737,7 +732,7 @@ def test_what_calls_alone_had_does_not_hide_that_those_on_threads_had_half_a_cor
         watch.ran(21 * MS, 10.6 * MS, calls=6, queued_s=10.4 * MS, crowd=4)
     watch.overlapped(100 * MS, 0.89)
     watch.profiler.gained(0.79)
-    assert watch.profiler.takes_turns is False
+    assert watch.profiler.turns.told is False
 
 
 def test_the_first_dispatch_after_an_overrun_does_not_say_by_itself_that_calls_take_turns() -> None:
@@ -750,7 +745,7 @@ def test_the_first_dispatch_after_an_overrun_does_not_say_by_itself_that_calls_t
     watch.profiler.overran()
     watch.ran(12 * MS, 10.6 * MS, calls=6, queued_s=1.4 * MS, crowd=4)
     watch.profiler.gained(0.94)
-    assert watch.profiler.takes_turns is False
+    assert watch.profiler.turns.told is False
 
 
 @pytest.mark.parametrize(("longer", "turns"), [(False, True), (True, False)])
@@ -766,14 +761,14 @@ def test_calls_that_compute_for_longer_since_they_are_others_do_not_take_turns(
         watch.ran(cpu_s, cpu_s, crowd=4)
     watch.overlapped(100 * MS, 3.9)
     watch.profiler.gained(0.9)
-    assert watch.profiler.takes_turns is turns
+    assert watch.profiler.turns.told is turns
 
 
 def test_where_none_was_beside_another_it_is_not_said_what_threads_gain(watch: Watch) -> None:
     watch.ran(5 * MS, 5 * MS)
     watch.ran(5 * MS, 5 * MS)
     watch.profiler.gained(0.6)
-    assert watch.profiler.takes_turns is None
+    assert watch.profiler.turns.told is None
 
 
 def test_the_want_of_cores_of_other_work_does_not_hide_that_calls_take_turns(watch: Watch) -> None:
@@ -784,7 +779,7 @@ def test_the_want_of_cores_of_other_work_does_not_hide_that_calls_take_turns(wat
         watch.ran(1 * MS, 1 * MS)
     watch.ran(1 * MS, 1 * MS, crowd=2)
     watch.profiler.gained(0.95)
-    assert watch.profiler.takes_turns
+    assert watch.profiler.turns.told
 
 
 def test_a_block_that_was_begun_inline_does_not_hide_the_want_of_a_core_of_those_after_it() -> None:
@@ -797,7 +792,7 @@ def test_a_block_that_was_begun_inline_does_not_hide_the_want_of_a_core_of_those
         watch.ran(20 * MS, 10 * MS, calls=5, queued_s=10 * MS, crowd=3)
     watch.overlapped(100 * MS, 0.86)
     watch.profiler.gained(0.8)
-    assert watch.profiler.takes_turns is False
+    assert watch.profiler.turns.told is False
 
 
 def test_what_the_first_call_computed_does_not_hide_that_those_after_it_take_turns() -> None:
@@ -806,7 +801,7 @@ def test_what_the_first_call_computed_does_not_hide_that_those_after_it_take_tur
     for crowd in (1, 1, 2):
         watch.ran(1 * MS, 1 * MS, crowd=crowd)
     watch.profiler.gained(0.95)
-    assert watch.profiler.takes_turns
+    assert watch.profiler.turns.told
 
 
 def test_work_that_has_changed_is_tried_on_threads_anew() -> None:
@@ -826,7 +821,7 @@ def test_a_moment_without_a_core_does_not_hide_that_calls_take_turns(watch: Watc
         watch.ran(25 * MS, 23.5 * MS, queued_s=1.5 * MS, crowd=crowd)
     watch.overlapped(100 * MS, 0.95)
     watch.profiler.gained(0.9)
-    assert watch.profiler.takes_turns
+    assert watch.profiler.turns.told
 
 
 @pytest.mark.parametrize(
@@ -847,7 +842,7 @@ def test_what_calls_compute_as_they_are_in_each_others_way_is_no_overlap(
         watch.ran(8.0 * MS, cpu_s, queued_s=queued_s, crowd=2)
     watch.overlapped(100 * MS, 1.45)
     watch.profiler.gained(0.75)
-    assert watch.profiler.takes_turns == turns
+    assert watch.profiler.turns.told == turns
 
 
 @pytest.mark.parametrize(("queued_ms", "rivals"), [(1, 0.0), (5, 1.0), (20, 4.0)])
@@ -894,7 +889,7 @@ def test_that_calls_compute_for_longer_beside_each_other_is_no_want_of_cores_if_
         watch.ran(7 * MS, 4 * MS, queued_s=2 * MS, crowd=2)
     watch.overlapped(100 * MS, 1.1)
     watch.profiler.gained(0.7)
-    assert watch.profiler.takes_turns is (held > 0)
+    assert watch.profiler.turns.told is (held > 0)
 
 
 def test_before_calls_ran_beside_others_none_is_seen_to_compete(watch: Watch) -> None:
@@ -907,7 +902,7 @@ def test_that_calls_took_turns_is_believed_for_one_run() -> None:
     known = Watch()
     known.profiler = Profiler(False, Watch().profile._replace(takes_turns=True))
     assert known.profile.takes_turns
-    assert known.profiler.takes_turns is None  # which is what the next run hears of
+    assert known.profiler.turns.told is None  # which is what the next run hears of
     known.ran(0.03 * MS, 0.03 * MS)
     known.profiler.gained(1.9)
     assert not known.profile.takes_turns
@@ -1190,33 +1185,33 @@ def test_threads_that_spin_for_a_moment_are_not_those_of_a_call() -> None:
         watch.ran(20 * MS, 20 * MS)
     threads_beside(watch, 0.1, 1.0)
     assert watch.profile.inner == pytest.approx(1.0, rel=0.05)
-    assert not watch.profiler.gil_is_clear, "they may be about to end"
+    assert not watch.profiler.heartbeat.is_clear, "they may be about to end"
     assert watch.profiler.beat_s == SLOW_BEAT_S
     watch.ran(3 * MS, 3 * MS)
     assert watch.profiler.beat_s == BEAT_S, "of such, each would be seen but once"
     threads_beside(watch, 0.4, 0.0)
     assert watch.profile.inner < 0.1
-    assert watch.profiler.gil_is_clear
+    assert watch.profiler.heartbeat.is_clear
 
 
 def test_threads_that_stay_are_those_of_a_call() -> None:
     watch = Watch()
     threads_beside(watch, SPINNING_S + 0.01, 1.0)
     assert watch.profile.inner == pytest.approx(1.0, rel=0.05)
-    assert watch.profiler.gil_is_clear
+    assert watch.profiler.heartbeat.is_clear
 
 
 def test_what_an_earlier_run_has_shown_of_threads_is_not_looked_for_for_ever() -> None:
     watch = Watch(Watch().profile._replace(inner=1.0, gil_share=0.0))
     for _ in range(FIRST_BLOCKS):
         watch.ran(5 * MS, 5 * MS)
-    assert not watch.profiler.gil_is_clear
+    assert not watch.profiler.heartbeat.is_clear
     while (
         watch.now_s < SPINNING_S + 5 * MS
     ):  # others run beside each call, so nothing is seen of it
         watch.now_s += 5 * MS
         watch.look(late_s=ON_TIME_S, chunks=2)
-    assert watch.profiler.gil_is_clear
+    assert watch.profiler.heartbeat.is_clear
 
 
 def test_the_heart_beats_slower_beside_calls_of_which_many_go_in_a_beat() -> None:

@@ -41,13 +41,13 @@ from autoexec._control import TRIPS
 from autoexec._errors import DeadlineExceeded, ItemTimeout, NotPicklable, NotSent
 from autoexec._evidence import Overlap
 from autoexec._failure import Failure
+from autoexec._heartbeat import SHORT_S
 from autoexec._intake import Intake
 from autoexec._launch import WAVE, WAVE_S
 from autoexec._options import DEFAULT, Settings
 from autoexec._outcomes import Outcomes
 from autoexec._planner import AGED, MOST_RUNS, RUNS
 from autoexec._priors import Prior
-from autoexec._profile import SHORT_S
 from autoexec._ramp import FIRST_THREADS
 from autoexec._scheduler import Scheduler
 from autoexec._types import Broken, Costs, Held, Host, Kind, Look, Memory, Payload, Ready, Running
@@ -814,9 +814,9 @@ def test_that_calls_take_turns_is_believed_for_some_runs_and_for_more_once_it_wa
         planner = Play([Call(cpu_s=0.01)] * 3, prior=prior).run().scheduler.planner
         if not prior.profile.takes_turns:
             tried.append(run)
-            planner._profiler.takes_turns = True
+            planner._profiler.turns.told = True
     assert tried == [0, 1 + RUNS, 2 + RUNS + MOST_RUNS]
-    planner._profiler.takes_turns = False
+    planner._profiler.turns.told = False
     assert (planner.prior().turns, planner.prior().times) == (0, 0)
 
 

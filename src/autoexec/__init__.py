@@ -56,6 +56,7 @@ The map of the package, from the top down; each module imports only from those b
     _own_time      how much of their time is their own, and not waited for the others beside them
     _call_times    how long calls take and compute: which are believed, and means of these
     _watched       the call that is watched by itself
+    _heartbeat     the GIL heartbeat: its next beat, and what the beats tell of calls under way
     _gain          what threads gain for calls that compute, and who competes for the cores; pure
     _side_by_side  what calls do beside others: whether they wait for each other, or for cores
     _start_cost    what a worker process costs, and which calls are the first in one

@@ -106,7 +106,7 @@ class Comparison:
     def patient_until(self) -> float | None:
         """How long is waited for those that are to end before others run alone, and for the first of these; None if
         it is not for this."""
-        waits = self._profiler.doubts and self._pace.probing == PROBE_CALLS
+        waits = self._profiler.turns.doubted and self._pace.probing == PROBE_CALLS
         return self._patient_until if waits else None
 
     def _is_doubtful(self, rate: float, workers: int, now: float) -> bool:

@@ -11,12 +11,13 @@ from ._classify import WAITS
 from ._cluster import alone, batch_size
 from ._decide import CHECKS, may_leave
 from ._evidence import OVERLAPS
+from ._heartbeat import FIRST_BLOCKS, SHORT_S
 from ._intake import Intake
 from ._lanes import Lanes
 from ._obstacles import LEAST_S
 from ._options import Settings
 from ._pace import PROBE_S, Pace
-from ._profile import FIRST_BLOCKS, SHORT_S, Profiler
+from ._profile import Profiler
 from ._report import Results
 from ._routes import PROCESSES, REMOTE
 from ._seed import NumberedChunk
@@ -308,7 +309,7 @@ class Dealer:
             return True
         if profiler.wall_s < LEAST_S:
             return False
-        unclear = profiler.cpu_s >= WAITS * profiler.wall_s and not profiler.gil_is_clear
+        unclear = profiler.cpu_s >= WAITS * profiler.wall_s and not profiler.heartbeat.is_clear
         return unclear or (profiler.blocks < FIRST_BLOCKS and profiler.wall_s >= SHORT_S)
 
     def _clocked(self, plan: Plan) -> bool:

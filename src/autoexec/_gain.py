@@ -105,6 +105,54 @@ class Gain:
         return None if few and gain >= TURNS else gain
 
 
+class Turns:
+    """Whether calls that compute take turns on threads, as far as that was told.
+
+    Args:
+        before: An earlier run has shown that they do.
+    """
+
+    def __init__(self, *, before: bool) -> None:
+        self.told: bool | None = None
+        """Whether they get no more done than one alone; None if this run has not tried."""
+        self._before = before
+        self._doubted: tuple[float, OnThreads] | None = None
+
+    @property
+    def believed(self) -> bool:
+        """The same, by the runs before until this one has tried."""
+        return self._before if self.told is None else self.told
+
+    def tell(self, gain: float, seen: OnThreads) -> None:
+        """They are done so many times as fast as one after another."""
+        turns = take_turns(gain, seen)
+        self.told = self.told if turns is None else turns
+
+    def forget(self) -> None:
+        """It tells nothing any more, of the runs before neither."""
+        self.told, self._before = None, False
+
+    def doubt(self, rate: float, seen: OnThreads) -> None:
+        """So many are done in a second, and it is to be seen what one takes by itself."""
+        self._doubted = rate, seen
+
+    @property
+    def doubted(self) -> bool:
+        """Whether that is still to be seen."""
+        return self._doubted is not None
+
+    def drop_doubt(self) -> None:
+        """The calls to come are others than those whose rate was seen."""
+        self._doubted = None
+
+    def resolve(self, alone_s: float | None) -> None:
+        """One takes so long by itself; None: that was not seen after all."""
+        if self._doubted is not None and alone_s is not None:
+            rate, seen = self._doubted
+            self.tell(rate * alone_s, seen._replace(wall_s=alone_s, by_first=False))
+        self._doubted = None
+
+
 def take_turns(gain: float, seen: OnThreads) -> bool | None:
     """Whether calls that compute get no more done on threads than one alone; None if that is not told.
 

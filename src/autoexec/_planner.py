@@ -278,10 +278,10 @@ class Planner:
     def prior(self) -> Prior:
         """What this run has shown, for the next of the same function."""
         turns, times = 0, 0
-        if self._profiler.takes_turns:
+        if self._profiler.turns.told:
             times = 1 + (self._prior.times if self._prior else 0)
             turns = min(RUNS**times, MOST_RUNS)
-        elif self._profiler.takes_turns is None and self._prior:
+        elif self._profiler.turns.told is None and self._prior:
             turns, times = max(0, self._prior.turns - 1), self._prior.times
         # What its code says is read anew: it may depend on what a closure holds.
         profile = self.figures()._replace(

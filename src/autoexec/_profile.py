@@ -8,30 +8,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from ._chunk import Block, Chunk
-from ._classify import COMPUTES, LETS_GO
-from ._evidence import BEAT_S, OVERLAPS, Beats, Inner, Overlap
-from ._gain import ALIKE, OnThreads, rivals, take_turns
+from ._chunk import Block
+from ._classify import COMPUTES
+from ._evidence import BEAT_S, OVERLAPS, Overlap
+from ._gain import ALIKE, OnThreads, Turns, rivals
+from ._heartbeat import Heartbeat
 from ._means import memory_of
 from ._mixture import Mixture
 from ._own_time import IDLE, OwnTime
 from ._side_by_side import Beside, OwnWaits, Spent
 from ._start_cost import StartCost
 from ._travel import Travel
-from ._types import Look, Profile, Running
+from ._types import Look, Profile
 
-SLOW_BEAT_S = 0.005
-"""The beat instead of `BEAT_S` beside calls of which many go in one, after the first few: 3,000 small files,
-each read in 12 µs with the GIL released, took 56 ms beside a beat of 1 ms, which each time has them wait for
-0.3 to 0.4 ms, and 41 ms without any."""
-FIRST_BEATS = 3
-"""Beats of `BEAT_S` that come before slower ones."""
-FIRST_BLOCKS = 4
-"""Dispatches that are watched, however clear the beats are: of these it is seen whether they wait."""
-SHORT_S = 2.5e-5
-"""Calls of which forty go in a beat: it tells of the GIL only, not of any of them. They are shorter than what it
-takes to hand one to a thread. (With calls twice as long among these, those that compute without the GIL, a tenth
-of them for 2 ms, were told too late in simulation.)"""
 THROUGH_S = 0.0025
 """Who computes for less has done so before another gets the GIL, for which that waits 5 ms."""
 STILL = 0.5
@@ -64,21 +53,15 @@ class Profiler:
         self._watched = self._own.watched
         self.mixture = Mixture(prior.most if prior else None)
         """Whether a few calls take far longer than most."""
-        self._beats = Beats(prior.gil_share if prior else None)
-        self._inner = Inner(prior.inner if prior else 0.0)
+        self.heartbeat = Heartbeat(prior)
         self._own_waits = OwnWaits()
-        self._seen: dict[Chunk, Running] = {}
         self._cores = self._own.cores
         self.spent = Spent()
         """What calls under way have computed so far."""
         self.beside = Beside()
         self._start = StartCost(prior.worker_s if prior else None)
-        self._took_turns = prior is not None and prior.takes_turns
+        self.turns = Turns(before=prior is not None and prior.takes_turns)
         self._was_seen_alone = prior is not None and prior.seen_alone
-        self._doubted: tuple[float, OnThreads] | None = None
-        self.takes_turns: bool | None = None
-        """Whether calls that compute get no more done on threads than one alone; None if this run has not
-        tried."""
         self.rivals = 0.0
         """Threads of other programs that compete with calls for the cores, as it was last seen."""
         self.expects = prior is not None
@@ -104,13 +87,14 @@ class Profiler:
         """Calls that waited compute now, or those that computed wait: what they did beside others tells nothing."""
         self.beside = Beside()
         self._cores.restart()
-        self._doubted = None
+        self.turns.drop_doubt()
 
     def gil_is_on(self) -> None:
         """There was no GIL before, so that what calls did side by side was another matter."""
-        self._beats, self._own.overlap = Beats(None), Overlap(None)
+        self.heartbeat.gil_is_on()
+        self._own.overlap = Overlap(None)
         self._own_waits = OwnWaits()
-        self.takes_turns, self._took_turns = None, False
+        self.turns.forget()
         self.are_others()
 
     def restart(self) -> None:
@@ -118,15 +102,15 @@ class Profiler:
         they did to the GIL is kept until it is seen anew."""
         self._times.provisional = True
         self._was_seen_alone = False
-        self._doubted = None
+        self.turns.drop_doubt()
         self.blocks = 0
 
     def overran(self, *, beside: bool = False) -> None:
         """A block took much longer than expected, which may be as the work has changed; or, for calls that take
         turns, as it ran `beside` others of its kind."""
         if self._times.overran():
-            if not (beside and self.takes_turns):
-                self.takes_turns, self._took_turns = None, False
+            if not (beside and self.turns.told):
+                self.turns.forget()
             # For how long they want cores is kept: beside a busy core many overrun, and the first dispatch after that
             # would say by itself that they take turns.
             self.restart()
@@ -157,7 +141,7 @@ class Profiler:
         """Count the calls of a block. Returns whether it tells how long they took."""
         calls = block.calls
         if block.last:
-            self._seen.pop(block.chunk, None)
+            self.heartbeat.ended(block)
         self.done += calls
         self.succeeded += len(block.values)
         self.done_here += calls if local else 0
@@ -191,7 +175,7 @@ class Profiler:
         if clear and self._times.provisional and self._times.wall.n:
             self._own.forget(mixture=self.some_wait)
             self._times.provisional = False
-            self._beats.weaken()
+            self.heartbeat.weaken()
         self._own.learn(block, crowd, local=local, clear=clear, mixture=self.some_wait)
         if watched or crowd <= 1:
             self._watched.reset()
@@ -206,7 +190,7 @@ class Profiler:
             Whether its time is its own, whatever these did.
         """
         waited = believed = False
-        if self._let_go:
+        if self.heartbeat.let_go:
             overlap = self._own.overlap.busy >= OVERLAPS
             waited, believed = self._own_waits.add(
                 block, crowd, self._times.cpu.mean, overlap=overlap
@@ -222,20 +206,14 @@ class Profiler:
         return memory_of(mixture=self.some_wait)
 
     @property
-    def _let_go(self) -> bool | None:
-        """Whether calls compute without the GIL, as far as the heartbeat shows; None before it does."""
-        share = self._beats.share
-        return None if share is None else share < LETS_GO
-
-    @property
     def keep_gil_partly(self) -> bool:
         """Whether they are known to have it for a part of that time, or all of it."""
-        return self._let_go is False
+        return self.heartbeat.let_go is False
 
     @property
     def some_wait(self) -> bool:
         """Whether some calls wait, and the others compute without the GIL."""
-        return self._own_waits.certain and bool(self._let_go)
+        return self._own_waits.certain and bool(self.heartbeat.let_go)
 
     @property
     def is_mixture(self) -> bool:
@@ -286,30 +264,16 @@ class Profiler:
 
     def look(self, look: Look, local_chunks: int) -> None:
         """Account for calls that are still running, and for the heartbeat."""
-        computing_s = 0.0
         self._own.look(look, local_chunks)
-        for running in look.running:
-            last = self._seen.get(running.chunk)
-            computing_s += max(0.0, running.cpu_s - (last.cpu_s if last else 0.0))
-            self._seen[running.chunk] = running
-        if look.late_s is not None and computing_s > 0:
-            seen_s = min(computing_s, BEAT_S + look.late_s)
-            self._beats.add(look.late_s, seen_s, taken=look.gil_taken)
-        self._inner.look(look, local_chunks, self.done)
+        self.heartbeat.look(look, local_chunks, self.done)
         self.spent.look(look, local_chunks)
 
     @property
     def beat_s(self) -> float:
         """Seconds of the next beat."""
-        rest = self._beats.agree and self._inner.may_pass and self.blocks >= FIRST_BLOCKS
-        rest = rest and self._last_block_s > 2 * SLOW_BEAT_S  # else nothing is seen twice
-        slow = self.wall_s < SHORT_S or rest
-        return SLOW_BEAT_S if slow and self.known and self._beats.count >= FIRST_BEATS else BEAT_S
-
-    @property
-    def gil_is_clear(self) -> bool:
-        """Whether the heartbeat has nothing more to tell."""
-        return self._beats.agree and not self._inner.may_pass
+        if not self.known:
+            return BEAT_S
+        return self.heartbeat.next_s(self.wall_s, blocks=self.blocks, block_s=self._last_block_s)
 
     @property
     def busy(self) -> float:
@@ -343,11 +307,7 @@ class Profiler:
     def gained(self, gain: float) -> None:
         """Calls on several threads are done this many times as fast as one after another. It is said while they run
         there: afterwards, the figures are of calls that run elsewhere."""
-        self._judge(gain, self._on_threads)
-
-    def _judge(self, gain: float, seen: OnThreads) -> None:
-        turns = take_turns(gain, seen)
-        self.takes_turns = self.takes_turns if turns is None else turns
+        self.turns.tell(gain, self._on_threads)
 
     def doubt(self, rate: float) -> None:
         """So many are done in a second on several threads, but of what one takes alone only the first call is known.
@@ -355,26 +315,19 @@ class Profiler:
         seen = self._on_threads
         self.restart()
         self._times.least_s = math.inf
-        self._doubted = rate, seen
-
-    @property
-    def doubts(self) -> bool:
-        """Whether that is still to be seen."""
-        return self._doubted is not None
+        self.turns.doubt(rate, seen)
 
     def resolve(self) -> bool:
-        """No calls are run alone any more. Returns whether any were, so that it is told by these."""
-        if self._doubted is None:
+        """No calls are run alone any more. Returns whether any were, so that what was in doubt is told by these."""
+        if not self.turns.doubted:
             return False
-        (rate, seen), alone_s = self._doubted, self._times.wall.mean
-        self._doubted = None
-        if not self._times.provisional:
-            self._judge(rate * alone_s, seen._replace(wall_s=alone_s, by_first=False))
-        return not self._times.provisional
+        alone_s = None if self._times.provisional else self._times.wall.mean
+        self.turns.resolve(alone_s)
+        return alone_s is not None
 
     def see_rivals(self, cores: int) -> None:
         """See whether other programs compete for the cores, while as many calls as there are of these compute."""
-        if not self.takes_turns:
+        if not self.turns.told:
             self.rivals = rivals(cores, self._on_threads) or self.rivals
 
     @property
@@ -387,7 +340,7 @@ class Profiler:
             wanted=self._cores.beside,
             busy=overlap.busy if overlap.was_seen else None,
             keep_gil=self.keep_gil_partly,
-            inner=self._inner.share,
+            inner=self.heartbeat.inner,
             by_first=self.by_first_only,
         )
 
@@ -427,12 +380,12 @@ class Profiler:
             least_s=min(self.least_s, wall_s),
             cpu_s=min(self.cpu_s, wall_s),
             child_s=self._own.children.call_s,
-            gil_share=self._beats.share,
-            late_ms=self._beats.late_s * 1e3,
+            gil_share=self.heartbeat.gil_share,
+            late_ms=self.heartbeat.late_s * 1e3,
             overlap=self._own.overlap.share,
             busy=self._own.overlap.busy,
-            inner=self._inner.share,
-            takes_turns=self._took_turns if self.takes_turns is None else self.takes_turns,
+            inner=self.heartbeat.inner,
+            takes_turns=self.turns.believed,
             spread=self._times.spread,
             most=self.mixture.most,
             remaining=remaining,
