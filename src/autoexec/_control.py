@@ -43,10 +43,11 @@ def idle_after_miss(gap_s: float, kept_s: float) -> float:
     return kept_s if gap_s > LONGEST_IDLE_S else max(kept_s, min(2 * gap_s, LONGEST_IDLE_S))
 
 
-DEAR_S = 0.25
-"""CPU seconds of a worker's start from which it is kept for longer from the first run on. An empty one takes 0.03, with
-NumPy 0.16; with a module that imports that, `asyncio` and `urllib.request`, and makes two tables, 0.4, so that the second
-of two runs of 300 calls of 3 ms, with ten seconds in between, took 0.68 s, 0.47 with the worker of the first."""
+DEAR_S = 0.35
+"""CPU seconds of a worker's start from which it is kept for longer from the first run on. An empty one takes 0.03; with
+NumPy 0.10 to 0.16, and twice that on a machine half as fast, which should not be kept there either. With a module that
+imports that, `asyncio` and `urllib.request`, and makes two tables, 0.4, so that the second of two runs of 300 calls of
+3 ms, with ten seconds in between, took 0.68 s, 0.47 with the worker of the first."""
 KEPT_FOR = 100.0
 """Times that for which it is kept: what it holds meanwhile is memory, no core."""
 
