@@ -88,3 +88,32 @@ def test_a_task_has_had_those_beside_it_that_were_begun_after_it() -> None:
     (later,) = sent(lanes, "asyncio", 1)
     assert lanes.most_beside(later, 2) == 2  # not those before its time
     assert lanes.most_beside(sent(lanes, "threads", 3)[0], 1) == 1
+
+
+def test_those_that_wait_for_one_of_the_others_are_in_line() -> None:
+    lanes = Lanes()
+    assert lanes.in_line == 0
+    assert not lanes, "nothing is asked for by looking"
+    chunks = sent(lanes, "threads", 10)
+    sent(lanes, "asyncio", 2)
+    assert (lanes.in_line, lanes.begun) == (0, 12), "it was not opened yet"
+    lanes["threads"].open(8)
+    assert (lanes.in_line, lanes.begun) == (2, 10)
+    lanes.remove(chunks[0])
+    assert (lanes.in_line, lanes.begun) == (1, 10)
+
+
+def test_those_beyond_fewer_places_have_begun_all_the_same() -> None:
+    lanes = Lanes()
+    lanes["threads"].open(8)
+    chunks = sent(lanes, "threads", 10)
+    lanes["threads"].open(3)
+    assert lanes.in_line == 2
+    lanes["threads"].open(2)
+    for left in range(9, 1, -1):
+        lanes.remove(chunks.pop())
+        assert lanes.in_line == max(0, left - 8)
+    chunks += sent(lanes, "threads", 1)
+    assert lanes.in_line == 1, "there are two places by now"
+    lanes["threads"].open(8)
+    assert lanes.in_line == 0

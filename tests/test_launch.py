@@ -62,6 +62,16 @@ def test_calls_that_have_ended_make_room() -> None:
     assert launch.room(100) == 3
 
 
+def test_calls_in_line_for_a_place_are_not_on_their_way() -> None:
+    launch = Launch(CORES)
+    launch.started([unbegun() for _ in range(3)], 0.0)
+    assert launch.room(100, in_line=3) == WAVE
+    launch.started(begun(WAVE), 0.0)
+    assert launch.room(100, in_line=3) == 0
+    launch.looked([], 1.0, computing=True)
+    assert launch.room(100, in_line=3) == CORES
+
+
 def test_calls_that_have_not_begun_to_wait_leave_no_room() -> None:
     launch = Launch(CORES)
     wave = begun(WAVE)
@@ -93,6 +103,25 @@ def test_no_more_are_started_while_those_before_them_take_turns_with_the_gil() -
     assert launch.room(100) == WAVE
 
 
+@pytest.mark.parametrize(
+    ("since_s", "computed", "left"),
+    [
+        (2 * TAKEN_S, 0.9, 0),
+        (2 * TAKEN_S, 0.7, WAVE),  # requests to this machine come to that
+        (TAKEN_S / 2, 0.9, WAVE),  # for so short a time one call may have had it
+    ],
+)
+def test_the_gil_was_taken_for_long_though_no_look_was_late(
+    since_s: float, computed: float, left: int
+) -> None:
+    launch = Launch(CORES)
+    launch.started([], -WAVE_S)
+    launch.looked([], 0.0, computing=False)
+    launch.started(begun(WAVE), since_s - WAVE_S)
+    look(launch, 0.0, cpu_s=computed * since_s)
+    assert launch.room(100) == left
+
+
 def test_late_looks_on_a_machine_that_is_busy_with_others_hold_nothing_back() -> None:
     launch = Launch(CORES)
     launch.started(begun(WAVE), 0.0)
@@ -121,6 +150,17 @@ def test_who_has_computed_next_to_nothing_in_a_tenth_of_a_second_waits_for_somet
     seen = [Running(chunk, elapsed_s, 0.001, queued_s, False) for chunk in launch.wave]
     now = launch.look_from + 1.01 * late_s
     launch.looked(seen, now, computing=False, cpu_s=now)
+    assert launch.room(100) == left
+
+
+@pytest.mark.parametrize(("calls", "left"), [(8, WAVE), (40, 0)])
+def test_where_many_want_the_gil_each_has_computed_next_to_nothing(calls: int, left: int) -> None:
+    launch = Launch(CORES)
+    launch.looked([], 0.0, computing=False)
+    launch.started(begun(WAVE), 0.0)
+    seen = [Running(chunk, 0.2, 0.2 / 40, 0.0, False) for chunk in launch.wave]
+    now = launch.look_from + 1.01 * TAKEN_S
+    launch.looked(seen, now, computing=False, cpu_s=now, calls=calls)
     assert launch.room(100) == left
 
 

@@ -83,6 +83,16 @@ def test_calls_that_run_alone_belong_to_no_round() -> None:
     assert limit(pace) == FIRST_THREADS
 
 
+def test_the_places_stay_while_calls_run_alone() -> None:
+    pace = Pace(0.0)
+    assert pace.places(plan(256), 256) == 256
+    pace.begin_ramp(plan(256), 0.0, 0)
+    pace.probing = 2
+    assert limit(pace) == 1
+    assert pace.places(plan(256), 256) == FIRST_THREADS
+    assert pace.places(plan(256)._replace(waiting=False), 2) == 2
+
+
 def test_before_the_first_round_more_may_turn_out_to_be_allowed() -> None:
     pace = Pace(0.0)
     pace.begin_ramp(plan(4), 0.0, 0)

@@ -9,6 +9,7 @@ from strategies import COSTS
 
 from autoexec._actions import Action, Inspect, Open, Send, Take, Weigh
 from autoexec._checks import validate
+from autoexec._ramp import FIRST_THREADS, Ramp
 from autoexec._scheduler import Scheduler
 from autoexec._types import Host, Payload
 
@@ -91,6 +92,22 @@ def test_a_lane_is_opened_again_for_more_only() -> None:
     for workers, opens in ((3, True), (3, False), (2, False), (5, True)):
         made.planner.plan = made.plan._replace(route="threads", capacities={"threads": workers})
         assert actions(made) == ([Open("threads", workers)] if opens else [])
+
+
+def test_threads_for_calls_that_wait_are_as_many_as_are_to_wait_at_once() -> None:
+    made = scheduler()
+    plan = made.plan._replace(route="threads", capacities={"threads": 256}, waiting=True)
+    made.planner.plan = plan
+    made._pace.begin_ramp(plan._replace(workers=256), 0.0, 0)
+    assert actions(made) == [Open("threads", FIRST_THREADS)]
+    made._pace.probing = 3
+    assert not actions(made)
+    for limit in (64, 24):
+        made._pace._ramp = Ramp(limit)
+        assert actions(made) == [Open("threads", limit)]
+    assert made._lanes["threads"].opened == 24
+    made.planner.plan = plan._replace(capacities={"threads": 2}, waiting=False)
+    assert not actions(made), "those there are have calls to end"
 
 
 def test_calls_go_on_here_until_it_is_known_what_they_carry() -> None:

@@ -38,6 +38,7 @@ from autoexec._agenda import FAMILIAR_S
 from autoexec._checks import validate
 from autoexec._chunk import Block, Chunk, Clocks
 from autoexec._control import TRIPS
+from autoexec._dealer import LINE
 from autoexec._errors import DeadlineExceeded, ItemTimeout, NotPicklable, NotSent
 from autoexec._evidence import Overlap
 from autoexec._failure import Failure
@@ -49,7 +50,7 @@ from autoexec._outcomes import Outcomes
 from autoexec._planner import AGED, MOST_RUNS, RUNS
 from autoexec._priors import Prior
 from autoexec._ramp import FIRST_THREADS
-from autoexec._scheduler import Scheduler
+from autoexec._scheduler import LONGEST_PAUSE_S, Scheduler
 from autoexec._types import Broken, Costs, Held, Host, Kind, Look, Memory, Payload, Ready, Running
 
 COSTS = Costs(80e-6, 25e-6, 15e-6, 0.05, 0.002, 250e-6, 2e-9)
@@ -911,6 +912,30 @@ def test_none_is_ready_before_its_time_where_starts_are_limited() -> None:
     assert dealer.room("threads", plan) == 2
 
 
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [({}, LINE), ({"max_per_second": 1000.0}, 0), ({"memory_limit": "1 GB"}, 0)],
+)
+def test_some_that_wait_are_in_line_where_they_can_be_sent_ahead(
+    options: dict[str, Any], line: int
+) -> None:
+    play = Play([Call(wait_s=0.02)] * 100, options)
+    scheduler, dealer = play.scheduler, play.scheduler._dealer
+    plan = scheduler.plan._replace(
+        route="threads", kind=Kind.IO, capacities={"threads": 256}, waiting=True
+    )
+    scheduler._lanes["threads"].opened = 256
+    assert dealer.room("threads", plan) <= 256  # so far nobody knows what they do
+    scheduler.profiler.expects = True
+    assert dealer.room("threads", plan) == 256 + line
+    few = plan._replace(capacities={"threads": 24})
+    assert dealer.room("threads", few) == 24  # more threads would begin them
+    scheduler._lanes["threads"].opened = 24
+    assert dealer.room("threads", few) == 24 + min(line, 3)
+    scheduler._pace.probing = 1
+    assert dealer.room("threads", few) == 1
+
+
 def test_calls_run_alone_here_until_those_for_processes_are_known_to_change_nothing() -> None:
     play = Play([Call(wait_s=0.02, cpu_s=0.005)] * 100)
     scheduler, dealer = play.scheduler, play.scheduler._dealer
@@ -954,6 +979,32 @@ def test_outcomes_that_are_about_to_come_are_awaited(
     for _ in range(here):
         scheduler._dealer.cut("threads", 1, plan, 0.0)
     assert (scheduler.pause_s > 0) == pauses
+
+
+@pytest.mark.parametrize(
+    ("wall_s", "in_line", "left", "seconds"),
+    [
+        (0.02, 8, 50, 4 * 0.02 / 40),
+        (2.0, 8, 50, LONGEST_PAUSE_S),
+        (0.02, 0, 58, 0.0),  # a place would be empty
+        (0.02, 8, 0, 0.0),  # what is left is to be heard of
+    ],
+)
+def test_while_some_are_in_line_outcomes_may_wait_for_each_other(
+    wall_s: float, in_line: int, left: int, seconds: float
+) -> None:
+    scheduler = Play([Call(wait_s=0.02)] * 100).scheduler
+    scheduler.took(list(range(32 + in_line + left)), True)
+    scheduler.profiler.expects = True
+    scheduler.profiler._times.wall.add(wall_s)
+    plan = scheduler.plan._replace(
+        route="threads", capacities={"threads": 32}, waiting=True, workers=32
+    )
+    scheduler.planner.plan = plan
+    scheduler._lanes["threads"].open(32)
+    for _ in range(32 + in_line):
+        scheduler._dealer.cut("threads", 1, plan, 0.0)
+    assert scheduler.pause_s == pytest.approx(seconds)
 
 
 def cache(calls: int, hit_s: float) -> list[Call]:

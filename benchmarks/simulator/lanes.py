@@ -61,7 +61,7 @@ class Lanes:
     def open(self, lane: Lane, capacity: int) -> None:
         """Get ready for so many chunks at once."""
         if lane == "threads":
-            self._limit = max(self._limit, capacity)
+            self._limit = capacity
             self._hand_out()
         if lane not in ("processes", "hybrid"):
             return
@@ -105,7 +105,7 @@ class Lanes:
 
     def _next(self) -> None:
         """A thread takes the next chunk by itself, which costs the driver nothing."""
-        if self._queued:
+        if self._queued and self._busy <= self._limit:
             self.begin(self._queued.popleft(), self.machine.parent, on_end=self._next)
         else:
             self._busy -= 1

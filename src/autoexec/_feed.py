@@ -87,7 +87,8 @@ class Feed:
         """
         self._profiler.spent.peek(seen)
         computing, before = self._profiler.others_compute, self.launch.computing
-        self.launch.looked(seen, now, computing=computing, cpu_s=cpu_s)
+        calls = max(1, self._lanes.local)
+        self.launch.looked(seen, now, computing=computing, cpu_s=cpu_s, calls=calls)
         return computing and not before
 
     def send(self, plan: Plan, now: float) -> Take | Open | Peek | Send | None:
@@ -118,7 +119,7 @@ class Feed:
                     continue
             slots = room + len(self._lanes[name].in_flight)
             if name == "threads" and plan.waiting and intake.count:
-                room = self.launch.room(min(room, intake.count))
+                room = self.launch.room(min(room, intake.count), self._lanes.in_line)
                 if self.launch.held_back and now >= self.launch.look_from:
                     return Peek(self.launch.wave)
                 if not room:

@@ -24,12 +24,32 @@ class LaneState:
         """Calls at once: one for each chunk, and each task of those on an event loop."""
         self.opened = 0
         """Chunks at once that it was opened for."""
+        self.drains = 0
+        """How many there still are of those that ran when it was opened for fewer, while these are more."""
         self.workers = 0
         """Worker processes that are up."""
         self.width = 1
         """Calls at once in each, those left out that wait there for one to end."""
         self.most = 1
         """The most that each was given so far, those included; on an event loop, since there were half as many."""
+
+    def open(self, workers: int) -> None:
+        """So many chunks at once from now on, as soon as others have ended."""
+        if workers < self.opened:
+            self.drains = max(self.drains, self.opened)
+        self.opened = workers
+        self.drain()
+
+    def drain(self) -> None:
+        """Some have ended."""
+        self.drains = min(self.drains, self.calls)
+        if self.drains <= self.opened:
+            self.drains = 0
+
+    @property
+    def in_line(self) -> int:
+        """Chunks that wait for one of the others to end, on threads of this process."""
+        return max(0, self.calls - max(self.opened, self.drains)) if self.opened else 0
 
     @property
     def running(self) -> int:
@@ -99,12 +119,15 @@ class Lanes(dict[Lane, LaneState]):
 
     def remove(self, chunk: Chunk) -> None:
         """A chunk is over."""
+        lane = self[chunk.lane]
         chunk.finished = True
-        del self[chunk.lane].in_flight[chunk]
+        del lane.in_flight[chunk]
         self.longer.pop(chunk, None)
         self.count -= 1
         self.local -= chunk.lane in LOCAL
         self._counts(chunk, chunk.done - chunk.count if chunk.lane == "asyncio" else -1)
+        if lane.drains:
+            lane.drain()
 
     def crowd(self, chunk: Chunk) -> int:
         """How many, itself included, may have shared an interpreter with a chunk while it ran."""
@@ -123,6 +146,16 @@ class Lanes(dict[Lane, LaneState]):
             crowd: Its `crowd`.
         """
         return max(crowd, self["asyncio"].most) if chunk.lane == "asyncio" else crowd
+
+    @property
+    def in_line(self) -> int:
+        """Calls in this process that wait for one of the others to end."""
+        return self["threads"].in_line if "threads" in self else 0
+
+    @property
+    def begun(self) -> int:
+        """Calls in this process that do not."""
+        return self.here - self.in_line
 
     def workers(self, *names: Lane) -> int:
         """Worker processes that are up, or threads of a cluster."""

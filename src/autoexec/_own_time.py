@@ -62,7 +62,7 @@ class OwnTime:
                 look.running[0], self.times.wall.mean, self.times.cpu.mean
             )
             taken = bool(look.gil_taken)
-            self.watched.look(last_call, look.late_s, crowded=crowd > 1, gil_taken=taken)
+            self.watched.look(last_call, look.late_s, crowd=crowd, gil_taken=taken)
         self.overlap.look(look, crowd)
         self.children.look(look)
 

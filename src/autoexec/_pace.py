@@ -124,6 +124,10 @@ class Pace:
         """Calls that may be in flight now."""
         if self.probing and plan.route == "threads":
             return 1
+        return self.places(plan, capacity)
+
+    def places(self, plan: Plan, capacity: int) -> int:
+        """The same when none is run alone."""
         if self._ramp is None or not plan.waiting:
             return capacity
         return min(capacity, self._ramp.limit)

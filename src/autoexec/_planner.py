@@ -224,7 +224,7 @@ class Planner:
         """When the plan is looked at again, and more waiting calls are let in if it allows that, as none has come
         back for so long."""
         # Of an input that is asked for each item, none is in hand while all places are taken.
-        if self._intake.over or not self._pace.full(self.plan, self._lanes.here):
+        if self._intake.over or not self._pace.full(self.plan, self._lanes.begun):
             return math.inf
         return self._pace.stalls_at(
             self._lanes.busy_from, self._profiler.least_s, self._profiler.cpu_s

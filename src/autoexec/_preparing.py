@@ -8,6 +8,7 @@ from ._feed import Feed
 from ._intake import Intake
 from ._lanes import Lanes
 from ._outcomes import Outcomes
+from ._pace import Pace
 from ._planner import Planner
 from ._profile import Profiler
 from ._routes import PROCESSES, REMOTE
@@ -23,6 +24,7 @@ class Preparing:
         lanes: What is in flight, and open.
         profiler: What was measured.
         outcomes: Holds a result, to weigh.
+        pace: Says how many waiting calls are to run at once.
         may_leave: Calls may go to other processes though that was not asked for.
     """
 
@@ -35,6 +37,7 @@ class Preparing:
         lanes: Lanes,
         profiler: Profiler,
         outcomes: Outcomes,
+        pace: Pace,
         may_leave: bool,
     ) -> None:
         self._planner = planner
@@ -43,6 +46,7 @@ class Preparing:
         self._lanes = lanes
         self._profiler = profiler
         self._outcomes = outcomes
+        self._pace = pace
         self._may_leave = may_leave
 
     def action(self, now: float) -> Action | None:
@@ -69,10 +73,16 @@ class Preparing:
         return Inspect(loop_bound=self._profiler.is_async) if wanted else None
 
     def _opening(self) -> Action | None:
-        for name, workers in self._planner.plan.capacities.items():
+        plan = self._planner.plan
+        for name, workers in plan.capacities.items():
             lane = self._lanes[name]
-            if workers > lane.opened and name != "inline":  # where there is nothing to prepare
-                lane.opened = workers
+            # So many threads that what is sent beyond them waits for one of these.
+            exactly = name == "threads" and plan.waiting
+            if exactly:
+                workers = self._pace.places(plan, workers)
+            # Inline there is nothing to prepare.
+            if name != "inline" and (workers > lane.opened or (exactly and workers < lane.opened)):
+                lane.open(workers)
                 return Open(name, workers)
         return None
 

@@ -57,6 +57,10 @@ several. Each by itself cost the driver 60 µs, in which no other call could end
 PAUSE_FOR = 4
 """Outcomes that are expected within it."""
 
+LONGEST_PAUSE_S = 0.005
+"""The longest wait for half of those in line to take the places of others that end, which are then heard of together:
+no longer than the driver may have to wait for the GIL in any case."""
+
 
 class Scheduler:
     """Decides what runs where and when. See the module's text for the flow."""
@@ -84,6 +88,7 @@ class Scheduler:
         self.window = self._outcomes.window
         self.retries = self._outcomes.retries
         self.settled = self._outcomes.settled
+        self._round_grew = False  # calls have returned since it was looked at
         self._lanes = Lanes()
         self._limits = Limits(settings, name, now)
         self._pace = Pace(now)
@@ -129,6 +134,7 @@ class Scheduler:
             lanes=self._lanes,
             profiler=self.profiler,
             outcomes=self._outcomes,
+            pace=self._pace,
             may_leave=may_leave,
         )
         self._agenda = Agenda(
@@ -170,15 +176,16 @@ class Scheduler:
             self._settle(block, now)
         self.planner.forget()
         self._pace.heard(now)
-        self._count_round(now)
+        self._round_grew = True  # which is looked at once for all that are heard of together
 
     def _count_round(self, now: float) -> None:
+        self._round_grew = False
         if self._pace.ramping(self.plan):
             self._pace.count_round(
                 self.plan,
                 now,
                 done=self.profiler.succeeded,
-                in_flight=self._lanes.here,
+                in_flight=self._lanes.begun,
                 oldest_s=self._lanes.oldest_s,
                 profile=self.planner.profile,
             )
@@ -276,6 +283,8 @@ class Scheduler:
     def next_action(self, now: float) -> Action:
         """The next thing for the driver to do."""
         self.planner.forget()
+        if self._round_grew:
+            self._count_round(now)
         self._pace.idle(now, 0)
         self._intake.wake(now)
         self.feed.regain()
@@ -295,7 +304,7 @@ class Scheduler:
         if now >= self.planner.stalls_at():
             self.feed.see_far(now)
             self.planner.review(now)  # how long those take that wait may allow more
-            if self._pace.full(self.plan, self._lanes.here):
+            if self._pace.full(self.plan, self._lanes.begun):
                 self._pace.stalled(self.plan, now)
         # Of a mixture no call alone stands for the others, and those under way may take very long.
         if self._pace.probing and (self.profiler.is_mixture or now >= self.planner.in_vain_at(now)):
@@ -340,8 +349,13 @@ class Scheduler:
     @property
     def pause_s(self) -> float:
         """Seconds to wait for more outcomes after the first, as several calls end in that time; 0 if few do."""
-        several = self._lanes.here * PAUSE_S >= PAUSE_FOR * self.profiler.wall_s
-        return PAUSE_S if several and self.plan.waiting and self._lanes.here > PAUSE_FOR else 0.0
+        here = self._lanes.here
+        if not self.plan.waiting or here <= PAUSE_FOR:
+            return 0.0
+        between_s = self.profiler.wall_s / here
+        if (in_line := self._lanes.in_line) and not self._intake.over:
+            return max(PAUSE_S, min(LONGEST_PAUSE_S, in_line / 2 * between_s))
+        return PAUSE_S if PAUSE_S >= PAUSE_FOR * between_s else 0.0
 
     @property
     def taken(self) -> int:

@@ -86,7 +86,8 @@ class Executor(Protocol):
     """
 
     def open(self, workers: int) -> None:
-        """Get ready in the background for this many chunks at once; says `Ready` when done."""
+        """Get ready in the background for this many chunks at once; says `Ready` when done. Threads may be asked for
+        fewer than before: then some of those that run end before another begins."""
 
     def submit(self, chunks: Sequence[Chunk]) -> None:
         """Run the chunks. Returns at once, except for `inline`."""

@@ -86,7 +86,7 @@ class Watched:
         """It has ended, and counts no more as one that runs. Which it was is kept until there is another."""
         self.cpu_s = self._wait_s = self._seen_s = 0.0
 
-    def look(self, now: Running, late_s: float | None, *, crowded: bool, gil_taken: bool) -> None:
+    def look(self, now: Running, late_s: float | None, *, crowd: int, gil_taken: bool) -> None:
         """See how much of its time it has been waiting.
 
         A beat that is on time found the GIL free, so a thread that is blocked then waits for
@@ -99,7 +99,7 @@ class Watched:
         Args:
             now: What the clocks show of it.
             late_s: How late the beat ended; None if an outcome has cut it short.
-            crowded: Others run beside it.
+            crowd: So many run here, itself included.
             gil_taken: Somebody was seen to have the GIL then.
         """
         self.cpu_s = now.cpu_s
@@ -113,7 +113,7 @@ class Watched:
         own_s = (now.cpu_s - before.cpu_s) + (now.queued_s - before.queued_s)
         gap_s = (now.elapsed_s - before.elapsed_s) - own_s
         on_time = late_s <= LATE_S and not gil_taken
-        if not now.runnable and (on_time or not crowded or had_its_turn(now, late_s)):
+        if not now.runnable and (on_time or crowd <= 1 or had_its_turn(now, late_s, crowd)):
             if before.runnable or not on_time:
                 gap_s = min(gap_s, BEAT_S + max(0.0, late_s - own_s))
             self._wait_s += max(0.0, gap_s)

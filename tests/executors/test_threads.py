@@ -73,6 +73,34 @@ def test_none_is_started_beyond_the_limit() -> None:
 
 
 @pytest.mark.timeout(30)
+def test_where_fewer_are_allowed_the_next_waits_until_no_more_run() -> None:
+    gates = [threading.Event() for _ in range(6)]
+    blocks: SimpleQueue[Any] = SimpleQueue()
+    executor = ThreadsExecutor(lambda i: gates[i].wait(20), blocks.put)
+    executor.open(4)
+    chunks = [Chunk(i, [i], "threads", "threads") for i in range(6)]
+    executor.submit(chunks[:5])
+    try:
+        assert all(begun(chunk) for chunk in chunks[:4])
+        executor.open(2)
+        for i in (0, 1):
+            gates[i].set()
+            assert blocks.get(timeout=20)[0].chunk is chunks[i]
+            assert chunks[4].began is None
+        executor.submit(chunks[5:])
+        assert len(executor._todo) == 2, "though two threads have nothing to do"
+        gates[2].set()
+        assert begun(chunks[4])
+        assert chunks[5].began is None
+        executor.open(3)
+        assert begun(chunks[5]), "on a thread that had nothing to do"
+    finally:
+        for gate in gates:
+            gate.set()
+        executor.close(abandon=False)
+
+
+@pytest.mark.timeout(30)
 def test_what_comes_after_calls_that_were_given_up_does_not_wait_for_their_threads() -> None:
     heed, blocks = threading.Event(), SimpleQueue[Any]()
     executor = ThreadsExecutor(lambda hangs: heed.wait(20) if hangs else hangs, blocks.put)

@@ -30,7 +30,7 @@ driver heard of nothing and could not change its mind."""
 
 
 class ThreadsExecutor:
-    """Has chunks run on threads that it keeps to the end, as many as they need, up to the number that was opened.
+    """Has chunks run on threads that it keeps to the end, as many as they need, up to the number that it was opened for last.
 
     A chunk is handed to a thread that waits for it. One that has ended one takes the next that waits by itself,
     and nobody has to wake it up to have it leave: of 8 calls of 2 ms, a hundred times in a row, the latter took a
@@ -52,9 +52,13 @@ class ThreadsExecutor:
         self._context = contextvars.copy_context()
 
     def open(self, workers: int) -> None:
-        """Allow this many threads; if that is more than before, what waits gets its own at once."""
-        self._limit = max(self._limit, workers)
+        """Have so many chunks run at once; if these are more than before, what waits gets its own thread at once."""
+        self._limit = workers
         self._hand_out()
+
+    @property
+    def _busy(self) -> int:
+        return self._kept - len(self._idle)
 
     def submit(self, chunks: Sequence[Chunk]) -> None:
         """Queue the chunks, and have each run for which there is a thread, or may be."""
@@ -67,9 +71,9 @@ class ThreadsExecutor:
     def _hand_out(self) -> bool:
         """Hand the first chunk that waits to a thread, if there may be one; whether it was."""
         with self._lock:
-            another = not self._idle
-            if not self._todo or self._closed or (another and self._kept >= self._limit):
+            if not self._todo or self._closed or self._busy >= self._limit:
                 return False
+            another = not self._idle
             thread, context = (None, self._context.copy()) if another else self._idle.pop()
             self._kept += another
             first = [self._todo.popleft()]
@@ -132,7 +136,7 @@ class ThreadsExecutor:
             with self._lock:
                 if self._closed:
                     return False
-                if self._todo:
+                if self._todo and self._busy <= self._limit:  # this one is one of them
                     chunk = self._todo.popleft()
                 else:
                     thread.keep(self)
