@@ -101,6 +101,8 @@ def test_those_that_wait_for_one_of_the_others_are_in_line() -> None:
     assert (lanes.in_line, lanes.begun) == (2, 10)
     lanes.remove(chunks[0])
     assert (lanes.in_line, lanes.begun) == (1, 10)
+    sent(lanes, "threads", 5)
+    assert lanes.peak == 12, "they do not run at once with the others"
 
 
 def test_those_beyond_fewer_places_have_begun_all_the_same() -> None:
@@ -112,7 +114,7 @@ def test_those_beyond_fewer_places_have_begun_all_the_same() -> None:
     lanes["threads"].open(2)
     for left in range(9, 1, -1):
         lanes.remove(chunks.pop())
-        assert lanes.in_line == max(0, left - 8)
+        assert lanes.in_line == min(2, left - 2), "none of them begins before two are left"
     chunks += sent(lanes, "threads", 1)
     assert lanes.in_line == 1, "there are two places by now"
     lanes["threads"].open(8)

@@ -36,13 +36,16 @@ class LaneState:
     def open(self, workers: int) -> None:
         """So many chunks at once from now on, as soon as others have ended."""
         if workers < self.opened:
-            self.drains = max(self.drains, self.opened)
+            self.drains = max(self.drains, min(self.opened, self.calls))
         self.opened = workers
-        self.drain()
+        self._drained()
 
     def drain(self) -> None:
-        """Some have ended."""
-        self.drains = min(self.drains, self.calls)
+        """One has ended, and none has taken its place."""
+        self.drains -= 1
+        self._drained()
+
+    def _drained(self) -> None:
         if self.drains <= self.opened:
             self.drains = 0
 
@@ -90,7 +93,7 @@ class Lanes(dict[Lane, LaneState]):
         lane.in_flight[chunk] = None
         self.count += 1
         self._counts(chunk, chunk.count if chunk.lane == "asyncio" else 1)
-        self.peak = max(self.peak, self.at_once)
+        self.peak = max(self.peak, self.at_once - self.in_line)
         if chunk.lane in LOCAL:
             if not self.local:
                 self.busy_from = chunk.sent_s
