@@ -153,12 +153,21 @@ def test_who_has_computed_next_to_nothing_in_a_tenth_of_a_second_waits_for_somet
     assert launch.room(100) == left
 
 
-@pytest.mark.parametrize(("calls", "left"), [(8, WAVE), (40, 0)])
-def test_where_many_want_the_gil_each_has_computed_next_to_nothing(calls: int, left: int) -> None:
+@pytest.mark.parametrize(
+    ("calls", "cpu_s", "left"),
+    [
+        (8, 0.2 / 40, WAVE),
+        (40, 0.2 / 40, 0),
+        (250, 0.0007, WAVE),  # requests, of which others are under way
+    ],
+)
+def test_where_many_want_the_gil_each_has_computed_next_to_nothing(
+    calls: int, cpu_s: float, left: int
+) -> None:
     launch = Launch(CORES)
     launch.looked([], 0.0, computing=False)
     launch.started(begun(WAVE), 0.0)
-    seen = [Running(chunk, 0.2, 0.2 / 40, 0.0, False) for chunk in launch.wave]
+    seen = [Running(chunk, 0.2, cpu_s, 0.0, False) for chunk in launch.wave]
     now = launch.look_from + 1.01 * TAKEN_S
     launch.looked(seen, now, computing=False, cpu_s=now, calls=calls)
     assert launch.room(100) == left

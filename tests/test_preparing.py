@@ -108,6 +108,9 @@ def test_threads_for_calls_that_wait_are_as_many_as_are_to_wait_at_once() -> Non
     assert made._lanes["threads"].opened == 24
     made.planner.plan = plan._replace(capacities={"threads": 2}, waiting=False)
     assert not actions(made), "those there are have calls to end"
+    made._lanes["processes"].workers = 2
+    made.planner.plan = plan._replace(route="hybrid", capacities={"threads": 2})
+    assert not any(isinstance(action, Open) for action in actions(made)), "nor to be held up"
 
 
 def test_calls_go_on_here_until_it_is_known_what_they_carry() -> None:

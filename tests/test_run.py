@@ -38,6 +38,7 @@ from autoexec import (
     run_parallel,
 )
 from autoexec import _thread_cache as thread_cache
+from autoexec._chunk import Block, Chunk
 from autoexec._options import DEFAULT
 from autoexec._pool import shared
 from autoexec._pool.spawn import spawn
@@ -958,3 +959,24 @@ def test_without_clocks_of_other_threads_a_run_is_like_any_other(
     assert results == list(range(60))
     kinds = {"waits": {Kind.IO}, "computes": {Kind.CPU_HELD, Kind.CPU_FREE}}
     assert results.report.kind in kinds[kind], str(results.report)
+
+
+def test_the_driver_pauses_for_more_outcomes_unless_something_is_due_or_the_run_may_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    monkeypatch.setattr(Scheduler, "pause_s", 0.005)
+    chunk = Chunk(0, [0, 1], "threads", "threads")
+    ended, failed = (
+        Block(chunk, [0], None, 0.1, 0.0, 0.0, False),
+        Block.untimed(chunk, [], ValueError()),
+    )
+    for stream in (False, True):
+        run = Run(double, Source([1, 2], iter([1, 2])), DEFAULT, stream=stream)
+        now = time.perf_counter()
+        for blocks, due in (([ended], 60.0), ([ended, failed], 60.0), ([ended], -1.0)):
+            run._let_more_end(blocks, now + due)
+        assert pauses == ([] if stream else [0.005])
+        pauses.clear()
+        run.close(abandon=True)

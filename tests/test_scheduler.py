@@ -49,7 +49,7 @@ from autoexec._options import DEFAULT, Settings
 from autoexec._outcomes import Outcomes
 from autoexec._planner import AGED, MOST_RUNS, RUNS
 from autoexec._priors import Prior
-from autoexec._ramp import FIRST_THREADS
+from autoexec._ramp import FIRST_THREADS, Ramp
 from autoexec._scheduler import LONGEST_PAUSE_S, Scheduler
 from autoexec._types import Broken, Costs, Held, Host, Kind, Look, Memory, Payload, Ready, Running
 
@@ -984,7 +984,7 @@ def test_outcomes_that_are_about_to_come_are_awaited(
 @pytest.mark.parametrize(
     ("wall_s", "in_line", "left", "seconds"),
     [
-        (0.02, 8, 50, 4 * 0.02 / 40),
+        (0.02, 8, 50, 4 * 0.02 / 32),
         (2.0, 8, 50, LONGEST_PAUSE_S),
         (0.02, 0, 58, 0.0),  # a place would be empty
         (0.02, 8, 0, 0.0),  # what is left is to be heard of
@@ -1005,6 +1005,29 @@ def test_while_some_are_in_line_outcomes_may_wait_for_each_other(
     for _ in range(32 + in_line):
         scheduler._dealer.cut("threads", 1, plan, 0.0)
     assert scheduler.pause_s == pytest.approx(seconds)
+
+
+def test_those_in_line_may_get_more_places_when_the_input_has_no_more() -> None:
+    scheduler = Play([Call(wait_s=0.02)] * 100).scheduler
+    planner, pace = scheduler.planner, scheduler._pace
+    scheduler.took(list(range(40)), True)
+    scheduler.profiler.expects = True
+    scheduler.profiler._times.wall.add(0.02)
+    scheduler.profiler._times.least_s = 0.02
+    plan = scheduler.plan._replace(
+        route="threads", capacities={"threads": 256}, waiting=True, workers=256
+    )
+    planner.plan = plan
+    pace._ramp = Ramp(32, best=32, rate=1600.0)
+    pace.fresh = True
+    scheduler._lanes["threads"].open(32)
+    chunks = [scheduler._dealer.cut("threads", 1, plan, 0.0) for _ in range(40)]
+    assert planner.will_review()
+    assert planner.stalls_at() < math.inf
+    for chunk in chunks[:8]:
+        scheduler._lanes.remove(chunk)
+    assert not planner.will_review(), "all have begun"
+    assert planner.stalls_at() == math.inf
 
 
 def cache(calls: int, hit_s: float) -> list[Call]:

@@ -140,8 +140,10 @@ class Dealer:
 
     def _line(self, plan: Plan, places: int) -> int:
         """Calls that are to wait in line for one of these places, in each of which one waits."""
-        settings, waits = self._settings, plan.waiting and plan.route == "threads"
-        if not waits or not self._profiler.known or self._pace.probing or self._stream:
+        if plan.route != "threads" or not plan.waiting or not self._profiler.known:
+            return 0
+        settings = self._settings
+        if self._pace.probing or self._stream:
             return 0
         if settings.max_per_second is not None or settings.memory_limit is not None:
             return 0  # what is in line can be held back no more

@@ -166,7 +166,7 @@ class Feed:
         if len(lane.in_flight) >= most:
             return None
         if not lane.opened:
-            lane.opened = most
+            lane.open(most)
             return Open(name, most)
         if self._memory.bounds and not self._memory.most(name, 1, self._lanes):
             return None

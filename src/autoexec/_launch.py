@@ -38,6 +38,8 @@ TURN = 0.05
 SHARE = 0.5
 """Of that which one has where all that are under way want it, if these are more: of 400 calls that hold it for 20 ms,
 behind others that wait for 400, 235 were begun here in simulation as each of 40 had so little of it."""
+LEAST_TURN = 0.01
+"""However many these are: requests that compute for 0.7 ms have had less after `TURN_S`."""
 ONE_TURN_S = 0.01
 """A look that is late, but by less, waited for one thread to let go of the GIL, not for several in turn, nor for
 one that had no core."""
@@ -46,8 +48,9 @@ one that had no core."""
 def had_its_turn(call: Running, late_s: float, calls: int) -> bool:
     """Whether one of so many calls does not want the GIL, though a look was so late: a thread of the program that
     computes in Python made all looks so, and of 60 calls that wait for a second, four were begun in the first."""
-    spent_s, most_s = call.cpu_s + call.queued_s, min(TURN, SHARE / calls) * call.elapsed_s
-    return late_s < ONE_TURN_S and call.elapsed_s > TURN_S and spent_s < most_s
+    turn = max(LEAST_TURN, min(TURN, SHARE / calls))
+    spent_s = call.cpu_s + call.queued_s
+    return late_s < ONE_TURN_S and call.elapsed_s > TURN_S and spent_s < turn * call.elapsed_s
 
 
 class Launch:
@@ -116,7 +119,7 @@ class Launch:
         self._cpu_s, self._looked_at = cpu_s, now
         late_s = now - self.look_from
         late, self._late = self._late, late_s > TAKEN_S
-        taken = (late or self._late or elapsed_s > TAKEN_S) and spent_s > FULL * elapsed_s
+        taken = (late or elapsed_s > TAKEN_S) and spent_s > FULL * elapsed_s
         busy = {
             one.chunk
             for one in seen

@@ -77,7 +77,7 @@ class Preparing:
         for name, workers in plan.capacities.items():
             lane = self._lanes[name]
             # So many threads that what is sent beyond them waits for one of these.
-            exactly = name == "threads" and plan.waiting
+            exactly = name == "threads" == plan.route and plan.waiting
             if exactly:
                 workers = self._pace.places(plan, workers)
             # Inline there is nothing to prepare.

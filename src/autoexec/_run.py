@@ -306,11 +306,11 @@ class Run:
             else:
                 seconds = min(seconds, due)
         beat = _clocks.Beat(seconds) if watched else None
+        until = time.perf_counter() + seconds
         event = self._next_event(seconds)
         try:
-            # What else comes meanwhile is heard right after this, unless results leave one by one.
-            if isinstance(event, list) and not self._stream and (pause := self.scheduler.pause_s):
-                time.sleep(pause)
+            if isinstance(event, list) and beat is None:
+                self._let_more_end(event, until)
             # Before what has happened is told: how busy the process was says how to take a call's time.
             if event is not None:
                 self._watcher.heard(event)
@@ -320,6 +320,14 @@ class Run:
                 event = self._settle_last(event, last)
             if event is not None:
                 self._dispatch(event)
+
+    def _let_more_end(self, blocks: Sequence[Block], until: float) -> None:
+        """Pause for more outcomes, which are heard right after these, until something is due at the latest.
+        Not where results leave one by one, or one of these may end the run."""
+        if self._stream or any(map(_failed, blocks)) or not (pause_s := self.scheduler.pause_s):
+            return
+        if (left_s := until - time.perf_counter()) > 0:
+            time.sleep(min(pause_s, left_s))
 
     def _settle_last(self, blocks: list[Block], chunks: int) -> Event | Pulled | None:
         """Settle outcomes together with those that come right after them, where nothing is done but to

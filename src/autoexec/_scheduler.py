@@ -88,7 +88,7 @@ class Scheduler:
         self.window = self._outcomes.window
         self.retries = self._outcomes.retries
         self.settled = self._outcomes.settled
-        self._round_grew = False  # calls have returned since it was looked at
+        self._heard_more = False  # calls have returned since it was looked at
         self._lanes = Lanes()
         self._limits = Limits(settings, name, now)
         self._pace = Pace(now)
@@ -176,10 +176,10 @@ class Scheduler:
             self._settle(block, now)
         self.planner.forget()
         self._pace.heard(now)
-        self._round_grew = True  # which is looked at once for all that are heard of together
+        self._heard_more = True  # which is looked at once for all that are heard of together
 
     def _count_round(self, now: float) -> None:
-        self._round_grew = False
+        self._heard_more = False
         if self._pace.ramping(self.plan):
             self._pace.count_round(
                 self.plan,
@@ -283,7 +283,7 @@ class Scheduler:
     def next_action(self, now: float) -> Action:
         """The next thing for the driver to do."""
         self.planner.forget()
-        if self._round_grew:
+        if self._heard_more or now > self._pace.trial_until(self.plan):
             self._count_round(now)
         self._pace.idle(now, 0)
         self._intake.wake(now)
@@ -299,8 +299,6 @@ class Scheduler:
         if now >= self._limits.until:
             done = self.profiler.done + self.keep_unannounced()
             return Done(self._limits.exceeded(done, self._intake.length))
-        if now > self._pace.trial_until(self.plan):
-            self._count_round(now)
         if now >= self.planner.stalls_at():
             self.feed.see_far(now)
             self.planner.review(now)  # how long those take that wait may allow more
@@ -349,10 +347,10 @@ class Scheduler:
     @property
     def pause_s(self) -> float:
         """Seconds to wait for more outcomes after the first, as several calls end in that time; 0 if few do."""
-        here = self._lanes.here
-        if not self.plan.waiting or here <= PAUSE_FOR:
+        begun = self._lanes.begun
+        if not self.plan.waiting or begun <= PAUSE_FOR:
             return 0.0
-        between_s = self.profiler.wall_s / here
+        between_s = self.profiler.wall_s / begun
         if (in_line := self._lanes.in_line) and not self._intake.over:
             return max(PAUSE_S, min(LONGEST_PAUSE_S, in_line / 2 * between_s))
         return PAUSE_S if PAUSE_S >= PAUSE_FOR * between_s else 0.0

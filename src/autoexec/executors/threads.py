@@ -30,7 +30,7 @@ driver heard of nothing and could not change its mind."""
 
 
 class ThreadsExecutor:
-    """Has chunks run on threads that it keeps to the end, as many as they need, up to the number that it was opened for last.
+    """Has chunks run on threads that it keeps to the end, as many as they need, up to the number it was last opened for.
 
     A chunk is handed to a thread that waits for it. One that has ended one takes the next that waits by itself,
     and nobody has to wake it up to have it leave: of 8 calls of 2 ms, a hundred times in a row, the latter took a
@@ -53,7 +53,8 @@ class ThreadsExecutor:
 
     def open(self, workers: int) -> None:
         """Have so many chunks run at once; if these are more than before, what waits gets its own thread at once."""
-        self._limit = workers
+        with self._lock:
+            self._limit = workers
         self._hand_out()
 
     @property
@@ -97,7 +98,7 @@ class ThreadsExecutor:
                 return True  # there is one all the same
             self._todo.extendleft(chunks)
             self._kept -= 1
-            self._limit = max(1, self._kept)
+            self._limit = max(1, min(self._limit, self._kept))
         if self._kept:
             return self._hand_out()  # one may have become idle meanwhile
         while self._todo and not self._closed:  # there is none but the caller's
