@@ -1019,15 +1019,16 @@ def test_those_in_line_may_get_more_places_when_the_input_has_no_more() -> None:
     )
     planner.plan = plan
     pace._ramp = Ramp(32, best=32, rate=1600.0)
-    pace.fresh = True
     scheduler._lanes["threads"].open(32)
     chunks = [scheduler._dealer.cut("threads", 1, plan, 0.0) for _ in range(40)]
-    assert planner.will_review()
-    assert planner.stalls_at() < math.inf
+    stalls_at = planner.stalls_at()
+    assert stalls_at < math.inf
+    scheduler.next_action(stalls_at)
+    assert planner.plan is plan, "nothing is left for another"
+    assert pace.places(plan, 256) > 32
     for chunk in chunks[:8]:
         scheduler._lanes.remove(chunk)
-    assert not planner.will_review(), "all have begun"
-    assert planner.stalls_at() == math.inf
+    assert planner.stalls_at() == math.inf, "all have begun"
 
 
 def cache(calls: int, hit_s: float) -> list[Call]:

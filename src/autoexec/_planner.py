@@ -129,15 +129,11 @@ class Planner:
         return self.will_review() and (early or now >= self._pace.review_at)
 
     def will_review(self) -> bool:
-        """Whether the plan is looked at again when the time for that comes. Not once all items are under way:
+        """Whether the plan is looked at again when the time for that comes. Not once all items are sent:
         a driver that waited for it all the same, a beat at a time, took a tenth of a core."""
-        if not self._pace.fresh or self._all_begun:
+        if not self._pace.fresh or self._intake.over:
             return False
         return self._profiler.known or self._profiler.wall_s >= FIRST_LOOK_S
-
-    @property
-    def _all_begun(self) -> bool:
-        return self._intake.over and not self._lanes.in_line
 
     def review(self, now: float) -> None:
         """Decide anew on the figures of the moment."""
@@ -228,7 +224,8 @@ class Planner:
         """When the plan is looked at again, and more waiting calls are let in if it allows that, as none has come
         back for so long."""
         # Of an input that is asked for each item, none is in hand while all places are taken.
-        if self._all_begun or not self._pace.full(self.plan, self._lanes.begun):
+        over = self._intake.over and not self._lanes.in_line
+        if over or not self._pace.full(self.plan, self._lanes.begun):
             return math.inf
         return self._pace.stalls_at(
             self._lanes.busy_from, self._profiler.least_s, self._profiler.cpu_s

@@ -301,7 +301,8 @@ class Scheduler:
             return Done(self._limits.exceeded(done, self._intake.length))
         if now >= self.planner.stalls_at():
             self.feed.see_far(now)
-            self.planner.review(now)  # how long those take that wait may allow more
+            if not self._intake.over:  # else no plan has anything left to do
+                self.planner.review(now)  # how long those take that wait may allow more
             if self._pace.full(self.plan, self._lanes.begun):
                 self._pace.stalled(self.plan, now)
         # Of a mixture no call alone stands for the others, and those under way may take very long.
