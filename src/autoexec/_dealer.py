@@ -140,14 +140,11 @@ class Dealer:
 
     def _line(self, plan: Plan, places: int) -> int:
         """Calls that are to wait in line for one of these places, in each of which one waits."""
-        if plan.route != "threads" or not plan.waiting or not self._profiler.known:
-            return 0
-        settings = self._settings
-        if self._pace.probing or self._stream:
-            return 0
+        settings, sure = self._settings, self._profiler.known and not self._pace.probing
         if settings.max_per_second is not None or settings.memory_limit is not None:
             return 0  # what is in line can be held back no more
-        return min(LINE, places // LINE)
+        wait = plan.waiting and plan.route == "threads"
+        return min(LINE, places // LINE) if wait and sure and not self._stream else 0
 
     def _queued_there(self, capacity: int, workers: int) -> int:
         """Items that wait within workers, which run so many calls side by side, for one of these to end. Not
